@@ -1,0 +1,78 @@
+// Package caller answers who is calling: it turns a credential into a Caller, asking the database each time, so that a
+// revocation holds from the next request on at every replica.
+package caller
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/token"
+)
+
+// Kind is the sort of credential that was shown.
+type Kind string
+
+// The kinds of callers, as the audit trail names them.
+const (
+	User      Kind = "user"
+	APIKey    Kind = "api_key"
+	ProxyKey  Kind = "proxy_key"
+	Operator  Kind = "operator"
+	Anonymous Kind = "anonymous"
+)
+
+// The failures that every service answers alike.
+var (
+	ErrNotAuthenticated = fault.New(fault.Unauthenticated, "not_authenticated", "Not authenticated")
+	ErrInvalid          = fault.New(fault.Unauthenticated, "invalid_credentials", "Invalid, expired or revoked credentials")
+	ErrForbidden        = fault.New(fault.Forbidden, "forbidden", "Not allowed with these credentials")
+)
+
+// Caller is who is calling, and by which request.
+type Caller struct {
+	Kind Kind
+	// ID is the user's, the API key's or the proxy key's.
+	ID uuid.UUID
+	// RequestID and Address say by which request and from where, for the audit trail.
+	RequestID, Address string
+
+	// Of a user: the address (confirmed), whether it is an admin, the sign-in session and when that began.
+	Email      string
+	Admin      bool
+	SessionID  uuid.UUID
+	SignedInAt time.Time
+
+	// Of an API key.
+	Scopes []string
+
+	// Of a proxy key: the key as it was shown, and the instance that it opens.
+	Key        token.Token
+	InstanceID uuid.UUID
+}
+
+// MayChange reports whether the caller may change everything in the deployment.
+func (c Caller) MayChange() bool {
+	return c.Kind == User && c.Admin || c.Kind == APIKey && slices.Contains(c.Scopes, "admin")
+}
+
+// MayRead reports whether the caller may see everything in the deployment.
+func (c Caller) MayRead() bool {
+	return c.MayChange() || c.Kind == APIKey && slices.Contains(c.Scopes, "read")
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries c.
+func NewContext(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// From returns the caller that the context carries; the zero Caller when it carries none.
+func From(ctx context.Context) Caller {
+	c, _ := ctx.Value(contextKey{}).(Caller)
+	return c
+}

@@ -1,0 +1,163 @@
+package caller
+
+import (
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+)
+
+// Audience is the aud of every access token.
+const Audience = "countersign"
+
+// Claims are what an access token says. auth signs them; every service that takes access tokens reads them here.
+type Claims struct {
+	jwt.RegisteredClaims
+	SessionID uuid.UUID `json:"sid"`
+	Role      string    `json:"role"`
+	Email     string    `json:"email"`
+	// AMR names the methods by which the session was proved (RFC 8176).
+	AMR []string `json:"amr"`
+}
+
+// maxUnknown bounds the memory for key ids that were asked for in vain.
+const maxUnknown = 1000
+
+// AccessTokens reads access tokens. Public keys come from the database, each once, so that auth may be away.
+type AccessTokens struct {
+	db     *sqlx.DB
+	parser *jwt.Parser
+
+	mu   sync.Mutex
+	keys map[uuid.UUID]ed25519.PublicKey // nil: looked up, and there is none
+}
+
+// NewAccessTokens reads the tokens of one issuer: auth's public URL.
+func NewAccessTokens(db *sqlx.DB, issuer string) *AccessTokens {
+	return &AccessTokens{db: db, keys: map[uuid.UUID]ed25519.PublicKey{}, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+		jwt.WithIssuer(issuer), jwt.WithAudience(Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(),
+	)}
+}
+
+// Authenticate returns the caller behind an access token. It returns ErrInvalid for a token that is malformed, forged or
+// expired, and for one whose session was ended or whose user is gone. An admin is one by the token and by the database.
+func (a *AccessTokens) Authenticate(ctx context.Context, text string) (Caller, error) {
+	claims, err := a.Read(ctx, text)
+	if err != nil {
+		return Caller{}, err
+	}
+	const q = `
+		select u.id, u.email, u.role
+		  from user_sessions s join users u on u.id = s.user_id
+		 where s.id = $1 and s.revoked_at is null and s.expires_at > now() and u.email_confirmed_at is not null`
+	var row struct {
+		ID    uuid.UUID `db:"id"`
+		Email string    `db:"email"`
+		Role  string    `db:"role"`
+	}
+	err = a.db.GetContext(ctx, &row, q, claims.SessionID)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && row.ID.String() != claims.Subject {
+		return Caller{}, ErrInvalid
+	}
+	if err != nil {
+		return Caller{}, fmt.Errorf("looking up a sign-in session: %w", err)
+	}
+	return Caller{Kind: User, ID: row.ID, Email: row.Email, Admin: claims.Role == "admin" && row.Role == "admin", SessionID: claims.SessionID}, nil
+}
+
+// Read checks a token's signature and times and returns its claims, without asking whether its session still lives. It
+// returns ErrInvalid, or what kept us from the signing keys.
+func (a *AccessTokens) Read(ctx context.Context, text string) (*Claims, error) {
+	var claims Claims
+	if err := a.read(ctx, text, &claims); err != nil {
+		return nil, err
+	}
+	return &claims, nil
+}
+
+// ReadLate is Read for a token that may have expired, but not longer than grace ago. Such a token still names the
+// session that it belonged to, which is enough to end that session and for nothing else.
+func (a *AccessTokens) ReadLate(ctx context.Context, text string, grace time.Duration) (*Claims, error) {
+	claims := lateClaims{grace: grace}
+	if err := a.read(ctx, text, &claims); err != nil {
+		return nil, err
+	}
+	return &claims.Claims, nil
+}
+
+// lateClaims expire later than they say. A leeway of the parser would loosen the other times too.
+type lateClaims struct {
+	Claims
+	grace time.Duration
+}
+
+func (c lateClaims) GetExpirationTime() (*jwt.NumericDate, error) {
+	expires, err := c.Claims.GetExpirationTime()
+	if expires == nil || err != nil {
+		return expires, err
+	}
+	return jwt.NewNumericDate(expires.Add(c.grace)), nil
+}
+
+func (a *AccessTokens) read(ctx context.Context, text string, claims jwt.Claims) error {
+	var away error
+	_, err := a.parser.ParseWithClaims(text, claims, func(t *jwt.Token) (any, error) {
+		kid, _ := t.Header["kid"].(string)
+		key, err := a.key(ctx, kid)
+		if !errors.Is(err, ErrInvalid) {
+			away = err
+		}
+		return key, err
+	})
+	if away != nil {
+		return away
+	}
+	if err != nil {
+		return ErrInvalid
+	}
+	return nil
+}
+
+func (a *AccessTokens) key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
+	id, err := uuid.Parse(kid)
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	a.mu.Lock()
+	key, known := a.keys[id]
+	a.mu.Unlock()
+	if !known {
+		if key, err = a.load(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	if key == nil {
+		return nil, ErrInvalid
+	}
+	return key, nil
+}
+
+func (a *AccessTokens) load(ctx context.Context, id uuid.UUID) (ed25519.PublicKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var key []byte
+	err := a.db.GetContext(ctx, &key, `select public_key from signing_keys where id = $1`, id)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("looking up a signing key: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.keys) >= maxUnknown {
+		clear(a.keys) // somebody is making ids up; the true ones come back with their next use
+	}
+	a.keys[id] = key
+	return key, nil
+}

@@ -1,0 +1,151 @@
+// Package keyring turns a few master keys into one subkey per purpose, and seals what must be stored so that only its
+// owner reads it. The first key of a ring is current; the others still open what was made under them, so that a key is
+// replaced by appending, promoting and, when nothing lies under it any more, removing.
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// Purpose names what a subkey is for. Subkeys of different purposes tell nothing about each other.
+type Purpose string
+
+// The purposes in use.
+const (
+	Pepper       Purpose = "countersign/pepper/v1"
+	SigningKeys  Purpose = "countersign/signing-keys/v1"
+	RefreshChain Purpose = "countersign/refresh-chain/v1"
+)
+
+const keyBytes = 32
+
+var (
+	// ErrUnknownKey says that something was made under a key that is not on this ring.
+	ErrUnknownKey = errors.New("the key is not on the ring")
+	// ErrSealBroken says that sealed data was changed, or belongs to another row or purpose.
+	ErrSealBroken = errors.New("the sealed data does not open")
+)
+
+var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// Ring is an ordered set of master keys. It prints as [redacted].
+type Ring struct{ keys []masterKey }
+
+type masterKey struct {
+	id     string
+	secret []byte
+}
+
+// Parse reads "id:base64,id:base64": each id 1 to 32 of a-z, 0-9 and -, each key 32 bytes in standard base64. The error
+// says which entry is wrong and never repeats it.
+func Parse(text string) (*Ring, error) {
+	var ring Ring
+	for i, entry := range strings.Split(strings.TrimSpace(text), ",") {
+		id, encoded, ok := strings.Cut(strings.TrimSpace(entry), ":")
+		if !ok || !idPattern.MatchString(id) {
+			return nil, fmt.Errorf("entry %d: want id:base64, the id of a-z, 0-9 and -", i+1)
+		}
+		secret, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(secret) != keyBytes {
+			return nil, fmt.Errorf("entry %d: want %d bytes in standard base64", i+1, keyBytes)
+		}
+		if _, err := ring.master(id); err == nil {
+			return nil, fmt.Errorf("entry %d: its id stands twice", i+1)
+		}
+		ring.keys = append(ring.keys, masterKey{id, secret})
+	}
+	return &ring, nil
+}
+
+// Current returns the id of the key that new data is made under.
+func (r *Ring) Current() string { return r.keys[0].id }
+
+// IDs returns the ids of all keys, the current one first.
+func (r *Ring) IDs() []string {
+	ids := make([]string, len(r.keys))
+	for i, k := range r.keys {
+		ids[i] = k.id
+	}
+	return ids
+}
+
+// Subkey derives the 32-byte key for a purpose from the master key with this id, by HKDF-SHA-256 (RFC 5869). It returns
+// ErrUnknownKey when the ring has no such key.
+func (r *Ring) Subkey(id string, purpose Purpose) ([]byte, error) {
+	master, err := r.master(id)
+	if err != nil {
+		return nil, err
+	}
+	return hkdf.Key(sha256.New, master, nil, string(purpose), keyBytes)
+}
+
+func (r *Ring) master(id string) ([]byte, error) {
+	for _, k := range r.keys {
+		if k.id == id {
+			return k.secret, nil
+		}
+	}
+	return nil, ErrUnknownKey
+}
+
+// Seal encrypts plaintext under the current key with AES-256-GCM, bound to the row it is stored in. The result begins
+// with the key's id and a colon.
+func (r *Ring) Seal(purpose Purpose, row string, plaintext []byte) ([]byte, error) {
+	aead, err := r.aead(r.Current(), purpose)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	sealed := append([]byte(r.Current()+":"), nonce...)
+	return aead.Seal(sealed, nonce, plaintext, []byte(row)), nil
+}
+
+// Open decrypts what Seal made for the same purpose and row. It returns ErrUnknownKey or ErrSealBroken.
+func (r *Ring) Open(purpose Purpose, row string, sealed []byte) ([]byte, error) {
+	id, rest, ok := strings.Cut(string(sealed), ":")
+	if !ok {
+		return nil, ErrSealBroken
+	}
+	aead, err := r.aead(id, purpose)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) < aead.NonceSize() {
+		return nil, ErrSealBroken
+	}
+	nonce, ciphertext := rest[:aead.NonceSize()], rest[aead.NonceSize():]
+	plaintext, err := aead.Open(nil, []byte(nonce), []byte(ciphertext), []byte(row))
+	if err != nil {
+		return nil, ErrSealBroken
+	}
+	return plaintext, nil
+}
+
+func (r *Ring) aead(id string, purpose Purpose) (cipher.AEAD, error) {
+	key, err := r.Subkey(id, purpose)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("preparing AES: %w", err)
+	}
+	return cipher.NewGCM(block)
+}
+
+func (r *Ring) String() string               { return "[redacted]" }
+func (r *Ring) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Format redacts under every verb.
+func (r *Ring) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }

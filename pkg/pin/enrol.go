@@ -1,0 +1,176 @@
+package pin
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/slowhash"
+)
+
+// Authority is by whose right a PIN is changed.
+type Authority bool
+
+const (
+	// ByAgent: with a proxy key. A lock or deactivation forbids it, and the budget stays as it is.
+	ByAgent Authority = false
+	// ByAdmin: through pin-admin. Setting a PIN renews the budget.
+	ByAdmin Authority = true
+)
+
+// Enroller sets, removes and unlocks PINs.
+type Enroller struct {
+	db     *sqlx.DB
+	hasher hasher
+}
+
+// NewEnroller wires an Enroller.
+func NewEnroller(db *sqlx.DB, ring *keyring.Ring, pool *slowhash.Pool) *Enroller {
+	return &Enroller{db, hasher{ring, pool}}
+}
+
+// statusColumns are Status's, for a row h of pin_holders.
+const statusColumns = `h.pin_set_at as created_at, h.verifier is not null as has_pin,
+	h.verifier is not null and h.deactivated_by is null as is_active,
+	coalesce(h.locked_until > now() and h.deactivated_by is null, false) as is_locked,
+	case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
+
+// Status returns the state of a holder's own PIN; of a holder that never had one, the zero Status.
+func (e *Enroller) Status(ctx context.Context, h Holder) (Status, error) {
+	var status Status
+	err := e.db.GetContext(ctx, &status, `select `+statusColumns+` from pin_holders h where h.holder_id = $1`, h.ID())
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return Status{}, fmt.Errorf("reading a PIN's status: %w", err)
+	}
+	return status, nil
+}
+
+// Set gives a holder a PIN, in the place of the one it may have. Sessions that rest on the old one are dead, and verdicts
+// about it that are still under way are lost. tenant is the instance that the hashing is accounted to.
+//
+// Errors: ErrWeak, slowhash.ErrBusy, ErrLocked (ByAgent only), ErrGone when the holder was deleted meanwhile.
+func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority) (Status, error) {
+	if weak(p) {
+		return Status{}, ErrWeak
+	}
+	leave, err := e.hasher.pool.Reserve(tenant)
+	if err != nil {
+		return Status{}, err
+	}
+	defer leave()
+	verifier, err := e.hasher.hash(ctx, h.ID(), p)
+	if err != nil {
+		return Status{}, err
+	}
+	const q = `
+		insert into pin_holders as h (holder_id, customer_id, identity_id, verifier, generation, pin_set_at)
+		values ($1, $2, $3, $4, gen_random_uuid(), now())
+		on conflict (holder_id) do update
+		   set verifier = excluded.verifier, generation = excluded.generation, pin_set_at = excluded.pin_set_at,
+		       session_generation = gen_random_uuid(),
+		       window_start = case when $5 then h.charged else h.window_start end,
+		       forgiven = case when $5 then h.charged else h.forgiven end,
+		       locks = case when $5 then 0 else h.locks end,
+		       locked_until = case when $5 then null else h.locked_until end,
+		       deactivated_by = case when $5 then null else h.deactivated_by end
+		 where $5 or ` + unlocked + `
+		returning ` + statusColumns
+	var status Status
+	err = e.change(ctx, "pin.set", h, func(tx *sqlx.Tx) error {
+		err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier, bool(by))
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrLocked
+		}
+		return err
+	})
+	return status, err
+}
+
+// unlocked is the state in which an agent may change a PIN.
+const unlocked = `(h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null`
+
+// Remove takes a holder's own PIN away; there need not be one. Lock and counts stay. It returns ErrLocked (ByAgent only).
+func (e *Enroller) Remove(ctx context.Context, h Holder, by Authority) error {
+	const q = `
+		with old as (
+		    select h.verifier is not null as had_pin, $2 or ` + unlocked + ` as allowed
+		      from pin_holders h where h.holder_id = $1 for update
+		), removed as (
+		    update pin_holders h
+		       set verifier = null, generation = null, pin_set_at = null, session_generation = gen_random_uuid()
+		      from old
+		     where h.holder_id = $1 and old.had_pin and old.allowed
+		)
+		select had_pin, allowed from old`
+	return e.change(ctx, "pin.removed", h, func(tx *sqlx.Tx) error {
+		var old struct {
+			HadPIN  bool `db:"had_pin"`
+			Allowed bool `db:"allowed"`
+		}
+		err := tx.GetContext(ctx, &old, q, h.ID(), bool(by))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return errUnchanged
+		case err != nil:
+			return err
+		case !old.Allowed:
+			return ErrLocked
+		case !old.HadPIN:
+			return errUnchanged
+		}
+		return nil
+	})
+}
+
+// Unlock ends a lock and begins a new window of attempts. What makes the next lock longer stays, and so does the count of
+// consecutive failures: a deactivated PIN stays so until it is set anew.
+func (e *Enroller) Unlock(ctx context.Context, h Holder) (Status, error) {
+	const q = `
+		update pin_holders h set locked_until = null, window_start = h.charged
+		 where h.holder_id = $1
+		returning ` + statusColumns
+	var status Status
+	err := e.change(ctx, "pin.unlocked", h, func(tx *sqlx.Tx) error {
+		err := tx.GetContext(ctx, &status, q, h.ID())
+		if errors.Is(err, sql.ErrNoRows) {
+			return errUnchanged // never had a PIN: there is nothing to unlock
+		}
+		return err
+	})
+	return status, err
+}
+
+// errUnchanged ends a change that found nothing to do: no audit row, and no failure.
+var errUnchanged = errors.New("nothing to change")
+
+// change makes one change to a holder's row, with its line in the audit trail, or none of the two.
+func (e *Enroller) change(ctx context.Context, action string, h Holder, do func(*sqlx.Tx) error) error {
+	tx, err := e.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	defer tx.Rollback()
+	var pgErr *pq.Error
+	switch err := do(tx); {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case errors.As(err, &pgErr) && pgErr.Code == "23503": // foreign_key_violation: deleted meanwhile
+		return ErrGone
+	case err != nil:
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	if err := audit.Record(ctx, tx, audit.Event{Action: action, CustomerID: audit.ID(h.CustomerID), IdentityID: h.IdentityID}); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	return nil
+}

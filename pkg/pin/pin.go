@@ -1,0 +1,107 @@
+// Package pin decides about PINs: which may be chosen, how they are kept, whether one is needed, and whether a candidate
+// is right, within a guess budget that is exact. For one holder of a PIN at most Budget.Attempts candidates are compared
+// before a lock, whatever runs in parallel, crashes or is flushed.
+package pin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/fault"
+)
+
+// The failures that a caller can do something about.
+var (
+	ErrForm       = fault.New(fault.Invalid, "pin_form", "A PIN has 4 to 12 digits").About("pin")
+	ErrWeak       = fault.New(fault.Invalid, "pin_weak", "The PIN is too easy to guess").About("pin")
+	ErrNoSubject  = fault.New(fault.Invalid, "subject_missing", "customer_id or identity_id is needed")
+	ErrNotWithin  = fault.New(fault.NotFound, "subject_not_found", "Customer or identity not found in this instance")
+	ErrGone       = fault.New(fault.NotFound, "holder_not_found", "Customer or identity not found")
+	ErrLocked     = fault.New(fault.Conflict, "pin_locked", "The PIN is locked or deactivated")
+	ErrUnproved   = fault.New(fault.Forbidden, "proof_needed", "The current PIN or a live PIN session is needed for this change")
+	ErrProofWrong = fault.New(fault.Forbidden, "proof_wrong", "The current PIN is wrong")
+	ErrUnknownKey = fault.New(fault.Unavailable, "pin_key_missing", "PINs cannot be checked at the moment").RetryAfter(time.Minute)
+	ErrChanging   = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
+)
+
+// PIN is a person's secret, or what somebody typed for it: 4 to 12 ASCII digits (ISO 9564). It prints as [redacted].
+type PIN struct{ digits string }
+
+var form = regexp.MustCompile(`^[0-9]{4,12}$`)
+
+// Parse reads a PIN, or returns ErrForm.
+func Parse(text string) (PIN, error) {
+	if !form.MatchString(text) {
+		return PIN{}, ErrForm
+	}
+	return PIN{text}, nil
+}
+
+// UnmarshalText reads a PIN from a JSON string.
+func (p *PIN) UnmarshalText(text []byte) (err error) {
+	*p, err = Parse(string(text))
+	return err
+}
+
+func (p PIN) String() string               { return "[redacted]" }
+func (p PIN) GoString() string             { return "[redacted]" }
+func (p PIN) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Format redacts under every verb.
+func (p PIN) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }
+
+// Budget says how often one holder's PIN may be guessed. PSD2's technical standard (2018/389, article 4) allows at most 5
+// consecutive failures before a block; NIST SP 800-63B allows at most 100 before the secret is established anew.
+type Budget struct {
+	// Attempts are the comparisons before a lock: 1 to 10.
+	Attempts int `envconfig:"PIN_BUDGET_ATTEMPTS" default:"5"`
+	// Lock is how long the first lock lasts, at least a second; each further one without a right PIN between lasts twice
+	// as long, up to LockMax.
+	Lock    time.Duration `envconfig:"PIN_BUDGET_LOCK" default:"15m"`
+	LockMax time.Duration `envconfig:"PIN_BUDGET_LOCK_MAX" default:"24h"`
+	// Failures are the consecutive ones after which the PIN is deactivated until pin-admin sets it anew: up to 100.
+	Failures int `envconfig:"PIN_BUDGET_FAILURES" default:"50"`
+}
+
+// Validate names the first setting that is out of range.
+func (b Budget) Validate() error {
+	switch {
+	case b.Attempts < 1 || b.Attempts > 10:
+		return errors.New("PIN_BUDGET_ATTEMPTS must be 1 to 10")
+	case b.Lock < time.Second:
+		return errors.New("PIN_BUDGET_LOCK must be at least 1s")
+	case b.LockMax < b.Lock:
+		return errors.New("PIN_BUDGET_LOCK_MAX must not be less than PIN_BUDGET_LOCK")
+	case b.Failures < b.Attempts || b.Failures > 100:
+		return errors.New("PIN_BUDGET_FAILURES must be PIN_BUDGET_ATTEMPTS to 100")
+	}
+	return nil
+}
+
+// Holder is whose PIN it is: an identity when IdentityID is given, else the customer. Budgets belong to holders.
+type Holder struct {
+	CustomerID uuid.UUID
+	IdentityID uuid.NullUUID
+}
+
+// ID is the identity's id or the customer's.
+func (h Holder) ID() uuid.UUID {
+	if h.IdentityID.Valid {
+		return h.IdentityID.UUID
+	}
+	return h.CustomerID
+}
+
+// Status is what may be told about a holder's PIN. Times are Postgres's.
+type Status struct {
+	CreatedAt   *time.Time `db:"created_at"`
+	HasPIN      bool       `db:"has_pin"`
+	IsActive    bool       `db:"is_active"`
+	IsLocked    bool       `db:"is_locked"`
+	LockedUntil *time.Time `db:"locked_until"`
+}

@@ -1,0 +1,464 @@
+package pin_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	const right, wrong, wait, unlock = "right", "wrong", "wait", "unlock"
+	for _, rule := range []struct {
+		name  string
+		tries []string
+		want  pin.Outcome
+		left  int
+	}{
+		{"a right PIN", []string{right}, pin.Right, 5},
+		{"a wrong PIN", []string{wrong}, pin.Wrong, 4},
+		{"fourth wrong leaves one", []string{wrong, wrong, wrong, wrong}, pin.Wrong, 1},
+		{"fifth wrong locks", []string{wrong, wrong, wrong, wrong, wrong}, pin.Wrong, 0},
+		{"a right PIN cannot open a lock", []string{wrong, wrong, wrong, wrong, wrong, right}, pin.Locked, 0},
+		{"fifth right is right", []string{wrong, wrong, wrong, wrong, right}, pin.Right, 5},
+		{"a right PIN forgives", []string{wrong, wrong, wrong, wrong, right, wrong}, pin.Wrong, 4},
+		{"after the lock there are five more", []string{wrong, wrong, wrong, wrong, wrong, wait, wrong}, pin.Wrong, 4},
+		{"an unlock gives a new window", []string{wrong, wrong, wrong, wrong, wrong, unlock, wrong}, pin.Wrong, 4},
+		{"a right PIN after an unlock", []string{wrong, wrong, wrong, wrong, wrong, unlock, right}, pin.Right, 5},
+	} {
+		t.Run(rule.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			var last pin.Result
+			for _, try := range rule.tries {
+				switch try {
+				case right:
+					last = w.verify(rightPIN)
+				case wrong:
+					last = w.verify(wrongPIN)
+				case wait:
+					w.waitOutLock(w.customerHolder())
+				case unlock:
+					w.unlock(w.customerHolder())
+				}
+			}
+			if last.Outcome != rule.want || *last.Remaining != rule.left {
+				t.Errorf("%s with %d left, want %s with %d", last.Outcome, *last.Remaining, rule.want, rule.left)
+			}
+			if (last.Session != nil) != (last.Outcome == pin.Right) {
+				t.Errorf("%s with a session: %v", last.Outcome, last.Session != nil)
+			}
+		})
+	}
+}
+
+func TestLocksDoubleUntilARightPIN(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.budget.LockMax = time.Hour
+	w.budget.Failures = 100
+	w.verifier, _ = w.replica(keyOne, prometheus.NewRegistry())
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	for _, want := range []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour} {
+		w.lockedFor(want)
+		w.waitOutLock(w.customerHolder())
+	}
+	w.verify(rightPIN)
+	w.lockedFor(15 * time.Minute)
+	w.unlock(w.customerHolder()) // an unlock keeps the doubling
+	w.lockedFor(30 * time.Minute)
+}
+
+// lockedFor uses the budget up and looks how long the lock is, by Postgres's clock.
+func (w *world) lockedFor(want time.Duration) {
+	w.t.Helper()
+	w.exhaust()
+	var seconds float64
+	w.people.Get(&seconds, `select extract(epoch from h.locked_until - a.charged_at) from pin_holders h
+		join attempts a on a.holder_id = h.holder_id and a.number = h.charged where h.holder_id = $1`, w.customer)
+	if seconds != want.Seconds() {
+		w.t.Errorf("locked for %vs, want %v", seconds, want)
+	}
+}
+
+func TestFiftyFailuresDeactivate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	// 48 failures over 9 locks, without the waiting.
+	w.people.Exec(`update pin_holders set charged = 48, window_start = 45, locks = 9, locked_by = 45 where holder_id = $1`, w.customer)
+	w.verify(wrongPIN)
+	if got := w.verify(wrongPIN); got.Outcome != pin.Wrong || *got.Remaining != 0 || got.LockedUntil != nil {
+		t.Errorf("the fiftieth: %+v", got)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
+		t.Errorf("a right PIN afterwards: %s", got.Outcome)
+	}
+	status, err := w.enroller.Status(context.Background(), w.customerHolder())
+	if err != nil || !status.HasPIN || status.IsActive || status.IsLocked {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	w.unlock(w.customerHolder())
+	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
+		t.Errorf("an unlock must not activate it: %s", got.Outcome)
+	}
+	w.set(w.customerHolder(), thirdPIN, pin.ByAdmin)
+	if got := w.verify(thirdPIN); got.Outcome != pin.Right {
+		t.Errorf("set anew by an admin: %s", got.Outcome)
+	}
+}
+
+func TestTheFiftiethMayBeRight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.people.Exec(`update pin_holders set charged = 49, window_start = 45, locks = 9, locked_by = 45 where holder_id = $1`, w.customer)
+	if got := w.verify(rightPIN); got.Outcome != pin.Right {
+		t.Fatalf("the fiftieth: %s", got.Outcome)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Right || *got.Remaining != 5 {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+// I1: parallel guesses through several replicas, by every name that the holder has.
+func TestParallelGuessesAreComparedExactlyFiveTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	second := w.people.Identity(w.customer, w.instance)
+	elsewhere := w.people.Instance()
+	there, otherKey := w.people.Identity(w.customer, elsewhere), w.people.ProxyKey(elsewhere)
+	subjects := []pin.Subject{
+		w.subject(),
+		{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer)},
+		{Key: w.key, InstanceID: w.instance, IdentityID: some(second)},
+		{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer), IdentityID: some(second)},
+		{Key: otherKey, InstanceID: elsewhere, IdentityID: some(there)},
+	}
+	w.storm(200, subjects)
+	if got := w.comparisons(); got != 5 {
+		t.Errorf("%d comparisons, want 5", got)
+	}
+}
+
+// storm guesses wrong n times at once. No guess may be right or fail for a reason of ours.
+func (w *world) storm(n int, subjects []pin.Subject) {
+	w.t.Helper()
+	replicas := []*pin.Verifier{w.verifier, w.second}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			result, err := replicas[i%len(replicas)].Verify(context.Background(), subjects[i%len(subjects)], wrongPIN)
+			if err != nil && !errors.Is(err, slowhash.ErrBusy) || result.Outcome == pin.Right {
+				w.t.Errorf("guess %d: %s, %v", i, result.Outcome, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// I2: what Redis forgets, or cannot say, gives no further attempt.
+func TestRedisCannotGiveAttempts(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []struct {
+		name string
+		do   func(*storetest.RedisServer, *world)
+	}{
+		{"flushed", func(_ *storetest.RedisServer, w *world) { w.redis.FlushAll(context.Background()) }},
+		{"killed", func(r *storetest.RedisServer, _ *world) { r.Stop() }},
+		{"restarted", func(r *storetest.RedisServer, _ *world) { r.Stop(); r.Start() }},
+		{"frozen", func(r *storetest.RedisServer, _ *world) { r.Pause() }},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			server := storetest.OwnRedis(t)
+			w := newWorldOn(t, server.URL)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			w.storm(3, []pin.Subject{w.subject()})
+			fault.do(server, w)
+			w.storm(100, []pin.Subject{w.subject()})
+			if fault.name == "frozen" {
+				server.Resume()
+			}
+			if got := w.comparisons(); got != 5 {
+				t.Errorf("%d comparisons, want 5", got)
+			}
+		})
+	}
+}
+
+func TestWithoutRedisThereIsAVerdictAndNoSession(t *testing.T) {
+	t.Parallel()
+	server := storetest.OwnRedis(t)
+	w := newWorldOn(t, server.URL)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	server.Stop()
+	if got := w.verify(rightPIN); got.Outcome != pin.Right || got.Session != nil {
+		t.Errorf("%s with a session: %v", got.Outcome, got.Session != nil)
+	}
+}
+
+// The mirror of a lock outlives an unlock, and holds nobody out.
+func TestAnOldMirrorHoldsNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.exhaust()
+	w.unlock(w.customerHolder())
+	mirrored, err := w.redis.HGet(context.Background(), "pin:{"+w.customer.String()+"}:budget", "locked_by").Int()
+	if err != nil || mirrored != 5 {
+		t.Fatalf("the lock is not mirrored: %d, %v", mirrored, err)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Right {
+		t.Errorf("after the unlock: %s", got.Outcome)
+	}
+}
+
+// I3: a charge that nobody settles is a failure. The replica "dies" between charge and comparison: its verifier cannot be
+// read, which is noticed only by the one that the charge returned.
+func TestAnUnsettledChargeIsSpent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	var stored string
+	w.people.Get(&stored, `select verifier from pin_holders`)
+	w.people.Exec(`create function spoil() returns trigger language plpgsql as $$ begin
+		if new.charged > old.charged then new.verifier = 'unreadable'; end if; return new; end $$`)
+	w.people.Exec(`create trigger spoil before update on pin_holders for each row execute function spoil()`)
+	for range 5 {
+		if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); err == nil {
+			t.Fatal("a verifier that cannot be read gave a verdict")
+		}
+		w.people.Exec(`update pin_holders set verifier = $1`, stored)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Locked {
+		t.Errorf("after five lost attempts: %s", got.Outcome)
+	}
+}
+
+func TestAClientThatHungUpBeforeTheChargeIsNotCharged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	ctx, hangUp := context.WithCancel(context.Background())
+	hangUp()
+	if _, err := w.verifier.Verify(ctx, w.subject(), wrongPIN); err == nil {
+		t.Fatal("a cancelled request was answered")
+	}
+	if got := w.verify(wrongPIN); *got.Remaining != 4 {
+		t.Errorf("%d left, want 4", *got.Remaining)
+	}
+}
+
+// I4: what is refused before the charge is free.
+func TestRefusedRequestsAreFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	stranger, foreign := w.people.Customer(), w.people.Instance()
+	foreignKey := w.people.ProxyKey(foreign)
+	for name, try := range map[string]struct {
+		who  pin.Subject
+		want error
+	}{
+		"no subject":                {pin.Subject{Key: w.key, InstanceID: w.instance}, pin.ErrNoSubject},
+		"a customer from elsewhere": {pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(stranger)}, pin.ErrNotWithin},
+		"an unknown identity":       {pin.Subject{Key: w.key, InstanceID: w.instance, IdentityID: some(uuid.New())}, pin.ErrNotWithin},
+		"a pair that is none":       {pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(stranger), IdentityID: some(w.identity)}, pin.ErrNotWithin},
+		"another instance":          {pin.Subject{Key: w.key, InstanceID: foreign, IdentityID: some(w.identity)}, caller.ErrNotWithin},
+		"another instance's key":    {pin.Subject{Key: foreignKey, InstanceID: w.instance, IdentityID: some(w.identity)}, caller.ErrNotWithin},
+		"through another instance":  {pin.Subject{Key: foreignKey, InstanceID: foreign, IdentityID: some(w.identity)}, pin.ErrNotWithin},
+		"by customer through it":    {pin.Subject{Key: foreignKey, InstanceID: foreign, CustomerID: some(w.customer)}, pin.ErrNotWithin},
+	} {
+		if _, err := w.verifier.Verify(context.Background(), try.who, rightPIN); !errors.Is(err, try.want) {
+			t.Errorf("%s: %v, want %v", name, err, try.want)
+		}
+	}
+	if got := w.verify(wrongPIN); *got.Remaining != 4 {
+		t.Errorf("%d left, want 4", *got.Remaining)
+	}
+}
+
+// I5: what an agent can do renews no budget, and nothing opens a lock to it.
+func TestOnlyThreeThingsRenewABudget(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t)
+	own := w.identityHolder()
+	w.set(own, rightPIN, pin.ByAgent)
+	for i, change := range []func(){
+		func() { w.set(own, thirdPIN, pin.ByAgent) },
+		func() { w.enroller.Remove(ctx, own, pin.ByAgent); w.set(own, rightPIN, pin.ByAgent) },
+		func() { w.set(w.customerHolder(), thirdPIN, pin.ByAdmin) }, // another holder's budget
+		func() { w.redis.Del(ctx, "pin:{"+w.identity.String()+"}:budget") },
+	} {
+		if got := w.verify(wrongPIN); *got.Remaining != 4-i {
+			t.Fatalf("try %d: %d left, want %d", i+1, *got.Remaining, 4-i)
+		}
+		change()
+	}
+	if got := w.verify(wrongPIN); got.LockedUntil == nil {
+		t.Fatal("the fifth did not lock")
+	}
+	if _, err := w.enroller.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
+		t.Errorf("an agent's set while locked: %v", err)
+	}
+	if err := w.enroller.Remove(ctx, own, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
+		t.Errorf("an agent's removal while locked: %v", err)
+	}
+	if err := w.enroller.Remove(ctx, own, pin.ByAdmin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.enroller.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
+		t.Errorf("an agent's set after an admin's removal: %v", err)
+	}
+	w.set(own, thirdPIN, pin.ByAdmin)
+	if got := w.verify(thirdPIN); got.Outcome != pin.Right {
+		t.Errorf("after an admin's set: %s", got.Outcome)
+	}
+}
+
+// I6: lock, change and removal end every session at once, and for good.
+func TestSessionsDieWithTheirPIN(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*world){
+		"set anew": func(w *world) { w.set(w.customerHolder(), rightPIN, pin.ByAdmin) },
+		"removed": func(w *world) {
+			w.enroller.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
+		},
+		"removed and set": func(w *world) {
+			w.enroller.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+		},
+		"locked":          func(w *world) { w.exhaust() },
+		"lock waited out": func(w *world) { w.exhaust(); w.waitOutLock(w.customerHolder()) },
+		"unlocked":        func(w *world) { w.exhaust(); w.unlock(w.customerHolder()) },
+		"the identity got its own PIN": func(w *world) {
+			w.set(w.identityHolder(), thirdPIN, pin.ByAgent)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			confirmed := w.verify(rightPIN)
+			if !w.live(confirmed) {
+				t.Fatal("a new session does not count")
+			}
+			end(w)
+			if w.live(confirmed) {
+				t.Error("the session still counts")
+			}
+		})
+	}
+}
+
+func TestAFifthRightPINKeepsItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	for range 4 {
+		w.verify(wrongPIN)
+	}
+	if confirmed := w.verify(rightPIN); !w.live(confirmed) {
+		t.Error("the session of the fifth, right attempt does not count")
+	}
+}
+
+// A verdict about a PIN that was replaced while it was compared, or that took too long, is lost.
+func TestALateVerdictIsAFailure(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"replaced meanwhile": `create function late() returns trigger language plpgsql as $$ begin
+			update pin_holders set generation = gen_random_uuid() where holder_id = new.holder_id; return null; end $$`,
+		"too old": `create function late() returns trigger language plpgsql as $$ begin
+			update attempts set charged_at = now() - interval '11 seconds' where holder_id = new.holder_id; return null; end $$`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			w.people.Exec(statement)
+			w.people.Exec(`create constraint trigger late after insert on attempts deferrable initially deferred for each row execute function late()`)
+			if got := w.verify(rightPIN); got.Outcome != pin.Wrong || got.Session != nil || *got.Remaining != 4 {
+				t.Errorf("%s with %d left", got.Outcome, *got.Remaining)
+			}
+			var outcome string
+			w.people.Get(&outcome, `select outcome from attempts where holder_id = $1`, w.customer)
+			if outcome != "lost" {
+				t.Errorf("noted as %s", outcome)
+			}
+		})
+	}
+}
+
+func TestTheIdentitysOwnPINApplies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if got := w.verify(rightPIN); got.Outcome != pin.NotSet || got.Remaining != nil {
+		t.Errorf("without a PIN: %+v", got)
+	}
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.set(w.identityHolder(), thirdPIN, pin.ByAgent)
+	if got := w.verify(thirdPIN); got.Outcome != pin.Right {
+		t.Errorf("its own PIN: %s", got.Outcome)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Wrong {
+		t.Errorf("its customer's: %s", got.Outcome)
+	}
+	byCustomer := pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer)}
+	if got := w.verifyAs(byCustomer, rightPIN); got.Outcome != pin.Right {
+		t.Errorf("asked for the customer: %s", got.Outcome)
+	}
+	w.people.Exec(`update pin_holders set deactivated_by = charged where holder_id = $1`, w.identity)
+	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
+		t.Errorf("its own is deactivated: %s", got.Outcome)
+	}
+}
+
+func TestKeysRotate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	promoted, _ := w.replica(keyTwo+","+keyOne, prometheus.NewRegistry())
+	if got, err := promoted.Verify(context.Background(), w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
+		t.Fatalf("under the old key: %s, %v", got.Outcome, err)
+	}
+	alone, _ := w.replica(keyTwo, prometheus.NewRegistry())
+	if got, err := alone.Verify(context.Background(), w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
+		t.Errorf("a right PIN did not renew its verifier: %s, %v", got.Outcome, err)
+	}
+	if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); !errors.Is(err, pin.ErrUnknownKey) {
+		t.Errorf("with a key that is not on the ring: %v", err)
+	}
+	var charged int
+	w.people.Get(&charged, `select charged from pin_holders where holder_id = $1`, w.customer)
+	if charged != 2 {
+		t.Errorf("%d charges, want 2: an unknown key must charge nothing", charged)
+	}
+}
+
+func TestRevokedAndExpiredKeysOpenNothing(t *testing.T) {
+	t.Parallel()
+	for _, change := range []string{`update proxy_keys set revoked_at = now()`, `update proxy_keys set expires_at = now()`, `delete from proxy_keys`} {
+		w := newWorld(t)
+		w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+		w.verify(rightPIN)
+		w.people.Exec(change)
+		if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); !errors.Is(err, caller.ErrInvalid) {
+			t.Errorf("%s: %v", change, err)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package pin_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/session"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/token"
+)
+
+const (
+	keyOne = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	keyTwo = "two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+)
+
+var (
+	rightPIN = parse("8317")
+	wrongPIN = parse("4378")
+	thirdPIN = parse("9875")
+)
+
+func parse(digits string) pin.PIN {
+	p, err := pin.Parse(digits)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// world is one customer with an identity on one instance, and a replica that serves them.
+type world struct {
+	t      *testing.T
+	people storetest.People
+	db     *sqlx.DB
+	redis  redis.UniversalClient
+	// What the first and the second replica count.
+	registry, otherRegistry *prometheus.Registry
+	budget                  pin.Budget
+
+	instance, customer, identity uuid.UUID
+	key                          token.Token
+	verifier, second             *pin.Verifier
+	enroller                     *pin.Enroller
+}
+
+func newWorld(t *testing.T) *world { return newWorldOn(t, storetest.Redis(t)) }
+
+func newWorldOn(t *testing.T, redisURL string) *world {
+	t.Helper()
+	database := storetest.Postgres(t)
+	w := &world{t: t, people: storetest.NewPeople(t, database), registry: prometheus.NewRegistry(), otherRegistry: prometheus.NewRegistry(),
+		budget: pin.Budget{Attempts: 5, Lock: 15 * 60e9, LockMax: 24 * 3600e9, Failures: 50}}
+	var err error
+	if w.db, err = stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinInternal), Connections: 10}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.db.Close() })
+	if w.redis, err = stores.OpenRedis(stores.RedisConfig{URL: redisURL}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.redis.Close() })
+	w.customer, w.instance = w.people.Customer(), w.people.Instance()
+	w.identity, w.key = w.people.Identity(w.customer, w.instance), w.people.ProxyKey(w.instance)
+	w.verifier, w.enroller = w.replica(keyOne, w.registry)
+	w.second, _ = w.replica(keyOne, w.otherRegistry)
+	return w
+}
+
+// replica is another process on the same stores, with keys of its own.
+func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifier, *pin.Enroller) {
+	ring, err := keyring.Parse(keys)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool := slowhash.NewPool(2, 400)
+	return pin.NewVerifier(w.db, w.redis, ring, pool, w.budget, registry), pin.NewEnroller(w.db, ring, pool)
+}
+
+func (w *world) subject() pin.Subject {
+	return pin.Subject{Key: w.key, InstanceID: w.instance, IdentityID: some(w.identity)}
+}
+
+func (w *world) customerHolder() pin.Holder { return pin.Holder{CustomerID: w.customer} }
+
+func (w *world) identityHolder() pin.Holder {
+	return pin.Holder{CustomerID: w.customer, IdentityID: some(w.identity)}
+}
+
+func (w *world) set(h pin.Holder, p pin.PIN, by pin.Authority) pin.Status {
+	w.t.Helper()
+	status, err := w.enroller.Set(context.Background(), w.instance, h, p, by)
+	if err != nil {
+		w.t.Fatalf("setting a PIN: %v", err)
+	}
+	return status
+}
+
+func (w *world) verify(p pin.PIN) pin.Result { return w.verifyAs(w.subject(), p) }
+
+func (w *world) verifyAs(who pin.Subject, p pin.PIN) pin.Result {
+	w.t.Helper()
+	result, err := w.verifier.Verify(context.Background(), who, p)
+	if err != nil {
+		w.t.Fatalf("verifying: %v", err)
+	}
+	return result
+}
+
+func (w *world) unlock(h pin.Holder) {
+	w.t.Helper()
+	if _, err := w.enroller.Unlock(context.Background(), h); err != nil {
+		w.t.Fatalf("unlocking: %v", err)
+	}
+}
+
+// waitOutLock lets the lock end, by moving it and not the clock.
+func (w *world) waitOutLock(h pin.Holder) {
+	w.t.Helper()
+	w.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1`, h.ID())
+}
+
+// exhaust guesses wrong until the lock.
+func (w *world) exhaust() {
+	w.t.Helper()
+	for range w.budget.Attempts {
+		if got := w.verify(wrongPIN); got.Outcome != pin.Wrong {
+			w.t.Fatalf("a guess within the budget: %s", got.Outcome)
+		}
+	}
+}
+
+// comparisons is how often both replicas compared.
+func (w *world) comparisons() (total int) {
+	w.t.Helper()
+	for _, registry := range []*prometheus.Registry{w.registry, w.otherRegistry} {
+		families, err := registry.Gather()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "pin_comparisons_total" {
+				total += int(family.GetMetric()[0].GetCounter().GetValue())
+			}
+		}
+	}
+	return total
+}
+
+// live reports whether the session of a result counts.
+func (w *world) live(result pin.Result) bool {
+	w.t.Helper()
+	if result.Session == nil {
+		w.t.Fatal("there is no session")
+	}
+	return w.accepts(session.Store{Redis: w.redis}.Find(context.Background(), result.Session.Reveal()))
+}
+
+func (w *world) accepts(x *session.Session) bool {
+	w.t.Helper()
+	standing, err := w.verifier.Standing(context.Background(), w.subject())
+	if err != nil {
+		w.t.Fatalf("asking for the standing: %v", err)
+	}
+	return standing.Accepts(x)
+}
+
+func some(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: true} }

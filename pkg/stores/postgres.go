@@ -1,0 +1,111 @@
+// Package stores opens Postgres and Redis so that a store which is slow, frozen or gone costs a bounded time and never
+// hangs a request.
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// PostgresConfig is the part of a service's configuration that concerns Postgres.
+type PostgresConfig struct {
+	// URL is a postgres:// URL or a libpq connection string. It holds a password.
+	URL string `envconfig:"DATABASE_URL"`
+	// Connections is the most that one process opens.
+	Connections int `envconfig:"DATABASE_CONNECTIONS" default:"20"`
+}
+
+// silence is how long Postgres may keep us waiting on one read or write before its connection counts as dead. lib/pq
+// itself waits for as long as the kernel does, even after the context has ended.
+const silence = 5 * time.Second
+
+// ErrPostgresURL says that DATABASE_URL cannot be read. It never repeats it.
+var ErrPostgresURL = errors.New("DATABASE_URL is not a postgres:// URL or connection string")
+
+// OpenPostgres prepares a pool. It does not connect: a service starts while its database is still coming.
+func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
+	if c.URL == "" {
+		return nil, errors.New("DATABASE_URL is not set")
+	}
+	cfg, err := pq.NewConfig(c.URL)
+	if err != nil {
+		return nil, ErrPostgresURL // the cause may quote the password
+	}
+	cfg.ConnectTimeout = silence
+	if cfg.Runtime == nil {
+		cfg.Runtime = map[string]string{}
+	}
+	cfg.Runtime["timezone"] = "UTC"
+	connector, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, ErrPostgresURL
+	}
+	connector.Dialer(dialer{net.Dialer{Timeout: silence}})
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db.SetMaxOpenConns(c.Connections)
+	db.SetMaxIdleConns(c.Connections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db, nil
+}
+
+// Away reports whether an error means that Postgres could not be reached or could not serve, and not that a statement
+// was wrong.
+func Away(err error) bool {
+	var pgErr *pq.Error
+	if errors.As(err, &pgErr) {
+		switch pgErr.Code.Class() {
+		case "08", "53", "57", "58": // connection, resources (also a full disk), operator intervention, system error
+			return true
+		}
+		return pgErr.Code == "25006" // a standby that has not been promoted yet
+	}
+	var netErr net.Error
+	return errors.As(err, &netErr) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || strings.HasSuffix(fmt.Sprint(err), "EOF")
+}
+
+type dialer struct{ net.Dialer }
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return impatient{conn}, nil
+}
+
+// impatient is a connection on which each single read and write must make progress within silence.
+type impatient struct{ net.Conn }
+
+func (c impatient) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c impatient) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}

@@ -1,0 +1,116 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/countersign/countersign/pkg/fault"
+)
+
+// statuses is the one table that turns a failure into HTTP.
+var statuses = map[fault.Kind]int{
+	fault.Invalid:         http.StatusUnprocessableEntity,
+	fault.Malformed:       http.StatusBadRequest,
+	fault.Unauthenticated: http.StatusUnauthorized,
+	fault.Forbidden:       http.StatusForbidden,
+	fault.NotFound:        http.StatusNotFound,
+	fault.Conflict:        http.StatusConflict,
+	fault.TooLarge:        http.StatusRequestEntityTooLarge,
+	fault.RateLimited:     http.StatusTooManyRequests,
+	fault.Unavailable:     http.StatusServiceUnavailable,
+}
+
+var (
+	errTooLarge = fault.New(fault.TooLarge, "body_too_large", "Request body too large")
+	errQuery    = fault.New(fault.Malformed, "query_malformed", "The query string is malformed")
+	errInternal = &fault.Error{Code: "internal", Text: "Internal Server Error"}
+	errAway     = fault.New(fault.Unavailable, "unavailable", "Temporarily unavailable, try again shortly").RetryAfter(time.Second)
+)
+
+// jsonAPIPrefix is where errors have the shape of JSON:API instead of FastAPI's.
+const jsonAPIPrefix = "/user/"
+
+// answerError renders every error of every handler. away reports whether a store that cannot be reached is behind it.
+func answerError(log *slog.Logger, away func(error) bool) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		status, failure, issues := classify(err, away)
+		header := c.Response().Header()
+		switch status {
+		case http.StatusUnauthorized:
+			header.Set(echo.HeaderWWWAuthenticate, "Bearer")
+		case http.StatusMethodNotAllowed:
+			if allow, ok := c.Get(echo.ContextKeyHeaderAllow).(string); ok {
+				header.Set(echo.HeaderAllow, strings.TrimPrefix(allow, "OPTIONS, "))
+			}
+		}
+		if failure.After > 0 {
+			header.Set(echo.HeaderRetryAfter, RetryAfter(failure.After))
+		}
+		if err := render(c, status, failure, issues); err != nil {
+			log.Warn("answer not sent", "request_id", RequestID(c), "error", err.Error())
+		}
+	}
+}
+
+func classify(err error, away func(error) bool) (int, *fault.Error, []Issue) {
+	var invalid *Invalid
+	var failure *fault.Error
+	var httpError *echo.HTTPError
+	switch {
+	case errors.As(err, &invalid):
+		return http.StatusUnprocessableEntity, &fault.Error{Code: "invalid", Text: "The request is not valid"}, invalid.Issues
+	case errors.As(err, &failure):
+		status, known := statuses[failure.Kind]
+		if !known {
+			return http.StatusInternalServerError, errInternal, nil
+		}
+		if failure.Kind == fault.Invalid {
+			return status, failure, []Issue{ownRule(failure)}
+		}
+		return status, failure, nil
+	case errors.As(err, &httpError) && httpError.Code < http.StatusInternalServerError:
+		text := http.StatusText(httpError.Code)
+		return httpError.Code, &fault.Error{Code: strings.ReplaceAll(strings.ToLower(text), " ", "_"), Text: text}, nil
+	case away(err) || errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable, errAway, nil
+	}
+	return http.StatusInternalServerError, errInternal, nil
+}
+
+func render(c echo.Context, status int, failure *fault.Error, issues []Issue) error {
+	if strings.HasPrefix(c.Request().URL.Path, jsonAPIPrefix) {
+		return renderJSONAPI(c, status, failure)
+	}
+	if len(issues) > 0 {
+		return c.JSON(status, map[string]any{"detail": issues})
+	}
+	return c.JSON(status, map[string]any{"detail": failure.Text})
+}
+
+// renderJSONAPI writes one error object of JSON:API 1.0 (jsonapi.org/format/1.0/#error-objects).
+func renderJSONAPI(c echo.Context, status int, failure *fault.Error) error {
+	object := map[string]any{
+		"id": RequestID(c), "title": failure.Text, "detail": failure.Text, "status": strconv.Itoa(status), "code": failure.Code,
+	}
+	if failure.Field != "" {
+		object["source"] = map[string]any{"parameter": failure.Field}
+	}
+	c.Response().Header().Set(echo.HeaderContentType, "application/vnd.api+json")
+	return c.JSON(status, map[string]any{"errors": []any{object}})
+}
+
+// RetryAfter formats a wait for the header of that name: whole seconds, rounded up.
+func RetryAfter(d time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
+}

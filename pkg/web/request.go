@@ -1,0 +1,118 @@
+package web
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	requestIDKey = "request_id"
+	logAttrsKey  = "log_attrs"
+)
+
+// RequestID returns the id of a request, which its answer carries as X-Request-Id.
+func RequestID(c echo.Context) string {
+	id, _ := c.Get(requestIDKey).(string)
+	return id
+}
+
+// LogAttr adds to the request's log line. Values are ids and words of our own, never what a client sent.
+func LogAttr(c echo.Context, attrs ...any) {
+	have, _ := c.Get(logAttrsKey).([]any)
+	c.Set(logAttrsKey, append(have, attrs...))
+}
+
+// identify gives a request its id: the caller's own when it is a UUID, so that a trail can be followed across services,
+// else a new one.
+func identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id, err := uuid.Parse(c.Request().Header.Get(echo.HeaderXRequestID))
+		if err != nil {
+			id = uuid.New()
+		}
+		c.Set(requestIDKey, id.String())
+		c.Response().Header().Set(echo.HeaderXRequestID, id.String())
+		return next(c)
+	}
+}
+
+// observe writes one log line and one measurement for each request, with the route's pattern and never the URL.
+func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFunc {
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_request_seconds", Help: "Time to answer, by route and status.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60},
+	}, []string{"method", "route", "status"})
+	registry.MustRegister(seconds)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := time.Now()
+			err := recovered(next, c)
+			if err != nil {
+				c.Error(err)
+			}
+			status, took, route := c.Response().Status, time.Since(start), c.Path()
+			if route == "" {
+				route = "none"
+			}
+			seconds.WithLabelValues(knownMethod(c.Request().Method), route, fmt.Sprint(status)).Observe(took.Seconds())
+			attrs := []any{"request_id", RequestID(c), "method", knownMethod(c.Request().Method), "route", route,
+				"status", status, "duration_ms", float64(took.Microseconds()) / 1000}
+			more, _ := c.Get(logAttrsKey).([]any)
+			level := slog.LevelInfo
+			if err != nil && status >= http.StatusInternalServerError {
+				more = append(more, "error", err.Error())
+				if level = slog.LevelWarn; status == http.StatusInternalServerError {
+					level = slog.LevelError
+				}
+			}
+			log.Log(c.Request().Context(), level, "request", append(attrs, more...)...)
+			return nil
+		}
+	}
+}
+
+// knownMethod keeps a made-up method, which is text of the client's, out of the log and the labels.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if r == http.ErrAbortHandler {
+				panic(r)
+			}
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return next(c)
+}
+
+// refuseOptions answers OPTIONS as the wrong method it is: echo would answer it by itself.
+func refuseOptions(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().Method == http.MethodOptions && c.Get(echo.ContextKeyHeaderAllow) != nil {
+			return echo.ErrMethodNotAllowed
+		}
+		return next(c)
+	}
+}
+
+// Bearer returns the token of an Authorization header of that scheme; false when there is none.
+func Bearer(r *http.Request) (string, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get(echo.HeaderAuthorization), " ")
+	token = strings.TrimSpace(token)
+	return token, strings.EqualFold(scheme, "Bearer") && token != ""
+}

@@ -1,0 +1,52 @@
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
+)
+
+// SetIdentityPIN gives an identity a PIN of its own.
+func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObject) (gen.SetIdentityPINResponseObject, error) {
+	holder, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
+	if err != nil {
+		return nil, err
+	}
+	status, err := a.Enroller.Set(ctx, r.InstanceID, holder, r.Body.PIN, pin.ByAgent)
+	if err != nil {
+		return nil, err
+	}
+	return gen.SetIdentityPIN200JSONResponse(status), nil
+}
+
+// RemoveIdentityPIN takes an identity's own PIN away.
+func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequestObject) (gen.RemoveIdentityPINResponseObject, error) {
+	var current *pin.PIN
+	if r.Body != nil {
+		current = r.Body.CurrentPIN
+	}
+	holder, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, current, r.Params.XPinSession)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Enroller.Remove(ctx, holder, pin.ByAgent); err != nil {
+		return nil, err
+	}
+	return gen.RemoveIdentityPIN204Response{}, nil
+}
+
+// mayChange returns the holder behind an identity of the instance, once the proof was given that its policy demands.
+func (a *API) mayChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, presented *secret.Text) (pin.Holder, error) {
+	customer, err := a.Directory.CustomerWithin(ctx, instance, identity)
+	if err != nil {
+		return pin.Holder{}, err
+	}
+	if err := a.Verifier.Prove(ctx, subject(ctx, instance, nil, &identity), current, a.presented(ctx, presented)); err != nil {
+		return pin.Holder{}, err
+	}
+	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, nil
+}
