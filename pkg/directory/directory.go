@@ -65,3 +65,44 @@ func (d Directory) CustomerWithin(ctx context.Context, instance, identity uuid.U
 	}
 	return customer, nil
 }
+
+// HasCustomer returns ErrNoCustomer when there is no such customer.
+func (d Directory) HasCustomer(ctx context.Context, customer uuid.UUID) error {
+	return d.has(ctx, ErrNoCustomer, `select exists (select from customers where id = $1)`, customer)
+}
+
+// HasIdentity returns ErrNoIdentity when the customer has no such identity.
+func (d Directory) HasIdentity(ctx context.Context, customer, identity uuid.UUID) error {
+	return d.has(ctx, ErrNoIdentity, `select exists (select from identities where id = $1 and customer_id = $2)`, identity, customer)
+}
+
+// Owns returns ErrNoInstance unless the customer with this address owns the instance.
+func (d Directory) Owns(ctx context.Context, email string, instance uuid.UUID) error {
+	return d.has(ctx, ErrNoInstance, `
+		select exists (select from instances i join customers c on c.id = i.owner_customer_id
+		                where i.id = $1 and lower(c.email) = lower($2))`, instance, email)
+}
+
+// CustomerOf returns the customer with this address, or ErrNoCustomer.
+func (d Directory) CustomerOf(ctx context.Context, email string) (uuid.UUID, error) {
+	var customer uuid.UUID
+	err := d.DB.GetContext(ctx, &customer, `select id from customers where lower(email) = lower($1)`, email)
+	if errors.Is(err, sql.ErrNoRows) {
+		return uuid.Nil, ErrNoCustomer
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("looking up a customer: %w", err)
+	}
+	return customer, nil
+}
+
+func (d Directory) has(ctx context.Context, absent error, query string, args ...any) error {
+	var found bool
+	if err := d.DB.GetContext(ctx, &found, query, args...); err != nil {
+		return fmt.Errorf("looking into the directory: %w", err)
+	}
+	if !found {
+		return absent
+	}
+	return nil
+}

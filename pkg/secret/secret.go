@@ -7,17 +7,25 @@ import (
 )
 
 // Text is such a text. It prints as [redacted] everywhere; Reveal is the one way out.
-type Text struct{ text string }
+type Text struct {
+	// A pointer, because fmt asks nobody when it reports a verb that does not fit, and prints what it finds: an address.
+	text *string
+}
 
 // New hides a text.
-func New(text string) Text { return Text{text} }
+func New(text string) Text { return Text{&text} }
 
 // Reveal returns the text itself.
-func (t Text) Reveal() string { return t.text }
+func (t Text) Reveal() string {
+	if t.text == nil {
+		return ""
+	}
+	return *t.text
+}
 
 // UnmarshalText hides a text that came as JSON or as a parameter.
 func (t *Text) UnmarshalText(text []byte) error {
-	t.text = string(text)
+	*t = New(string(text))
 	return nil
 }
 

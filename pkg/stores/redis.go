@@ -40,7 +40,8 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, ErrRedisURL // the cause may quote the password
 	}
-	options.MaxRetries = -1
+	redis.SetLogger(silent{})
+	options.MaxRetries, options.DialerRetries = -1, 1
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = redisTime, redisTime, redisTime, redisTime
 	options.ContextTimeoutEnabled = true
 	options.DisableIdentity = true
@@ -48,6 +49,11 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	client.AddHook(newBreaker())
 	return client, nil
 }
+
+// silent drops go-redis's own log lines: every failure also comes back to the caller, who knows what it means.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 func universal(url string) (*redis.UniversalOptions, error) {
 	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {

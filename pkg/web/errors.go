@@ -30,7 +30,6 @@ var statuses = map[fault.Kind]int{
 
 var (
 	errTooLarge = fault.New(fault.TooLarge, "body_too_large", "Request body too large")
-	errQuery    = fault.New(fault.Malformed, "query_malformed", "The query string is malformed")
 	errInternal = &fault.Error{Code: "internal", Text: "Internal Server Error"}
 	errAway     = fault.New(fault.Unavailable, "unavailable", "Temporarily unavailable, try again shortly").RetryAfter(time.Second)
 )

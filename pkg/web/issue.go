@@ -95,7 +95,8 @@ func badType(loc []any, s *openapi3.Schema, value any) Issue {
 	plain := func(kind, msg string) Issue { return Issue{Type: kind, Loc: loc, Msg: msg} }
 	switch {
 	case s.Type.Is("string") && s.Format == "uuid":
-		return plain("uuid_type", "UUID input should be a string, bytes or UUID object")
+		const reason = "expected a string"
+		return Issue{"uuid_type", loc, "Input should be a valid UUID, " + reason, map[string]any{"error": reason}}
 	case s.Type.Is("string"):
 		return plain("string_type", "Input should be a valid string")
 	case s.Type.Is("integer"):

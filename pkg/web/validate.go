@@ -92,10 +92,7 @@ func (s *Spec) Validate(next echo.HandlerFunc) echo.HandlerFunc {
 		if operation == nil {
 			return fmt.Errorf("%s %s is not in the OpenAPI document", c.Request().Method, c.Path())
 		}
-		issues, err := s.checkParameters(c, operation)
-		if err != nil {
-			return err
-		}
+		issues := s.checkParameters(c, operation)
 		more, err := s.checkBody(c.Request(), operation)
 		if err != nil {
 			return err
@@ -107,10 +104,10 @@ func (s *Spec) Validate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func (s *Spec) checkParameters(c echo.Context, operation *openapi3.Operation) ([]Issue, error) {
+func (s *Spec) checkParameters(c echo.Context, operation *openapi3.Operation) []Issue {
 	query, err := url.ParseQuery(c.QueryString())
 	if err != nil {
-		return nil, errQuery
+		return []Issue{valueError([]any{"query"}, "The query string is malformed")}
 	}
 	var issues []Issue
 	for _, ref := range operation.Parameters {
@@ -134,7 +131,7 @@ func (s *Spec) checkParameters(c echo.Context, operation *openapi3.Operation) ([
 			issues = append(issues, s.check(loc, p.Schema.Value, fromText(p.Schema.Value, given[0]))...)
 		}
 	}
-	return issues, nil
+	return issues
 }
 
 // fromText reads a parameter as the type its schema wants; what cannot be read stays text, which the schema then refuses.

@@ -1,0 +1,85 @@
+package pin
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/fault"
+)
+
+// ErrNoInstance says that there is no such instance.
+var ErrNoInstance = fault.New(fault.NotFound, "instance_not_found", "Instance not found")
+
+// Policies keeps the policy of each instance.
+type Policies struct{ DB *sqlx.DB }
+
+// PolicyChange is what to change of a policy; nil stays as it is. Ranges are those of the OpenAPI document, and of the
+// table's checks.
+type PolicyChange struct {
+	AppliesTo           *string
+	RequiredSkills      *[]string
+	SessionTTLMinutes   *int
+	ChangeRequiresProof *bool
+}
+
+const policyColumns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof`
+
+// Get returns an instance's policy, or ErrNoInstance.
+func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
+	var policy Policy
+	err := p.DB.GetContext(ctx, &policy, `select `+policyColumns+` from instances where id = $1`, instance)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Policy{}, ErrNoInstance
+	}
+	if err != nil {
+		return Policy{}, fmt.Errorf("reading a policy: %w", err)
+	}
+	return policy, nil
+}
+
+// Change changes an instance's policy and returns it, or ErrNoInstance. It holds from the next question on, for sessions
+// that exist too.
+func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyChange) (Policy, error) {
+	tx, err := p.DB.BeginTxx(ctx, nil)
+	if err != nil {
+		return Policy{}, fmt.Errorf("changing a policy: %w", err)
+	}
+	defer tx.Rollback()
+	const q = `
+		update instances
+		   set pin_applies_to = coalesce($2, pin_applies_to), pin_required_skills = coalesce($3, pin_required_skills),
+		       pin_session_ttl_minutes = coalesce($4, pin_session_ttl_minutes),
+		       pin_change_requires_proof = coalesce($5, pin_change_requires_proof), updated_at = now()
+		 where id = $1
+		returning ` + policyColumns
+	var skills any
+	if change.RequiredSkills != nil {
+		skills = pq.StringArray(*change.RequiredSkills)
+	}
+	var policy Policy
+	err = tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Policy{}, ErrNoInstance
+	}
+	if err != nil {
+		return Policy{}, fmt.Errorf("changing a policy: %w", err)
+	}
+	event := audit.Event{Action: "policy.changed", InstanceID: audit.ID(instance), Details: map[string]any{
+		"pin_applies_to": policy.AppliesTo, "pin_required_skills": policy.RequiredSkills,
+		"pin_session_ttl_minutes": policy.SessionTTLMinutes, "pin_change_requires_proof": policy.ChangeRequiresProof,
+	}}
+	if err := audit.Record(ctx, tx, event); err != nil {
+		return Policy{}, err
+	}
+	if err := tx.Commit(); err != nil {
+		return Policy{}, fmt.Errorf("changing a policy: %w", err)
+	}
+	return policy, nil
+}
