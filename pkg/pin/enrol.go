@@ -46,7 +46,10 @@ const statusColumns = `h.pin_set_at as created_at, h.verifier is not null as has
 func (e *Enroller) Status(ctx context.Context, h Holder) (Status, error) {
 	var status Status
 	err := e.db.GetContext(ctx, &status, `select `+statusColumns+` from pin_holders h where h.holder_id = $1`, h.ID())
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return Status{}, nil
+	}
+	if err != nil {
 		return Status{}, fmt.Errorf("reading a PIN's status: %w", err)
 	}
 	return status, nil
@@ -140,6 +143,7 @@ func (e *Enroller) Unlock(ctx context.Context, h Holder) (Status, error) {
 	err := e.change(ctx, "pin.unlocked", h, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &status, q, h.ID())
 		if errors.Is(err, sql.ErrNoRows) {
+			status = Status{}
 			return errUnchanged // never had a PIN: there is nothing to unlock
 		}
 		return err

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+)
+
+// GetCustomerPIN tells whether a customer has a PIN, and its state.
+func (a *API) GetCustomerPIN(ctx context.Context, r gen.GetCustomerPINRequestObject) (gen.GetCustomerPINResponseObject, error) {
+	status, err := a.status(ctx, pin.Holder{CustomerID: r.CustomerID})
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetCustomerPIN200JSONResponse{StatusJSONResponse: status}, nil
+}
+
+// SetCustomerPIN sets a customer's PIN, in the place of the one there may be.
+func (a *API) SetCustomerPIN(ctx context.Context, r gen.SetCustomerPINRequestObject) (gen.SetCustomerPINResponseObject, error) {
+	status, err := a.set(ctx, pin.Holder{CustomerID: r.CustomerID}, r.Body.PIN)
+	if err != nil {
+		return nil, err
+	}
+	return gen.SetCustomerPIN200JSONResponse{StatusJSONResponse: status}, nil
+}
+
+// RemoveCustomerPIN removes a customer's PIN.
+func (a *API) RemoveCustomerPIN(ctx context.Context, r gen.RemoveCustomerPINRequestObject) (gen.RemoveCustomerPINResponseObject, error) {
+	if err := a.remove(ctx, pin.Holder{CustomerID: r.CustomerID}); err != nil {
+		return nil, err
+	}
+	return gen.RemoveCustomerPIN204Response{}, nil
+}
+
+// UnlockCustomerPIN ends a lock of a customer's PIN.
+func (a *API) UnlockCustomerPIN(ctx context.Context, r gen.UnlockCustomerPINRequestObject) (gen.UnlockCustomerPINResponseObject, error) {
+	status, err := a.unlock(ctx, pin.Holder{CustomerID: r.CustomerID})
+	if err != nil {
+		return nil, err
+	}
+	return gen.UnlockCustomerPIN200JSONResponse{StatusJSONResponse: status}, nil
+}
+
+// status, set, remove and unlock do the same for a customer and for an identity, once it is known that there is one.
+
+func (a *API) status(ctx context.Context, h pin.Holder) (gen.StatusJSONResponse, error) {
+	if err := a.exists(ctx, h); err != nil {
+		return gen.StatusJSONResponse{}, err
+	}
+	status, err := a.Enroller.Status(ctx, h)
+	return gen.StatusJSONResponse(status), err
+}
+
+func (a *API) set(ctx context.Context, h pin.Holder, p pin.PIN) (gen.StatusJSONResponse, error) {
+	if err := a.exists(ctx, h); err != nil {
+		return gen.StatusJSONResponse{}, err
+	}
+	// Admins act for no instance: their hashing is accounted together, apart from any agent's.
+	status, err := a.Enroller.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
+	return gen.StatusJSONResponse(status), err
+}
+
+func (a *API) remove(ctx context.Context, h pin.Holder) error {
+	if err := a.exists(ctx, h); err != nil {
+		return err
+	}
+	return a.Enroller.Remove(ctx, h, pin.ByAdmin)
+}
+
+func (a *API) unlock(ctx context.Context, h pin.Holder) (gen.StatusJSONResponse, error) {
+	if err := a.exists(ctx, h); err != nil {
+		return gen.StatusJSONResponse{}, err
+	}
+	status, err := a.Enroller.Unlock(ctx, h)
+	return gen.StatusJSONResponse(status), err
+}
+
+func (a *API) exists(ctx context.Context, h pin.Holder) error {
+	if h.IdentityID.Valid {
+		return a.Directory.HasIdentity(ctx, h.CustomerID, h.IdentityID.UUID)
+	}
+	return a.Directory.HasCustomer(ctx, h.CustomerID)
+}

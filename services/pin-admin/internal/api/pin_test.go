@@ -1,0 +1,114 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+func TestAPINThroughItsWholeLife(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, instance := s.people.Customer(), s.people.Instance()
+	identity := s.people.Identity(customer, instance)
+	for name, path := range map[string]string{
+		"a customer's":  "/v1/customers/" + customer.String() + "/pin",
+		"an identity's": "/v1/customers/" + customer.String() + "/identities/" + identity.String() + "/pin",
+		"in upper case": "/v1/customers/" + strings.ToUpper(s.people.Customer().String()) + "/pin/",
+	} {
+		t.Run(name, func(t *testing.T) {
+			absent := map[string]any{"has_pin": false, "is_active": false, "is_locked": false, "locked_until": nil, "created_at": nil}
+			s.fields(s.want(s.ask("GET", path, nil), 200), absent)
+			s.want(s.ask("DELETE", path, nil), 204)
+			set := s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200)
+			s.fields(set, map[string]any{"has_pin": true, "is_active": true, "is_locked": false, "locked_until": nil})
+			if at, _ := set.JSON("created_at").(string); !strings.HasSuffix(at, "Z") {
+				t.Errorf("created_at %q", at)
+			}
+			s.want(s.ask("POST", path, map[string]any{"pin": otherPIN}), 200)
+			if removed := s.want(s.ask("DELETE", path, nil), 204); removed.Body != "" {
+				t.Errorf("204 with a body: %q", removed.Body)
+			}
+			s.fields(s.want(s.ask("GET", path, nil), 200), absent)
+		})
+	}
+	var verifiers int
+	s.people.Get(&verifiers, `select count(*) from audit where action in ('pin.set', 'pin.removed')`)
+	if verifiers != 9 {
+		t.Errorf("%d rows in the audit trail, want 9: three PINs, each set twice and removed once", verifiers)
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer := s.people.Customer()
+	path := "/v1/customers/" + customer.String() + "/pin"
+	s.fields(s.want(s.ask("POST", path+"/unlock", nil), 200), map[string]any{"has_pin": false})
+	s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200)
+	s.people.Exec(`update pin_holders set charged = 7, window_start = 5, locks = 1, locked_by = 5, locked_until = now() + interval '1 hour'`)
+	locked := s.want(s.ask("GET", path, nil), 200)
+	if s.fields(locked, map[string]any{"is_locked": true, "is_active": true}); locked.JSON("locked_until") == nil {
+		t.Error("locked without an end")
+	}
+	s.fields(s.want(s.ask("POST", path+"/unlock", nil), 200), map[string]any{"is_locked": false, "locked_until": nil})
+	var kept bool
+	s.people.Get(&kept, `select locks = 1 and forgiven = 0 and window_start = 7 from pin_holders`)
+	if !kept {
+		t.Error("an unlock must keep the doubling and the consecutive count, and begin a new window")
+	}
+	s.people.Exec(`update pin_holders set deactivated_by = 7, locked_until = now() + interval '1 hour'`)
+	s.fields(s.want(s.ask("GET", path, nil), 200), map[string]any{"has_pin": true, "is_active": false, "is_locked": false, "locked_until": nil})
+	s.fields(s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200), map[string]any{"is_active": true, "is_locked": false})
+}
+
+func TestWhoIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, stranger, instance := s.people.Customer(), s.people.Customer(), s.people.Instance()
+	identity := s.people.Identity(stranger, instance)
+	for _, path := range []string{
+		"/v1/customers/" + uuid.NewString() + "/pin",
+		"/v1/customers/" + uuid.NewString() + "/identities/" + identity.String() + "/pin",
+		"/v1/customers/" + customer.String() + "/identities/" + identity.String() + "/pin",
+		"/v1/customers/" + customer.String() + "/identities/" + uuid.NewString() + "/pin",
+	} {
+		s.want(s.ask("GET", path, nil), 404)
+		s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 404)
+		s.want(s.ask("DELETE", path, nil), 404)
+		s.want(s.ask("POST", path+"/unlock", nil), 404)
+	}
+	s.want(s.ask("GET", "/v1/customers/nobody/pin", nil), 422)
+	s.want(s.ask("GET", "/v1/instances/"+uuid.NewString()+"/pin-policy", nil), 404)
+	s.want(s.ask("PATCH", "/v1/instances/"+uuid.NewString()+"/pin-policy", map[string]any{}), 404)
+}
+
+func TestBadPINs(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	path := "/v1/customers/" + s.people.Customer().String() + "/pin"
+	for body, kind := range map[string]string{
+		``: "missing", `{}`: "missing", `{"pin": 8317}`: "string_type", `{"pin": "831"}`: "string_too_short", `{"pin": "8317x"}`: "string_pattern_mismatch",
+		`{"pin": "1234"}`: "value_error", `{"pin": "9999"}`: "value_error", `{"pin": "2001"}`: "value_error", `[1]`: "model_attributes_type", `{"pin`: "json_invalid",
+	} {
+		a := s.want(s.ask("POST", path, body), 422)
+		s.fields(a, map[string]any{"detail.0.type": kind})
+	}
+	s.fields(s.want(s.ask("GET", path, nil), 200), map[string]any{"has_pin": false})
+}
+
+func TestMyPIN(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer := s.people.Customer()
+	var email string
+	s.people.Get(&email, `select email from customers where id = $1`, customer)
+	mine, _ := s.signIn(strings.ToUpper(email), "user")
+	stranger, _ := s.signIn("nobody@example.com", "user")
+	s.fields(s.want(s.as(mine, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": false})
+	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
+	s.fields(s.want(s.as(mine, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": true, "is_active": true})
+	s.fields(s.want(s.as(stranger, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": false})
+	s.want(s.ask("GET", "/v1/me/pin", nil), 403) // an API key is nobody
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+)
+
+// GetPINPolicy returns an instance's policy, to who may read everything and to the instance's owner. To everybody else
+// the instance does not exist.
+func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject) (gen.GetPINPolicyResponseObject, error) {
+	if who := caller.From(ctx); !who.MayRead() {
+		if err := a.Directory.Owns(ctx, who.Email, r.InstanceID); err != nil {
+			return nil, err
+		}
+	}
+	policy, err := a.Policies.Get(ctx, r.InstanceID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetPINPolicy200JSONResponse{PolicyJSONResponse: showPolicy(r.InstanceID, policy)}, nil
+}
+
+// UpdatePINPolicy changes what it is given of an instance's policy.
+func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
+	policy, err := a.Policies.Change(ctx, r.InstanceID, pin.PolicyChange{
+		AppliesTo: (*string)(r.Body.PINAppliesTo), RequiredSkills: r.Body.PINRequiredSkills,
+		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gen.UpdatePINPolicy200JSONResponse{PolicyJSONResponse: showPolicy(r.InstanceID, policy)}, nil
+}
+
+func showPolicy(instance uuid.UUID, p pin.Policy) gen.PolicyJSONResponse {
+	return gen.PolicyJSONResponse{
+		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
+		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof,
+	}
+}

@@ -1,0 +1,89 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	instance := s.people.Instance()
+	path := "/v1/instances/" + instance.String() + "/pin-policy"
+	fresh := s.want(s.ask("GET", path, nil), 200)
+	s.fields(fresh, map[string]any{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false})
+	if skills, ok := fresh.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
+		t.Errorf("a fresh policy protects %v", fresh.JSON("pin_required_skills"))
+	}
+	s.fields(s.want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{"pay*", "mail.send"}}), 200), map[string]any{
+		"pin_required_skills.0": "pay*", "pin_required_skills.1": "mail.send", "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
+	s.fields(s.want(s.ask("PATCH", path, map[string]any{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), map[string]any{
+		"pin_required_skills.0": "pay*", "pin_applies_to": "owner", "pin_session_ttl_minutes": 1440.0})
+	s.want(s.ask("PATCH", path, map[string]any{}), 200)
+	s.want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{}}), 200)
+	after := s.want(s.ask("GET", path, nil), 200)
+	if skills, _ := after.JSON("pin_required_skills").([]any); len(skills) != 0 || after.JSON("pin_applies_to") != "owner" {
+		t.Errorf("after an empty list: %s", after.Body)
+	}
+}
+
+func TestNonsensePolicies(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	path := "/v1/instances/" + s.people.Instance().String() + "/pin-policy"
+	for body, kind := range map[string]string{
+		`{"pin_applies_to": "nobody"}`:                                      "enum",
+		`{"pin_applies_to": "ALL"}`:                                         "enum",
+		`{"pin_applies_to": 1}`:                                             "enum",
+		`{"pin_session_ttl_minutes": 0}`:                                    "greater_than_equal",
+		`{"pin_session_ttl_minutes": -1}`:                                   "greater_than_equal",
+		`{"pin_session_ttl_minutes": 1441}`:                                 "less_than_equal",
+		`{"pin_session_ttl_minutes": 1e300}`:                                "less_than_equal",
+		`{"pin_session_ttl_minutes": 1.5}`:                                  "int_from_float",
+		`{"pin_session_ttl_minutes": "30"}`:                                 "int_parsing",
+		`{"pin_session_ttl_minutes": true}`:                                 "int_type",
+		`{"pin_session_ttl_minutes": null}`:                                 "int_type",
+		`{"pin_required_skills": "pay"}`:                                    "list_type",
+		`{"pin_required_skills": {"a": 1}}`:                                 "list_type",
+		`{"pin_required_skills": [1]}`:                                      "string_type",
+		`{"pin_required_skills": [null]}`:                                   "string_type",
+		`{"pin_required_skills": [""]}`:                                     "string_too_short",
+		`{"pin_required_skills": ["p*y"]}`:                                  "string_pattern_mismatch",
+		`{"pin_required_skills": ["a\u0000b"]}`:                             "value_error",
+		`{"pin_required_skills": ["` + strings.Repeat("x", 256) + `"]}`:     "string_too_long",
+		`{"pin_required_skills": [` + strings.Repeat(`"x",`, 500) + `"x"]}`: "too_long",
+		`{"pin_change_requires_proof": "yes"}`:                              "bool_parsing",
+		`{"pin_change_requires_proof": 1}`:                                  "bool_type",
+		`[]`:                                                                "model_attributes_type",
+		``:                                                                  "missing",
+		`{"pin_applies_to": "owner", "pin_session_ttl_minutes": 0}`:         "greater_than_equal",
+	} {
+		a := s.ask("PATCH", path, body)
+		if a.Status != 422 || a.JSON("detail.0.type") != kind {
+			t.Errorf("%.60s: %d %s, want %s", body, a.Status, a.Body, kind)
+		}
+	}
+	// Nothing of a half-good change was written.
+	s.fields(s.want(s.ask("GET", path, nil), 200), map[string]any{"pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
+}
+
+func TestTheOwnerMayReadThePolicy(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	instance, owner, other := s.people.Instance(), s.people.Customer(), s.people.Customer()
+	s.people.Exec(`update instances set owner_customer_id = $1 where id = $2`, owner, instance)
+	email := func(customer any) (address string) {
+		s.people.Get(&address, `select email from customers where id = $1`, customer)
+		return address
+	}
+	path := "/v1/instances/" + instance.String() + "/pin-policy"
+	owners, _ := s.signIn(email(owner), "user")
+	others, _ := s.signIn(email(other), "user")
+	admins, _ := s.signIn("admin@example.com", "admin")
+	s.want(s.as(owners, "GET", path, nil), 200)
+	s.want(s.as(others, "GET", path, nil), 404)
+	s.want(s.as(admins, "GET", path, nil), 200)
+	s.want(s.as(owners, "PATCH", path, map[string]any{}), 403)
+	s.want(s.as(others, "PATCH", path, map[string]any{}), 403)
+	s.want(s.as(admins, "PATCH", path, map[string]any{}), 200)
+}
