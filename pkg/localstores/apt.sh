@@ -1,0 +1,30 @@
+# Installs the packages named as arguments, on Debian and its descendants, without what else these packages do there:
+# start servers, now and at every boot, and make a database cluster on port 5432. Nothing of this script stays behind.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+
+policy=/usr/sbin/policy-rc.d
+clusters=/etc/postgresql-common/createcluster.d
+undo='true'
+trap 'eval "$undo"' EXIT
+
+if [ ! -e "$policy" ]; then
+	undo="$undo; rm -f $policy"
+	printf '#!/bin/sh\nexit 101\n' > "$policy"
+	chmod 755 "$policy"
+fi
+if [ ! -e "$clusters/countersign.conf" ]; then
+	undo="$undo; rm -f $clusters/countersign.conf"
+	if [ ! -d "$clusters" ]; then
+		mkdir -p "$clusters"
+		undo="$undo; rmdir $clusters"
+	fi
+	echo 'create_main_cluster = false' > "$clusters/countersign.conf"
+fi
+
+apt-get -o DPkg::Lock::Timeout=120 -qq update
+apt-get -o DPkg::Lock::Timeout=120 -qq install -y --no-install-recommends "$@"
+
+if command -v systemctl >/dev/null; then
+	systemctl --quiet disable "$@"
+fi

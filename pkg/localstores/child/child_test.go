@@ -1,0 +1,87 @@
+package child
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func start(t *testing.T, script string) *Process {
+	t.Helper()
+	p, err := Start(exec.Command("/bin/sh", "-c", script), syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Stop(syscall.SIGKILL, time.Second) })
+	return p
+}
+
+func writePID(t *testing.T, pid int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pid")
+	if err := os.WriteFile(path, []byte(strconv.Itoa(pid)+"\nmore\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func ended(p *Process) bool {
+	select {
+	case <-p.Done():
+		return true
+	case <-time.After(50 * time.Millisecond):
+		return false
+	}
+}
+
+func TestEndLeftover(t *testing.T) {
+	tests := []struct {
+		name, script, mark string
+		want               bool
+	}{
+		{name: "ours is ended", script: "while :; do sleep 0.05; done; : our-folder", mark: "our-folder", want: true},
+		{name: "ours is killed when it does not listen", script: `trap "" TERM; while :; do sleep 0.05; done; : our-folder`, mark: "our-folder", want: true},
+		{name: "a stranger that was given the same id lives", script: "while :; do sleep 0.05; done; : their-folder", mark: "our-folder"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := start(t, tt.script)
+			pidFile := writePID(t, p.PID())
+			if err := EndLeftover(t.Context(), pidFile, tt.mark, syscall.SIGTERM, 200*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			if got := ended(p); got != tt.want {
+				t.Errorf("ended: %v", got)
+			}
+			if _, err := os.Stat(pidFile); err == nil && !tt.want {
+				t.Error("a server would take the stranger for itself")
+			}
+		})
+	}
+}
+
+func TestStopKillsWhatDoesNotListen(t *testing.T) {
+	p := start(t, `trap "" TERM; while :; do sleep 0.05; done`)
+	time.Sleep(100 * time.Millisecond) // the shell sets its trap
+	if err := p.Stop(syscall.SIGTERM, 100*time.Millisecond); err == nil {
+		t.Error("nothing tells that it was killed")
+	}
+	if !ended(p) || p.ExitCode() != 128+int(syscall.SIGKILL) {
+		t.Errorf("exit code %d", p.ExitCode())
+	}
+}
+
+func TestStopOfWhatHasEnded(t *testing.T) {
+	p := start(t, "exit 3")
+	<-p.Done()
+	if err := p.Stop(syscall.SIGTERM, time.Second); err != nil {
+		t.Error(err)
+	}
+	if p.ExitCode() != 3 {
+		t.Errorf("exit code %d", p.ExitCode())
+	}
+}
