@@ -1,0 +1,81 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/countersign/countersign/pkg/schema"
+)
+
+func TestDatabasesAreMigratedAndApart(t *testing.T) {
+	t.Parallel()
+	a, b := Postgres(t).Open(t, ""), Postgres(t).Open(t, "")
+	if _, err := a.Exec(`insert into customers (email) values ('a@example.com')`); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := b.Get(&n, `select count(*) from customers`); err != nil || n != 0 {
+		t.Errorf("the other database has %d customers, %v", n, err)
+	}
+}
+
+func TestRolesHaveTheirGrantsAndNoMore(t *testing.T) {
+	t.Parallel()
+	d := Postgres(t)
+	tests := []struct {
+		role, query string
+		refused     bool
+	}{
+		{role: schema.RolePinInternal, query: `select count(*) from pin_holders`},
+		{role: schema.RolePinInternal, query: `select count(*) from users`, refused: true},
+		{role: schema.RolePinInternal, query: `delete from customers`, refused: true},
+		{role: schema.RolePinAdmin, query: `select count(email) from users`},
+		{role: schema.RolePinAdmin, query: `select count(password_hash) from users`, refused: true},
+		{role: schema.RoleAuth, query: `select count(*) from users`},
+		{role: schema.RoleAuth, query: `select count(*) from pin_holders`, refused: true},
+	}
+	for _, tt := range tests {
+		_, err := d.Open(t, tt.role).Exec(tt.query)
+		var e *pq.Error
+		if refused := errors.As(err, &e) && e.Code == "42501"; refused != tt.refused || (err != nil && !refused) {
+			t.Errorf("%s, %s: %v", tt.role, tt.query, err)
+		}
+	}
+}
+
+func TestOwnRedis(t *testing.T) {
+	t.Parallel()
+	server := OwnRedis(t)
+	options, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.ReadTimeout, options.MaxRetries = 100*time.Millisecond, -1
+	client := redis.NewClient(options)
+	defer client.Close()
+	set := func() error { return client.Set(t.Context(), "key", "value", 0).Err() }
+
+	if err := set(); err != nil {
+		t.Fatalf("running: %v", err)
+	}
+	server.Pause()
+	if set() == nil {
+		t.Error("frozen, it answers")
+	}
+	server.Resume()
+	if err := set(); err != nil {
+		t.Errorf("resumed: %v", err)
+	}
+	server.Stop()
+	if set() == nil {
+		t.Error("stopped, it answers")
+	}
+	server.Start()
+	if err := client.Get(t.Context(), "key").Err(); !errors.Is(err, redis.Nil) {
+		t.Errorf("started again, it should be empty: %v", err)
+	}
+}
