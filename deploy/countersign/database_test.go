@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+func open(t *testing.T) (*sql.DB, string) {
+	t.Helper()
+	d := storetest.Postgres(t)
+	return d.Open(t, "").DB, d.URL
+}
+
+func TestDemoDataIsMadeOnceAndAnewWhereItIsGone(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	local, err := openLocal(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(db *sql.DB) demo {
+		t.Helper()
+		d, err := demoData(ctx, db, local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := local.write(demoFile, d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	db, _ := open(t)
+	first := load(db)
+	if again := load(db); again != first {
+		t.Errorf("a second start made other demo data")
+	}
+	other, _ := open(t)
+	moved := load(other)
+	if moved.InstanceID == first.InstanceID {
+		t.Error("another database was taken for the one that has the data")
+	}
+	if _, err := other.Exec(`update api_keys set revoked_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	if again := load(other); again.APIKey == moved.APIKey || again.CustomerID != moved.CustomerID {
+		t.Error("a revoked key was kept, or the customer made twice")
+	}
+}
+
+func TestPutAdmin(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, _ := open(t)
+	matches := func(password string) bool {
+		var hash string
+		if err := db.QueryRow(`select password_hash from users where role = 'admin' and email_confirmed_at is not null`).Scan(&hash); err != nil {
+			t.Fatal(err)
+		}
+		ok, err := slowhash.NewPool(1, 2).Matches(context.Background(), []byte(password), hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if _, err := db.Exec(`insert into users (email, password_hash) values ('ada@example.com', 'x')`); err != nil {
+		t.Fatal(err)
+	}
+	if err := putAdmin(ctx, db, "ada@example.com", "first password"); err != nil {
+		t.Fatal(err)
+	}
+	if err := putAdmin(ctx, db, "ada@example.com", ""); err != nil || !matches("first password") {
+		t.Errorf("promoting without a password changed it, or %v", err)
+	}
+	if _, err := db.Exec(`insert into user_sessions (user_id, expires_at) select id, now() + interval '1 day' from users`); err != nil {
+		t.Fatal(err)
+	}
+	if err := putAdmin(ctx, db, "ada@example.com", "second password"); err != nil || !matches("second password") {
+		t.Errorf("the new password does not open, or %v", err)
+	}
+	var live, rows int
+	if err := db.QueryRow(`select (select count(*) from user_sessions where revoked_at is null), (select count(*) from audit)`).Scan(&live, &rows); err != nil {
+		t.Fatal(err)
+	}
+	if live != 0 || rows != 3 {
+		t.Errorf("%d sessions outlived the password, %d of 3 changes are in the trail", live, rows)
+	}
+}
+
+func TestCountKeys(t *testing.T) {
+	t.Parallel()
+	db, address := open(t)
+	const q = `
+		with c as (insert into customers (email) values ('a@example.com'), ('b@example.com'), ('c@example.com') returning id, email),
+		     h as (insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)
+			select id, id, '$argon2id$v=19$m=8,t=1,p=1,keyid=' || case email when 'c@example.com' then 'old' else 'new' end || '$c2FsdA$aGFzaA', id, now() from c)
+		insert into signing_keys (id, public_key, private_sealed)
+		select id, decode(repeat('00', 32), 'hex'), 'ring-1:'::bytea || decode('00ff3a01', 'hex') from c`
+	if _, err := db.Exec(q); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := countKeys(t.Context(), address, &out); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	want := "RING KEY ID WHAT COUNT|AUTH_KEYS ring-1 signing keys 3|PIN_KEYS new PINs 2|PIN_KEYS old PINs 1"
+	if strings.Join(got, "|") != want {
+		t.Errorf("got\n%s", out.String())
+	}
+}
