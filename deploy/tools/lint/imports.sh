@@ -9,14 +9,15 @@ printf '%s\n' "$edges" | awk '
 	BEGIN { root = "github.com/countersign/countersign/" }
 	function ours(p)       { return index(p, root) == 1 }
 	function under(p, dir) { return p == root dir || index(p, root dir "/") == 1 }
-	function http(p)       { return index(p, "github.com/labstack/echo") == 1 || under(p, "pkg/web") }
+	function web(p)        { return under(p, "pkg/web") || under(p, "pkg/webtest") }
+	function http(p)       { return index(p, "github.com/labstack/echo") == 1 || web(p) }
 	function service(p)    { return under(p, "services") ? substr(p, length(root "services/") + 1) : "" }
 	function name(s)       { sub("/.*", "", s); return s }
 	function broken(rule)  { print "imports.sh: " $1 " depends on " $2 ": " rule; failed = 1 }
 
 	under($1, "pkg/fault") && ours($2) { broken("pkg/fault imports nothing of ours") }
 	under($1, "pkg/web") && ours($2) && !under($2, "pkg/web") && !under($2, "pkg/fault") { broken("pkg/web imports of ours only pkg/fault") }
-	under($1, "pkg") && !under($1, "pkg/web") && http($2) { broken("in pkg only web knows HTTP") }
+	under($1, "pkg") && !web($1) && http($2) { broken("in pkg only web and webtest know HTTP") }
 	service($1) ~ "/internal/" && service($1) !~ "/internal/api(/|$)" && http($2) { broken("in a service only internal/api and main know HTTP") }
 	service($1) != "" && service($2) != "" && name(service($1)) != name(service($2)) { broken("no service imports another") }
 

@@ -92,7 +92,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func (s *service) at(path string) string { return "/internal/v1/instances/" + s.instance.String() + path }
+func (s *service) at(path string) string {
+	return "/internal/v1/instances/" + s.instance.String() + path
+}
 
 func (s *service) bearer() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + s.key.Reveal()}
