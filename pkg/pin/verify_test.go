@@ -262,6 +262,36 @@ func TestAClientThatHungUpBeforeTheChargeIsNotCharged(t *testing.T) {
 	}
 }
 
+// A client that hangs up after its charge is judged all the same: its attempt is settled, right or wrong.
+func TestAClientThatHungUpAfterTheChargeIsJudged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	held, err := w.db.Beginx() // keeps the charge waiting
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback()
+	held.MustExec(`select from pin_holders for update`)
+	ctx, hangUp := context.WithCancel(context.Background())
+	verdict := make(chan pin.Result)
+	go func() {
+		result, _ := w.verifier.Verify(ctx, w.subject(), rightPIN)
+		verdict <- result
+	}()
+	for waiting := 0; waiting == 0; {
+		w.people.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+	}
+	hangUp()
+	held.Rollback()
+	if got := <-verdict; got.Outcome != pin.Right {
+		t.Errorf("the verdict: %s", got.Outcome)
+	}
+	if got := w.verify(wrongPIN); *got.Remaining != 4 {
+		t.Errorf("%d left, want 4: the right attempt was not settled", *got.Remaining)
+	}
+}
+
 // I4: what is refused before the charge is free.
 func TestRefusedRequestsAreFree(t *testing.T) {
 	t.Parallel()
