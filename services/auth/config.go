@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+
+	"github.com/countersign/countersign/pkg/config"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/services/auth/internal/account"
+)
+
+// settings are what the environment says, each as NAME or as NAME_FILE.
+type settings struct {
+	stores.PostgresConfig
+	account.Config
+	// Keys is the keyring of auth, "id:base64,…". It is secret.
+	Keys string `envconfig:"AUTH_KEYS"`
+	// PublicURL is where people reach this service, and the issuer in every access token.
+	PublicURL string `envconfig:"PUBLIC_URL"`
+	// ListenAddr is the API's address, OpsListenAddr that of health and metrics, which is not to be published.
+	ListenAddr    string `envconfig:"LISTEN_ADDR" default:":8081"`
+	OpsListenAddr string `envconfig:"OPS_LISTEN_ADDR" default:":9081"`
+	// HashPermits is how many passwords are hashed at a time; 0: one for each core.
+	HashPermits int `envconfig:"HASH_PERMITS" default:"0"`
+	// HashPlaces bounds how many requests hash or wait to. Half of them are used: a pool keeps room for another tenant,
+	// and all passwords are of one.
+	HashPlaces int `envconfig:"HASH_PLACES" default:"32"`
+
+	ring *keyring.Ring
+}
+
+func loadSettings() (settings, error) {
+	var s settings
+	if err := config.Load(&s); err != nil {
+		return settings{}, err
+	}
+	if s.HashPermits == 0 {
+		s.HashPermits = runtime.GOMAXPROCS(0)
+	}
+	return s, s.validate()
+}
+
+// validate names everything that is wrong and prints none of it.
+func (s *settings) validate() error {
+	var problems []error
+	wrong := func(is bool, what string) {
+		if is {
+			problems = append(problems, errors.New(what))
+		}
+	}
+	var err error
+	if s.ring, err = keyring.Parse(s.Keys); err != nil {
+		problems = append(problems, fmt.Errorf("AUTH_KEYS: %w", err))
+	}
+	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(s.HashPermits < 1, "HASH_PERMITS is negative")
+	wrong(s.HashPlaces < 1, "HASH_PLACES is not positive")
+	wrong(s.AccessLifetime <= 0, "ACCESS_LIFETIME is not positive")
+	wrong(s.SessionLifetime < s.AccessLifetime, "SESSION_LIFETIME is shorter than ACCESS_LIFETIME")
+	return errors.Join(problems...)
+}
+
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}

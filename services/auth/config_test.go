@@ -1,0 +1,60 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var good = map[string]string{
+	"DATABASE_URL": "postgres://auth:pw@127.0.0.1/db", "AUTH_KEYS": "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "PUBLIC_URL": "https://auth.example.test",
+}
+
+func TestSettingsHaveDefaults(t *testing.T) {
+	for name, value := range good {
+		t.Setenv(name, value)
+	}
+	s, err := loadSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ListenAddr != ":8081" || s.OpsListenAddr != ":9081" || s.AccessLifetime != 15*time.Minute || s.SessionLifetime != 30*24*time.Hour ||
+		s.HashPermits < 1 || s.HashPlaces < 1 || s.ring.Current() != "a" || s.URL != good["DATABASE_URL"] {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
+	for _, c := range []struct{ name, value string }{
+		{"AUTH_KEYS", ""}, {"AUTH_KEYS", "canary"}, {"AUTH_KEYS", "a:canary"}, {"AUTH_KEYS_FILE", "/canary"},
+		{"PUBLIC_URL", ""}, {"PUBLIC_URL", "canary.example.test"}, {"PUBLIC_URL", "ftp://canary"}, {"PUBLIC_URL", "https://canary:pw@example.test"},
+		{"PUBLIC_URL", "https://example.test?canary=1"}, {"PUBLIC_URL", "https://[canary"},
+		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},
+		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"},
+	} {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			for name, value := range good {
+				if name+"_FILE" != c.name {
+					t.Setenv(name, value)
+				}
+			}
+			t.Setenv(c.name, c.value)
+			_, err := loadSettings()
+			if err == nil || !strings.Contains(err.Error(), c.name) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestEverythingThatIsWrongIsNamedAtOnce(t *testing.T) {
+	for name, value := range map[string]string{"AUTH_KEYS": "", "PUBLIC_URL": "", "HASH_PERMITS": "-1", "HASH_PLACES": "-1", "ACCESS_LIFETIME": "0"} {
+		t.Setenv(name, value)
+	}
+	_, err := loadSettings()
+	for _, name := range []string{"AUTH_KEYS", "PUBLIC_URL", "HASH_PERMITS", "HASH_PLACES", "ACCESS_LIFETIME"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named: %v", name, err)
+		}
+	}
+}

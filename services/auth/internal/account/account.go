@@ -1,0 +1,102 @@
+// Package account knows who can sign in and who did: users, their passwords, and their sign-in sessions. It promises that
+// nobody learns from its answers, or from how long they take, whether an address has an account; and that a refresh token
+// which two hold ends the session for both.
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/signing"
+)
+
+// Config says how long a sign-in lasts.
+type Config struct {
+	// AccessLifetime is how long an access token is good without being refreshed.
+	AccessLifetime time.Duration `envconfig:"ACCESS_LIFETIME" default:"15m"`
+	// SessionLifetime is how long after a sign-in its session can be refreshed, however often that is done: a person
+	// proves the password again every 30 days (NIST SP 800-63B).
+	SessionLifetime time.Duration `envconfig:"SESSION_LIFETIME" default:"720h"`
+}
+
+// Accounts knows the users of the deployment.
+type Accounts struct {
+	config Config
+	issuer string
+	db     *sqlx.DB
+	ring   *keyring.Ring
+	keys   *signing.Keys
+	tokens *caller.AccessTokens
+	pool   *slowhash.Pool
+}
+
+// New prepares Accounts. issuer is the public URL of the service, which access tokens name and tokens reads.
+func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool) *Accounts {
+	return &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool}
+}
+
+// User is somebody who can sign in.
+type User struct {
+	ID    uuid.UUID `db:"id"`
+	Email string    `db:"email"`
+	Role  string    `db:"role"`
+	// EmailConfirmedAt is nil while the address is not proved; then the user cannot sign in.
+	EmailConfirmedAt *time.Time `db:"email_confirmed_at"`
+}
+
+// Profile is what users see of themselves.
+type Profile struct {
+	ID        uuid.UUID `db:"id"`
+	Email     string    `db:"email"`
+	FullName  *string   `db:"full_name"`
+	AvatarURL *string   `db:"avatar_url"`
+	Phone     *string   `db:"phone"`
+	CreatedAt time.Time `db:"created_at"`
+	UpdatedAt time.Time `db:"updated_at"`
+}
+
+// Profile returns the profile of a user who is signed in, or caller.ErrInvalid when the user is gone by now.
+func (a *Accounts) Profile(ctx context.Context, user uuid.UUID) (Profile, error) {
+	const q = `select id, email, full_name, avatar_url, phone, created_at, updated_at from users where id = $1`
+	var p Profile
+	err := a.db.GetContext(ctx, &p, q, user)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Profile{}, caller.ErrInvalid
+	}
+	if err != nil {
+		return Profile{}, fmt.Errorf("looking up a profile: %w", err)
+	}
+	return p, nil
+}
+
+// as returns a context in which this user acts, who has just proved it, for the audit trail.
+func as(ctx context.Context, user uuid.UUID) context.Context {
+	who := caller.From(ctx)
+	who.Kind, who.ID = caller.User, user
+	return caller.NewContext(ctx, who)
+}
+
+// together runs statements that must agree: all of them hold, or none.
+func (a *Accounts) together(ctx context.Context, do func(tx *sqlx.Tx) error) error {
+	tx, err := a.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning: %w", err)
+	}
+	defer tx.Rollback() // after a commit it does nothing
+	if err := do(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/token"
+)
+
+// SignIn is what a user gets for a password or a refresh token.
+type SignIn struct {
+	User         User
+	AccessToken  secret.Text
+	RefreshToken token.Token
+	// ExpiresAt is when the access token does.
+	ExpiresAt time.Time
+}
+
+// methods say how every session is proved (RFC 8176): by a password.
+var methods = []string{"pwd"}
+
+// start opens a session with its first refresh token.
+func (a *Accounts) start(ctx context.Context, user User) (SignIn, error) {
+	session, refresh := uuid.New(), token.New(token.Refresh)
+	signIn, err := a.issue(ctx, user, session, refresh)
+	if err != nil {
+		return SignIn{}, err
+	}
+	err = a.together(ctx, func(tx *sqlx.Tx) error {
+		if err := insertSession(ctx, tx, session, user.ID, refresh, a.config.SessionLifetime); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Action: "session.created", TargetID: audit.ID(session), Details: map[string]any{"amr": methods}})
+	})
+	if err != nil {
+		return SignIn{}, fmt.Errorf("opening a session: %w", err)
+	}
+	return signIn, nil
+}
+
+func insertSession(ctx context.Context, tx *sqlx.Tx, session, user uuid.UUID, refresh token.Token, lifetime time.Duration) error {
+	const q = `
+		with session as (
+			insert into user_sessions (id, user_id, expires_at) values ($1, $2, now() + make_interval(secs => $4)) returning id
+		)
+		insert into refresh_tokens (token_hash, session_id, number) select $3, id, 1 from session`
+	if _, err := tx.ExecContext(ctx, q, session, user, refresh.Hash(), lifetime.Seconds()); err != nil {
+		return fmt.Errorf("inserting a session: %w", err)
+	}
+	return nil
+}
+
+// issue signs an access token for a session and puts the refresh token beside it.
+func (a *Accounts) issue(ctx context.Context, user User, session uuid.UUID, refresh token.Token) (SignIn, error) {
+	now := time.Now()
+	expires := jwt.NewNumericDate(now.Add(a.config.AccessLifetime))
+	access, err := a.keys.Sign(ctx, caller.Claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: a.issuer, Audience: jwt.ClaimStrings{caller.Audience}, Subject: user.ID.String(),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: expires, ID: uuid.NewString(),
+		},
+		SessionID: session, Role: user.Role, Email: user.Email, AMR: methods,
+	})
+	if err != nil {
+		return SignIn{}, err
+	}
+	return SignIn{User: user, AccessToken: secret.New(access), RefreshToken: refresh, ExpiresAt: expires.Time}, nil
+}
+
+// Logout ends the session that an access token belongs to; one that has ended stays so. The token may have expired as
+// long ago as its session can have lived: whoever closes the laptop and comes back later still wants out. It returns
+// caller.ErrInvalid for a token that is not ours.
+func (a *Accounts) Logout(ctx context.Context, access secret.Text) error {
+	claims, err := a.tokens.ReadLate(ctx, access.Reveal(), a.config.SessionLifetime)
+	if err != nil {
+		return err
+	}
+	user, err := uuid.Parse(claims.Subject)
+	if err != nil {
+		return caller.ErrInvalid
+	}
+	return a.end(as(ctx, user), claims.SessionID, "logout", audit.Event{Action: "session.ended"})
+}
+
+// end revokes a session and records the event, both or neither. A session that has ended already, or is gone, is left
+// alone.
+func (a *Accounts) end(ctx context.Context, session uuid.UUID, why string, event audit.Event) error {
+	err := a.together(ctx, func(tx *sqlx.Tx) error {
+		if err := revokeSession(ctx, tx, session, why); err != nil {
+			return err
+		}
+		event.TargetID = audit.ID(session)
+		return audit.Record(ctx, tx, event)
+	})
+	if err != nil && !errors.Is(err, errEnded) {
+		return fmt.Errorf("ending a session: %w", err)
+	}
+	return nil
+}
+
+// errEnded says that a session has ended already. It stays in here.
+var errEnded = errors.New("the session has ended already")
+
+func revokeSession(ctx context.Context, tx *sqlx.Tx, session uuid.UUID, why string) error {
+	const q = `update user_sessions set revoked_at = now(), revoked_why = $2 where id = $1 and revoked_at is null`
+	result, err := tx.ExecContext(ctx, q, session, why)
+	if err != nil {
+		return fmt.Errorf("revoking a session: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, errEnded)
+	}
+	return nil
+}

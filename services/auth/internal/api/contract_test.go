@@ -1,0 +1,174 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+func TestRoutesAndDocumentAgree(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	documented := append(s.spec.Operations(), "GET /openapi.yaml", "GET /docs")
+	var served []string
+	for _, r := range s.routes {
+		served = append(served, r.Method+" "+r.Path)
+	}
+	slices.Sort(documented)
+	slices.Sort(served)
+	if !slices.Equal(documented, served) {
+		t.Errorf("documented: %v\nserved: %v", documented, served)
+	}
+	for path, item := range s.spec.Doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if operation.Security == nil {
+				t.Errorf("%s %s does not say who may call it", method, path)
+				continue
+			}
+			guarded := len(*operation.Security) > 0
+			a := s.request(method, path, nil)
+			if (a.body["detail"] == "Not authenticated") != guarded {
+				t.Errorf("%s %s without credentials: %d %s", method, path, a.Status, a.Body)
+			}
+			// What is wrong with the rest is not told to a stranger.
+			if a := s.request(method, path+"?%zz", `{`); guarded != (a.Status == http.StatusUnauthorized) {
+				t.Errorf("%s %s, malformed and without credentials: %d %s", method, path, a.Status, a.Body)
+			}
+		}
+	}
+}
+
+func TestUnknownPathsAndWrongMethods(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, path := range []string{"/", "/auth", "/auth/login/x", "/auth//login", "/v1/me/pin", "/internal/v1", "/.well-known"} {
+		if a := s.post(path, map[string]any{}); a.Status != http.StatusNotFound || a.body["detail"] != "Not Found" {
+			t.Errorf("%s: got %d %s", path, a.Status, a.Body)
+		}
+	}
+	for path, item := range s.spec.Doc.Paths.Map() {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, "BREW"} {
+			if item.GetOperation(openMethod(method)) != nil {
+				continue
+			}
+			a := s.request(method, path, nil)
+			if a.Status != http.StatusMethodNotAllowed || a.body["detail"] != "Method Not Allowed" || a.Header.Get("Allow") != only(item) {
+				t.Errorf("%s %s: got %d %s, Allow %q", method, path, a.Status, a.Body, a.Header.Get("Allow"))
+			}
+		}
+	}
+}
+
+func openMethod(method string) string {
+	if method == "BREW" {
+		return http.MethodTrace // GetOperation panics at methods that OpenAPI does not have
+	}
+	return method
+}
+
+// only is the one method of a path.
+func only(item *openapi3.PathItem) string {
+	for method := range item.Operations() {
+		return method
+	}
+	return ""
+}
+
+func TestBothSpellingsOfATrailingSlash(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	tokens := s.pairOf(s.post("/auth/login/", p.form()))
+	s.want(s.post("/auth/signup/", newPerson().form()), http.StatusOK)
+	s.want(s.post("/auth/refresh/", map[string]any{"refresh_token": tokens.refresh}), http.StatusOK)
+	s.want(s.request(http.MethodGet, "/auth/profile/", nil, "Authorization", "Bearer "+tokens.access), http.StatusOK)
+	s.want(s.request(http.MethodGet, "/.well-known/jwks.json/", nil), http.StatusOK)
+	s.want(s.post("/auth/logout/", map[string]any{"access_token": tokens.access}), http.StatusOK)
+}
+
+func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	email := func(text string) string { return fmt.Sprintf(`{"email":%q,"password":"Canary-value-1"}`, text) }
+	const tooShort = `"type":"string_too_short","loc":["body","password"],"msg":"String should have at least 8 characters","ctx":{"min_length":8}`
+	const noEmail = `"type":"value_error","loc":["body","email"],"msg":"value is not a valid email address: An email address must have an @-sign.","ctx":{"reason":`
+	cases := []struct {
+		name, path, body string
+		want             []string
+	}{
+		{"no body", "/auth/signup", "", []string{`{"type":"missing","loc":["body"],"msg":"Field required"}`}},
+		{"blank body", "/auth/login", " \n", []string{`"type":"missing","loc":["body"]`}},
+		{"malformed JSON", "/auth/login", `{"email":"canary@example.test",`, []string{`"type":"json_invalid","loc":["body",`, `"msg":"JSON decode error"`}},
+		{"two bodies", "/auth/login", `{} {}`, []string{`"type":"json_invalid"`}},
+		{"broken UTF-8", "/auth/login", "{\"email\":\"canary\xff\"}", []string{`"type":"json_invalid"`}},
+		{"a list", "/auth/signup", `["canary"]`, []string{`"type":"model_attributes_type","loc":["body"]`}},
+		{"null", "/auth/refresh", `null`, []string{`"type":"model_attributes_type","loc":["body"]`}},
+		{"nothing in it", "/auth/signup", `{}`, []string{`"type":"missing","loc":["body","email"]`, `"type":"missing","loc":["body","password"]`}},
+		{"names in another case", "/auth/logout", `{"Access_Token":"canary"}`, []string{`"type":"missing","loc":["body","access_token"]`}},
+		{"no refresh token", "/auth/refresh", `{"token":"canary"}`, []string{`"type":"missing","loc":["body","refresh_token"]`}},
+		{"wrong types", "/auth/login", `{"email":4242,"password":{"canary":1}}`, []string{`"type":"string_type","loc":["body","email"]`, `"type":"string_type","loc":["body","password"]`}},
+		{"a token that is a number", "/auth/refresh", `{"refresh_token":4242}`, []string{`"type":"string_type","loc":["body","refresh_token"],"msg":"Input should be a valid string"`}},
+		{"a token that is null", "/auth/logout", `{"access_token":null}`, []string{`"type":"string_type","loc":["body","access_token"]`}},
+		{"a short password", "/auth/signup", `{"email":"canary@example.test","password":"7 chars"}`, []string{tooShort}},
+		{"a long password", "/auth/signup", `{"email":"canary@example.test","password":"` + strings.Repeat("x", 1025) + `"}`, []string{`"type":"string_too_long","loc":["body","password"]`}},
+		{"a long password to log in", "/auth/login", `{"email":"canary@example.test","password":"` + strings.Repeat("x", 1025) + `"}`, []string{`"type":"string_too_long"`}},
+		{"NUL in a password", "/auth/login", `{"email":"canary@example.test","password":"Canary\u0000value"}`, []string{`"type":"value_error","loc":["body","password"]`}},
+		{"no address", "/auth/signup", email("canary"), []string{noEmail}},
+		{"an empty address", "/auth/login", email(""), []string{noEmail}},
+		{"a display name", "/auth/signup", email("Canary <canary@example.test>"), []string{noEmail}},
+		{"angle brackets", "/auth/login", email("<canary@example.test>"), []string{noEmail}},
+		{"NUL in an address", "/auth/signup", `{"email":"can\u0000ary@example.test","password":"Canary-value-1"}`, []string{noEmail}},
+		{"a line feed", "/auth/signup", `{"email":"canary@example.test\nBcc: x@example.test","password":"Canary-value-1"}`, []string{noEmail}},
+		{"two addresses", "/auth/signup", email("canary@example.test,x@example.test"), []string{noEmail}},
+		{"a long address", "/auth/signup", email(strings.Repeat("canary", 50) + "@example.test"), []string{noEmail}},
+		{"a domain without a dot", "/auth/signup", email("canary@localhost"), []string{noEmail}},
+		{"a space around", "/auth/login", email(" canary@example.test"), []string{noEmail}},
+	}
+	for _, c := range cases {
+		a := s.post(c.path, c.body)
+		if a.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: got %d %s", c.name, a.Status, a.Body)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(a.Body, want) {
+				t.Errorf("%s: got %s, want %s", c.name, a.Body, want)
+			}
+		}
+		if strings.Contains(strings.ToLower(a.Body), "canary") || strings.Contains(a.Body, "4242") || strings.Contains(a.Body, `"input"`) {
+			t.Errorf("%s: the answer repeats what was sent: %s", c.name, a.Body)
+		}
+	}
+	if strings.Contains(strings.ToLower(s.log.String()), "canary") {
+		t.Error("what was sent was logged")
+	}
+}
+
+func TestBodiesOfOtherTypesAndSizes(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	form := fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, p.password)
+	for contentType, want := range map[string]int{
+		"": http.StatusOK, "application/json; charset=utf-8": http.StatusOK, "application/vnd.api+json": http.StatusOK,
+		"text/plain": http.StatusUnprocessableEntity, "application/x-www-form-urlencoded": http.StatusUnprocessableEntity, "nonsense": http.StatusUnprocessableEntity,
+	} {
+		s.want(s.post("/auth/login", form, "Content-Type", contentType), want)
+	}
+	for _, path := range []string{"/auth/signup", "/auth/login", "/auth/refresh", "/auth/logout"} {
+		a := s.want(s.post(path, strings.Repeat(" ", 16<<10+1)), http.StatusRequestEntityTooLarge)
+		if a.body["detail"] != "Request body too large" {
+			t.Errorf("got %s", a.Body)
+		}
+		s.want(s.post(path, strings.Repeat(" ", 16<<10)), http.StatusUnprocessableEntity)
+		s.want(s.post(path+"?x=%zz", form), http.StatusUnprocessableEntity)
+	}
+	// An address may be written in any script, and is the same in any case.
+	greek := person{"Δοκιμή@Παράδειγμα.test", newPerson().password}
+	s.want(s.post("/auth/signup", greek.form()), http.StatusOK)
+	s.exec(`update users set email_confirmed_at = now()`)
+	s.login(person{strings.ToUpper(greek.email), greek.password})
+}

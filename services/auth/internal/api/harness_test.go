@@ -1,0 +1,140 @@
+package api_test
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/signing"
+)
+
+const (
+	issuer = "https://auth.example.test"
+	oldKey = "old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	newKey = "new:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
+	both   = newKey + "," + oldKey
+	places = 400
+)
+
+var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
+
+// deployment is a database of the test's own, with one replica of the service or several.
+type deployment struct {
+	t *testing.T
+	// owner may see and do everything in the database.
+	owner *sqlx.DB
+	// asService is how the service connects to it.
+	asService string
+	log       *webtest.Log
+
+	mu sync.Mutex
+	// secrets are all passwords and tokens that were sent or answered. None may stand in the log.
+	secrets map[string]bool
+}
+
+// service is one replica.
+type service struct {
+	*deployment
+	server   *webtest.Server
+	routes   []*echo.Route
+	spec     *web.Spec
+	pool     *slowhash.Pool
+	keys     *signing.Keys
+	accounts *account.Accounts
+}
+
+func newService(t *testing.T) *service {
+	t.Helper()
+	database := storetest.Postgres(t)
+	d := &deployment{t: t, owner: database.Open(t, ""), asService: database.URLAs(schema.RoleAuth), log: &webtest.Log{}, secrets: map[string]bool{}}
+	s := d.replica(oldKey)
+	t.Cleanup(func() {
+		for secret := range d.secrets {
+			s.server.NeverLogged(secret)
+		}
+	})
+	return s
+}
+
+func (d *deployment) replica(keys string) *service {
+	d.t.Helper()
+	return d.replicaOver(keys, slowhash.NewPool(2, places))
+}
+
+func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
+	d.t.Helper()
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: d.asService, Connections: 20})
+	must(d.t, err)
+	d.t.Cleanup(func() { db.Close() })
+	ring, err := keyring.Parse(keys)
+	must(d.t, err)
+	document, err := os.ReadFile("../../openapi.yaml")
+	must(d.t, err)
+	spec, err := web.LoadSpec(document, directory.CheckEmail)
+	must(d.t, err)
+
+	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring), pool: pool}
+	tokens := caller.NewAccessTokens(db, issuer)
+	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool)
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away})
+	(&api.API{Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes}).Routes(e)
+	s.routes = e.Routes()
+	s.server = webtest.Serve(d.t, spec, d.log, e)
+	return s
+}
+
+// remember collects the secrets in a body.
+func (d *deployment) remember(body map[string]any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var look func(body map[string]any)
+	look = func(body map[string]any) {
+		for name, value := range body {
+			if inner, is := value.(map[string]any); is {
+				look(inner)
+			}
+			if text, _ := value.(string); len(text) >= 8 && (name == "password" || strings.HasSuffix(name, "_token")) {
+				d.secrets[text] = true
+			}
+		}
+	}
+	look(body)
+}
+
+func (d *deployment) exec(q string, args ...any) {
+	d.t.Helper()
+	_, err := d.owner.Exec(q, args...)
+	must(d.t, err)
+}
+
+// one returns the one value that a query finds.
+func one[T any](d *deployment, q string, args ...any) T {
+	d.t.Helper()
+	var value T
+	must(d.t, d.owner.Get(&value, q, args...))
+	return value
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,74 @@
+// Package api is auth's surface: what people may ask to sign up, to sign in and out, and to see of themselves.
+package api
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/signing"
+)
+
+// API answers auth's endpoints.
+type API struct {
+	Spec         *web.Spec
+	AccessTokens *caller.AccessTokens
+	Accounts     *account.Accounts
+	Keys         *signing.Keys
+	// Lifetimes are those of the tokens that Accounts issues.
+	Lifetimes account.Config
+}
+
+// Routes is the whole surface, with who may call beside each line. anyone: no credential in a header. user: whoever shows
+// an access token of a session that lives.
+func (a *API) Routes(e *echo.Echo) {
+	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
+	anyone, user := a.anyone, a.user
+
+	e.POST("/auth/signup", h.Signup, anyone)
+	e.POST("/auth/login", h.Login, anyone)
+	e.POST("/auth/refresh", h.Refresh, anyone) // who holds the refresh token in the body
+	e.POST("/auth/logout", h.Logout, anyone)   // who holds the access token in the body
+
+	e.GET("/auth/profile", h.GetProfile, user)
+
+	e.GET("/.well-known/jwks.json", h.GetJWKS, anyone)
+}
+
+// anyone lets everybody through, as anonymous, and holds the request against the spec.
+func (a *API) anyone(next echo.HandlerFunc) echo.HandlerFunc {
+	next = a.Spec.Validate(next)
+	return func(c echo.Context) error {
+		carry(c, caller.Caller{Kind: caller.Anonymous})
+		return next(c)
+	}
+}
+
+// user lets through who is signed in, and then holds the request against the spec.
+func (a *API) user(next echo.HandlerFunc) echo.HandlerFunc {
+	next = a.Spec.Validate(next)
+	return func(c echo.Context) error {
+		token, ok := web.Bearer(c.Request())
+		if !ok {
+			return caller.ErrNotAuthenticated
+		}
+		who, err := a.AccessTokens.Authenticate(c.Request().Context(), token)
+		if err != nil {
+			return err
+		}
+		carry(c, who)
+		return next(c)
+	}
+}
+
+// carry hands the caller to the handler, to the audit trail and to the log line.
+func carry(c echo.Context, who caller.Caller) {
+	who.RequestID, who.Address = web.RequestID(c), c.RealIP()
+	c.SetRequest(c.Request().WithContext(caller.NewContext(c.Request().Context(), who)))
+	web.LogAttr(c, "actor_kind", string(who.Kind))
+	if who.Kind != caller.Anonymous {
+		web.LogAttr(c, "actor_id", who.ID.String())
+	}
+}

@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api/gen"
+)
+
+// Signup registers an address.
+func (a *API) Signup(ctx context.Context, request gen.SignupRequestObject) (gen.SignupResponseObject, error) {
+	email, err := directory.ParseEmail(request.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	user, err := a.Accounts.Signup(ctx, email, request.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	return gen.Signup200JSONResponse{Success: true, User: shownUser(user)}, nil
+}
+
+// Login exchanges a password for a session.
+func (a *API) Login(ctx context.Context, request gen.LoginRequestObject) (gen.LoginResponseObject, error) {
+	email, err := directory.ParseEmail(request.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	signIn, err := a.Accounts.Login(ctx, email, request.Body.Password)
+	if result, ok := refused(err); ok {
+		return gen.Login401JSONResponse{RefusedJSONResponse: result}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.Login200JSONResponse(shown(signIn)), nil
+}
+
+// Refresh exchanges a refresh token for the next pair.
+func (a *API) Refresh(ctx context.Context, request gen.RefreshRequestObject) (gen.RefreshResponseObject, error) {
+	signIn, err := a.Accounts.Refresh(ctx, request.Body.RefreshToken)
+	if result, ok := refused(err); ok {
+		return gen.Refresh401JSONResponse{RefusedJSONResponse: result}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.Refresh200JSONResponse(shown(signIn)), nil
+}
+
+// Logout ends the session of an access token.
+func (a *API) Logout(ctx context.Context, request gen.LogoutRequestObject) (gen.LogoutResponseObject, error) {
+	if err := a.Accounts.Logout(ctx, request.Body.AccessToken); err != nil {
+		return nil, err
+	}
+	return gen.Logout200JSONResponse{"message": "Signed out"}, nil
+}
+
+// refused is the answer to who may not sign in, which has the shape of the answer to who may.
+func refused(err error) (gen.RefusedJSONResponse, bool) {
+	var why *fault.Error
+	if !errors.As(err, &why) || why.Kind != fault.Unauthenticated {
+		return gen.RefusedJSONResponse{}, false
+	}
+	return gen.RefusedJSONResponse{
+		Body:    gen.SignInResult{Error: &why.Text},
+		Headers: gen.RefusedResponseHeaders{WWWAuthenticate: "Bearer"},
+	}, true
+}
+
+func shown(s account.SignIn) gen.SignInResult {
+	return gen.SignInResult{Success: true, User: shownUser(s.User), Session: &gen.SignInSession{
+		AccessToken: s.AccessToken.Reveal(), RefreshToken: s.RefreshToken.Reveal(), ExpiresAt: s.ExpiresAt.Unix(),
+	}}
+}
+
+func shownUser(u account.User) *gen.SignInUser {
+	return &gen.SignInUser{ID: u.ID, Email: u.Email, EmailConfirmedAt: u.EmailConfirmedAt}
+}

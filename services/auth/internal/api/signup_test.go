@@ -1,0 +1,148 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/account"
+)
+
+func TestSignupRegistersAnAddressThatIsToBeConfirmed(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := newPerson()
+	requestID := uuid.NewString()
+	a := s.want(s.post("/auth/signup", map[string]any{"email": strings.ToUpper(p.email), "password": p.password}, "X-Request-Id", requestID), http.StatusOK)
+	user := a.body["user"].(map[string]any)
+	if a.body["success"] != true || a.body["session"] != nil || a.body["error"] != nil || user["email"] != p.email || user["email_confirmed_at"] != nil {
+		t.Errorf("got %s", a.Body)
+	}
+	if id := one[string](s.deployment, `select id from users where email = $1 and email_confirmed_at is null and role = 'user'`, p.email); id != user["id"] {
+		t.Errorf("stored %s, answered %s", id, user["id"])
+	}
+	const q = `select count(*) from audit where action = 'user.signup' and actor_kind = 'anonymous' and target_id = $1 and request_id = $2 and address = '127.0.0.1'`
+	if n := one[int](s.deployment, q, user["id"], requestID); n != 1 {
+		t.Errorf("%d rows in the audit trail", n)
+	}
+}
+
+func TestSignupOfAnAddressThatExistsAnswersAlikeAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	fresh := s.post("/auth/signup", newPerson().form())
+	for name, existing := range map[string]person{"unconfirmed": s.signedUp(), "confirmed": s.user()} {
+		for _, spelling := range []string{existing.email, strings.ToUpper(existing.email)} {
+			stored := one[string](s.deployment, `select u::text from users u where email = $1`, existing.email)
+			a := s.want(s.post("/auth/signup", map[string]any{"email": spelling, "password": "Another-canary-1"}), http.StatusOK)
+			user := a.body["user"].(map[string]any)
+			if a.body["session"] != nil || a.body["error"] != nil || user["email"] != existing.email || user["email_confirmed_at"] != nil {
+				t.Errorf("%s: got %s", name, a.Body)
+			}
+			if keys, want := slices.Sorted(maps.Keys(a.Header)), slices.Sorted(maps.Keys(fresh.Header)); !slices.Equal(keys, want) {
+				t.Errorf("%s: headers %v, and of a new address %v", name, keys, want)
+			}
+			if id, err := uuid.Parse(user["id"].(string)); err != nil || id.Version() != 4 {
+				t.Errorf("%s: id %v", name, user["id"])
+			}
+			if n := one[int](s.deployment, `select count(*) from users where id = $1`, user["id"]); n != 0 {
+				t.Errorf("%s: the id of the user was given away", name)
+			}
+			if now := one[string](s.deployment, `select u::text from users u where email = $1`, existing.email); now != stored {
+				t.Errorf("%s: the user was changed", name)
+			}
+		}
+	}
+}
+
+func TestManySignupsOfOneAddressMakeOneUser(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := newPerson()
+	var wait sync.WaitGroup
+	for range 100 {
+		wait.Go(func() { s.want(s.post("/auth/signup", p.form()), http.StatusOK) })
+	}
+	wait.Wait()
+	if n := one[int](s.deployment, `select count(*) from users`); n != 1 {
+		t.Errorf("%d users", n)
+	}
+	if n := one[int](s.deployment, `select count(*) from audit where action = 'user.signup'`); n != 1 {
+		t.Errorf("%d signups in the audit trail", n)
+	}
+}
+
+// TestEveryAnswerCostsAHash shows that signing up and logging in hash, whoever has the address: in a pool without permits
+// a hash waits until its caller gives up, and an answer without one would come at once.
+func TestEveryAnswerCostsAHash(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	accounts := s.replicaOver(oldKey, slowhash.NewPool(0, places)).accounts
+	for name, p := range map[string]person{"known": s.user(), "unknown": newPerson()} {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		if _, err := accounts.Login(ctx, p.email, secret.New("Wrong-canary-1")); err == nil || errors.Is(err, account.ErrRefused) {
+			t.Errorf("login, %s address: answered %v without a hash", name, err)
+		}
+		cancel()
+		ctx, cancel = context.WithTimeout(context.Background(), 500*time.Millisecond)
+		if _, err := accounts.Signup(ctx, p.email, secret.New("Wrong-canary-1")); err == nil {
+			t.Errorf("signup, %s address: answered without a hash", name)
+		}
+		cancel()
+	}
+}
+
+func TestPasswordsAreTheSameInEveryEncodingOfTheirCharacters(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	const composed, decomposed = "Pässwörter-Canary", "Pa\u0308sswo\u0308rter-Canary"
+	p := person{newPerson().email, decomposed}
+	s.want(s.post("/auth/signup", p.form()), http.StatusOK)
+	s.exec(`update users set email_confirmed_at = now()`)
+	s.login(person{p.email, composed})
+	s.login(person{p.email, decomposed})
+	// Eight code points are sent, and six characters are left of them.
+	a := s.want(s.post("/auth/signup", person{newPerson().email, "a\u0308o\u0308abcd"}.form()), http.StatusUnprocessableEntity)
+	if !strings.Contains(a.Body, `"loc":["body","password"]`) {
+		t.Errorf("got %s", a.Body)
+	}
+}
+
+func TestOverloadIsRefusedBeforeAnythingIsRead(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	held := s.login(p)
+	var release []func()
+	for {
+		free, err := s.pool.Reserve(uuid.Nil)
+		if err != nil {
+			break
+		}
+		release = append(release, free)
+	}
+	for _, path := range []string{"/auth/login", "/auth/signup"} {
+		for _, form := range []map[string]any{p.form(), newPerson().form()} {
+			if a := s.want(s.post(path, form), http.StatusServiceUnavailable); a.Header.Get("Retry-After") != "1" {
+				t.Errorf("Retry-After is %q", a.Header.Get("Retry-After"))
+			}
+		}
+	}
+	// What needs no hash goes on.
+	s.want(s.profile(held.access), http.StatusOK)
+	s.want(s.refresh(held.refresh), http.StatusOK)
+	for _, free := range release {
+		free()
+	}
+	s.login(p)
+}

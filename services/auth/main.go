@@ -1,0 +1,74 @@
+// Command auth is the service where people sign up and sign in. It issues the access tokens that the dashboards' services
+// take; those check them by the keys in the database, and go on while auth is away.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/signing"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", "auth")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, log); err != nil {
+		log.Error("stopped", "error", err.Error())
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, log *slog.Logger) error {
+	s, err := loadSettings()
+	if err != nil {
+		return fmt.Errorf("reading the settings: %w", err)
+	}
+	db, err := stores.OpenPostgres(s.PostgresConfig)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	spec, err := web.LoadSpec(openAPI, directory.CheckEmail)
+	if err != nil {
+		return err
+	}
+
+	keys, tokens := signing.New(db, s.ring), caller.NewAccessTokens(db, s.PublicURL)
+	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
+	surface := &api.API{
+		Spec:         spec,
+		AccessTokens: tokens,
+		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool),
+		Keys:         keys,
+		Lifetimes:    s.Config,
+	}
+	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away})
+	surface.Routes(e)
+	ops := web.Operations(registry, map[string]web.Check{"postgres": db.PingContext}, nil)
+
+	if err := keys.Prepare(ctx); err != nil {
+		log.Warn("no signing key yet: the first sign-in will make one", "error", err.Error())
+	}
+	return web.Serve(ctx, log, s.ListenAddr, e, s.OpsListenAddr, ops)
+}
