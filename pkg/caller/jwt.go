@@ -27,23 +27,45 @@ type Claims struct {
 	AMR []string `json:"amr"`
 }
 
-// maxUnknown bounds the memory for key ids that were asked for in vain.
-const maxUnknown = 1000
+// clockSkew is how far auth's clock may be ahead of ours. It makes no token live longer.
+const clockSkew = 5 * time.Second
 
-// AccessTokens reads access tokens. Public keys come from the database, each once, so that auth may be away.
+// Validate refuses a token from the future. The parser calls it after its own checks.
+func (c Claims) Validate() error {
+	if c.IssuedAt == nil || c.IssuedAt.After(time.Now().Add(clockSkew)) {
+		return jwt.ErrTokenUsedBeforeIssued
+	}
+	return nil
+}
+
+const (
+	// maxKeys bounds the memory for key ids, also those that were asked for in vain.
+	maxKeys = 1000
+	// keyTime is how long a key is taken for what it was, so that one that was deleted stops opening.
+	keyTime = 5 * time.Minute
+)
+
+// publicKey is what the database said of a key id; key is nil when there is none.
+type publicKey struct {
+	key  ed25519.PublicKey
+	read time.Time
+}
+
+// AccessTokens reads access tokens. Public keys come from the database, so that auth may be away,
+// and each is kept for a while.
 type AccessTokens struct {
 	db     *sqlx.DB
 	parser *jwt.Parser
 
 	mu   sync.Mutex
-	keys map[uuid.UUID]ed25519.PublicKey // nil: looked up, and there is none
+	keys map[uuid.UUID]publicKey
 }
 
 // NewAccessTokens reads the tokens of one issuer: auth's public URL.
 func NewAccessTokens(db *sqlx.DB, issuer string) *AccessTokens {
-	return &AccessTokens{db: db, keys: map[uuid.UUID]ed25519.PublicKey{}, parser: jwt.NewParser(
+	return &AccessTokens{db: db, keys: map[uuid.UUID]publicKey{}, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
-		jwt.WithIssuer(issuer), jwt.WithAudience(Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(),
+		jwt.WithIssuer(issuer), jwt.WithAudience(Audience), jwt.WithExpirationRequired(), jwt.WithStrictDecoding(),
 	)}
 }
 
@@ -132,32 +154,32 @@ func (a *AccessTokens) key(ctx context.Context, kid string) (ed25519.PublicKey, 
 		return nil, ErrInvalid
 	}
 	a.mu.Lock()
-	key, known := a.keys[id]
+	known, ok := a.keys[id]
 	a.mu.Unlock()
-	if !known {
-		if key, err = a.load(ctx, id); err != nil {
+	if !ok || time.Since(known.read) > keyTime {
+		if known, err = a.load(ctx, id); err != nil {
 			return nil, err
 		}
 	}
-	if key == nil {
+	if known.key == nil {
 		return nil, ErrInvalid
 	}
-	return key, nil
+	return known.key, nil
 }
 
-func (a *AccessTokens) load(ctx context.Context, id uuid.UUID) (ed25519.PublicKey, error) {
+func (a *AccessTokens) load(ctx context.Context, id uuid.UUID) (publicKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	var key []byte
 	err := a.db.GetContext(ctx, &key, `select public_key from signing_keys where id = $1`, id)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("looking up a signing key: %w", err)
+		return publicKey{}, fmt.Errorf("looking up a signing key: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.keys) >= maxUnknown {
+	if len(a.keys) >= maxKeys {
 		clear(a.keys) // somebody is making ids up; the true ones come back with their next use
 	}
-	a.keys[id] = key
-	return key, nil
+	a.keys[id] = publicKey{key, time.Now()}
+	return a.keys[id], nil
 }

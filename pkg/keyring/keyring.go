@@ -15,6 +15,8 @@ import (
 	"io"
 	"regexp"
 	"strings"
+
+	"github.com/countersign/countersign/pkg/secret"
 )
 
 // Purpose names what a subkey is for. Subkeys of different purposes tell nothing about each other.
@@ -43,7 +45,7 @@ type Ring struct{ keys []masterKey }
 
 type masterKey struct {
 	id     string
-	secret []byte
+	secret secret.Text
 }
 
 // Parse reads "id:base64,id:base64": each id 1 to 32 of a-z, 0-9 and -, each key 32 bytes in standard base64. The error
@@ -55,14 +57,14 @@ func Parse(text string) (*Ring, error) {
 		if !ok || !idPattern.MatchString(id) {
 			return nil, fmt.Errorf("entry %d: want id:base64, the id of a-z, 0-9 and -", i+1)
 		}
-		secret, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil || len(secret) != keyBytes {
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(key) != keyBytes {
 			return nil, fmt.Errorf("entry %d: want %d bytes in standard base64", i+1, keyBytes)
 		}
 		if _, err := ring.master(id); err == nil {
 			return nil, fmt.Errorf("entry %d: its id stands twice", i+1)
 		}
-		ring.keys = append(ring.keys, masterKey{id, secret})
+		ring.keys = append(ring.keys, masterKey{id, secret.New(string(key))})
 	}
 	return &ring, nil
 }
@@ -92,7 +94,7 @@ func (r *Ring) Subkey(id string, purpose Purpose) ([]byte, error) {
 func (r *Ring) master(id string) ([]byte, error) {
 	for _, k := range r.keys {
 		if k.id == id {
-			return k.secret, nil
+			return []byte(k.secret.Reveal()), nil
 		}
 	}
 	return nil, ErrUnknownKey

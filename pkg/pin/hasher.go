@@ -58,6 +58,6 @@ func (h hasher) pepper(keyID string, holder uuid.UUID, p PIN) ([]byte, error) {
 	}
 	mac := hmac.New(sha256.New, key)
 	mac.Write(holder[:])
-	mac.Write([]byte(p.digits))
+	mac.Write([]byte(p.Reveal()))
 	return mac.Sum(nil), nil
 }

@@ -5,14 +5,13 @@ package pin
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"regexp"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/secret"
 )
 
 // The failures that a caller can do something about.
@@ -30,7 +29,7 @@ var (
 )
 
 // PIN is a person's secret, or what somebody typed for it: 4 to 12 ASCII digits (ISO 9564). It prints as [redacted].
-type PIN struct{ digits string }
+type PIN struct{ secret.Text }
 
 var form = regexp.MustCompile(`^[0-9]{4,12}$`)
 
@@ -39,7 +38,7 @@ func Parse(text string) (PIN, error) {
 	if !form.MatchString(text) {
 		return PIN{}, ErrForm
 	}
-	return PIN{text}, nil
+	return PIN{secret.New(text)}, nil
 }
 
 // UnmarshalText reads a PIN from a JSON string.
@@ -47,13 +46,6 @@ func (p *PIN) UnmarshalText(text []byte) (err error) {
 	*p, err = Parse(string(text))
 	return err
 }
-
-func (p PIN) String() string               { return "[redacted]" }
-func (p PIN) GoString() string             { return "[redacted]" }
-func (p PIN) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
-
-// Format redacts under every verb.
-func (p PIN) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }
 
 // Budget says how often one holder's PIN may be guessed. PSD2's technical standard (2018/389, article 4) allows at most 5
 // consecutive failures before a block; NIST SP 800-63B allows at most 100 before the secret is established anew.

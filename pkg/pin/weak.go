@@ -23,7 +23,7 @@ func init() {
 // from digit to digit (1234, 9012, 8642), one block over and over (123123), doubled digits (112233), a year, or a common
 // choice. That is about a tenth of all 4-digit PINs, the share that helps most before it only annoys.
 func weak(p PIN) bool {
-	d := p.digits
+	d := p.Reveal()
 	return different(d) < 3 || equalSteps(d) || repeats(d) || doubled(d) || year(d) || commonest[d]
 }
 

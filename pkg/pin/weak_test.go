@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestWeakPINs(t *testing.T) {
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			for _, digits := range rule.pins {
-				if got := weak(PIN{digits}); got != rule.want {
+				if got := weak(must(Parse(digits))); got != rule.want {
 					t.Errorf("weak(%s) = %v, want %v", digits, got, rule.want)
 				}
 			}
@@ -37,7 +38,7 @@ func TestWeakPINsAreAboutATenth(t *testing.T) {
 	t.Parallel()
 	refused := 0
 	for n := range 10000 {
-		if weak(PIN{fmt.Sprintf("%04d", n)}) {
+		if weak(must(Parse(fmt.Sprintf("%04d", n)))) {
 			refused++
 		}
 	}
@@ -60,13 +61,22 @@ func TestPINForm(t *testing.T) {
 
 func TestPINNeverPrints(t *testing.T) {
 	t.Parallel()
-	secret := struct{ PIN PIN }{PIN{"83174629"}}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		if got := fmt.Sprintf(verb, secret); strings.Contains(got, "8317") {
-			t.Errorf("%s prints the PIN", verb)
+	p := must(Parse("83174629"))
+	for _, secret := range []any{p, &p, struct{ PIN PIN }{p}, &struct{ PIN *PIN }{&p}, []PIN{p}, map[string]*PIN{"pin": &p}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+			if got := fmt.Sprintf(verb, secret); strings.Contains(got, "8317") || strings.Contains(got, "38333137") {
+				t.Errorf("%s of %T prints the PIN", verb, secret)
+			}
+		}
+		if text, err := json.Marshal(secret); err != nil || strings.Contains(string(text), "8317") {
+			t.Errorf("%T as JSON: %v", secret, err)
 		}
 	}
-	if text, err := secret.PIN.MarshalText(); err != nil || string(text) != "[redacted]" {
-		t.Errorf("MarshalText = %s, %v", text, err)
+}
+
+func must(p PIN, err error) PIN {
+	if err != nil {
+		panic(err)
 	}
+	return p
 }

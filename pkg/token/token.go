@@ -8,12 +8,11 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
-	"io"
 	"strings"
 
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/secret"
 )
 
 // Kind is the prefix of a credential: what it opens.
@@ -40,22 +39,22 @@ var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPaddin
 
 // Token is a credential in the clear. It prints as [redacted] everywhere; Reveal is the one way out.
 type Token struct {
-	text string
+	secret.Text
 	head []byte
 }
 
 // New makes a fresh credential. head is put in front of the secret, readable to us: a session's names its holder.
 func New(kind Kind, head ...byte) Token {
-	var secret [secretBytes]byte
-	rand.Read(secret[:]) // never fails: the runtime aborts when the system has no randomness
-	return From(kind, secret, head...)
+	var bits [secretBytes]byte
+	rand.Read(bits[:]) // never fails: the runtime aborts when the system has no randomness
+	return From(kind, bits, head...)
 }
 
 // From makes the credential that stands for a secret which the caller derived.
-func From(kind Kind, secret [secretBytes]byte, head ...byte) Token {
-	payload := append(append([]byte{}, head...), secret[:]...)
+func From(kind Kind, bits [secretBytes]byte, head ...byte) Token {
+	payload := append(append([]byte{}, head...), bits[:]...)
 	payload = binary.BigEndian.AppendUint32(payload, checksum(kind, payload))
-	return Token{text: string(kind) + "_" + encoding.EncodeToString(payload), head: head}
+	return Token{secret.New(string(kind) + "_" + encoding.EncodeToString(payload)), head}
 }
 
 // Parse reads a credential of one kind whose head is headBytes long, or returns ErrMalformed.
@@ -72,15 +71,12 @@ func Parse(kind Kind, text string, headBytes int) (Token, error) {
 	if sum != checksum(kind, body) {
 		return Token{}, ErrMalformed
 	}
-	return Token{text: text, head: body[:headBytes:headBytes]}, nil
+	return Token{secret.New(text), body[:headBytes:headBytes]}, nil
 }
 
 func checksum(kind Kind, payload []byte) uint32 {
 	return crc32.ChecksumIEEE(append([]byte(kind), payload...))
 }
-
-// Reveal returns the credential itself, for the one answer that shows it.
-func (t Token) Reveal() string { return t.text }
 
 // Head returns what was put in front of the secret.
 func (t Token) Head() []byte { return t.head }
@@ -88,16 +84,12 @@ func (t Token) Head() []byte { return t.head }
 // Hash returns the SHA-256 by which the credential is stored and found. Whoever can tell how far a look-up by it got
 // learns of a hash and not of the credential, so the look-up need not be constant-time.
 func (t Token) Hash() []byte {
-	sum := sha256.Sum256([]byte(t.text))
+	sum := sha256.Sum256([]byte(t.Reveal()))
 	return sum[:]
 }
 
 // Prefix returns the first characters, by which people tell keys apart; 35 of its bits are random.
-func (t Token) Prefix() string { return t.text[:min(len(t.text), 11)] }
-
-func (t Token) String() string               { return "[redacted]" }
-func (t Token) GoString() string             { return "[redacted]" }
-func (t Token) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
-
-// Format redacts under every verb.
-func (t Token) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }
+func (t Token) Prefix() string {
+	text := t.Reveal()
+	return text[:min(len(text), 11)]
+}

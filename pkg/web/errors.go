@@ -81,7 +81,8 @@ func classify(err error, away func(error) bool) (int, *fault.Error, []Issue) {
 	case errors.As(err, &httpError) && httpError.Code < http.StatusInternalServerError:
 		text := http.StatusText(httpError.Code)
 		return httpError.Code, &fault.Error{Code: strings.ReplaceAll(strings.ToLower(text), " ", "_"), Text: text}, nil
-	case away(err) || errors.Is(err, context.DeadlineExceeded):
+	// A client that hung up hears nothing; its request is no fault of ours either.
+	case away(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, errAway, nil
 	}
 	return http.StatusInternalServerError, errInternal, nil
@@ -89,7 +90,7 @@ func classify(err error, away func(error) bool) (int, *fault.Error, []Issue) {
 
 func render(c echo.Context, status int, failure *fault.Error, issues []Issue) error {
 	if strings.HasPrefix(c.Request().URL.Path, jsonAPIPrefix) {
-		return renderJSONAPI(c, status, failure)
+		return renderJSONAPI(c, status, failure, issues)
 	}
 	if len(issues) > 0 {
 		return c.JSON(status, map[string]any{"detail": issues})
@@ -97,16 +98,28 @@ func render(c echo.Context, status int, failure *fault.Error, issues []Issue) er
 	return c.JSON(status, map[string]any{"detail": failure.Text})
 }
 
-// renderJSONAPI writes one error object of JSON:API 1.0 (jsonapi.org/format/1.0/#error-objects).
-func renderJSONAPI(c echo.Context, status int, failure *fault.Error) error {
-	object := map[string]any{
-		"id": RequestID(c), "title": failure.Text, "detail": failure.Text, "status": strconv.Itoa(status), "code": failure.Code,
+// renderJSONAPI writes an error object of JSON:API 1.0 (jsonapi.org/format/1.0/#error-objects) for each issue, or one for
+// the failure. What is wrong with a request is 400 there.
+func renderJSONAPI(c echo.Context, status int, failure *fault.Error, issues []Issue) error {
+	object := func(detail string) map[string]any {
+		return map[string]any{"id": RequestID(c), "title": failure.Text, "detail": detail, "status": strconv.Itoa(status), "code": failure.Code}
 	}
-	if failure.Field != "" {
-		object["source"] = map[string]any{"parameter": failure.Field}
+	var objects []any
+	if len(issues) > 0 {
+		status = http.StatusBadRequest
+	}
+	for _, issue := range issues {
+		o := object(issue.Msg)
+		if len(issue.Loc) == 2 && issue.Loc[0] == "query" {
+			o["source"] = map[string]any{"parameter": issue.Loc[1]}
+		}
+		objects = append(objects, o)
+	}
+	if len(issues) == 0 {
+		objects = append(objects, object(failure.Text))
 	}
 	c.Response().Header().Set(echo.HeaderContentType, "application/vnd.api+json")
-	return c.JSON(status, map[string]any{"errors": []any{object}})
+	return c.JSON(status, map[string]any{"errors": objects})
 }
 
 // RetryAfter formats a wait for the header of that name: whole seconds, rounded up.

@@ -12,6 +12,8 @@ import (
 
 // settings are pin-admin's, from the environment. .env.example explains each.
 type settings struct {
+	stores.PostgresConfig
+	stores.RedisConfig
 	ListenAddr    string `envconfig:"LISTEN_ADDR" default:":8082"`
 	OpsListenAddr string `envconfig:"OPS_LISTEN_ADDR" default:":9082"`
 	// Keys is PIN_KEYS as it was given: a secret, decoded into ring.
@@ -19,9 +21,7 @@ type settings struct {
 	HashPermits int    `envconfig:"HASH_PERMITS"`
 	HashPlaces  int    `envconfig:"HASH_PLACES" default:"32"`
 	// Issuer is auth's public URL: the iss of the access tokens that count here.
-	Issuer   string `envconfig:"AUTH_ISSUER"`
-	Postgres stores.PostgresConfig
-	Redis    stores.RedisConfig
+	Issuer string `envconfig:"AUTH_ISSUER"`
 
 	ring *keyring.Ring
 }

@@ -40,12 +40,12 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("reading the settings: %w", err)
 	}
-	db, err := stores.OpenPostgres(s.Postgres)
+	db, err := stores.OpenPostgres(s.PostgresConfig)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	redis, err := stores.OpenRedis(s.Redis)
+	redis, err := stores.OpenRedis(s.RedisConfig)
 	if err != nil {
 		return err
 	}

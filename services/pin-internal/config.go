@@ -13,15 +13,15 @@ import (
 
 // settings are pin-internal's, from the environment. .env.example explains each.
 type settings struct {
+	stores.PostgresConfig
+	stores.RedisConfig
+	pin.Budget
 	ListenAddr    string `envconfig:"LISTEN_ADDR" default:":8083"`
 	OpsListenAddr string `envconfig:"OPS_LISTEN_ADDR" default:":9083"`
 	// Keys is PIN_KEYS as it was given: a secret, decoded into ring.
 	Keys        string `envconfig:"PIN_KEYS"`
 	HashPermits int    `envconfig:"HASH_PERMITS"`
 	HashPlaces  int    `envconfig:"HASH_PLACES" default:"32"`
-	Budget      pin.Budget
-	Postgres    stores.PostgresConfig
-	Redis       stores.RedisConfig
 
 	ring *keyring.Ring
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -167,5 +168,26 @@ func TestWithoutRedis(t *testing.T) {
 	revoke := s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: map[string]any{"session_token": session}})
 	if s.want(revoke, 503); revoke.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
+	}
+}
+
+func TestWithoutPostgres(t *testing.T) {
+	t.Parallel()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, nobody.Close())
+	s := newServiceWith(t, storetest.Postgres(t), "postgres://"+nobody.Addr().String()+"/gone", storetest.Redis(t))
+	for _, r := range []webtest.Request{
+		{Method: "POST", Path: s.at("/pin/verify"), Body: map[string]any{"pin": right, "identity_id": s.identity}},
+		{Method: "POST", Path: s.at("/pin/verify"), Body: map[string]any{"pin": 1}},
+		{Method: "POST", Path: s.at("/pin/check-required?customer_id=" + s.customer.String())},
+		{Method: "POST", Path: s.at(s.identityPath()), Body: map[string]any{"pin": right}},
+		{Method: "DELETE", Path: s.at(s.identityPath())},
+	} {
+		r.Header = s.bearer()
+		a := s.want(s.Do(r), 503)
+		if a.Header.Get("Retry-After") == "" || a.JSON("detail") != "Temporarily unavailable, try again shortly" {
+			t.Errorf("%s %s: %s", r.Method, r.Path, a.Body)
+		}
 	}
 }

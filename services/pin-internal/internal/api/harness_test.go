@@ -50,7 +50,13 @@ func newService(t *testing.T) *service { return newServiceOn(t, storetest.Redis(
 func newServiceOn(t *testing.T, redisURL string) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinInternal), Connections: 10})
+	return newServiceWith(t, database, database.URLAs(schema.RolePinInternal), redisURL)
+}
+
+// newServiceWith puts the fixtures into database and lets the service connect to databaseURL.
+func newServiceWith(t *testing.T, database *storetest.Database, databaseURL, redisURL string) *service {
+	t.Helper()
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: databaseURL, Connections: 10})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	redis, err := stores.OpenRedis(stores.RedisConfig{URL: redisURL})
