@@ -37,17 +37,13 @@ func NewPool(permits, places int) *Pool {
 	return &Pool{permits: make(chan struct{}, permits), places: max(places, 2*permits), taken: map[uuid.UUID]int{}}
 }
 
-// Reserve takes a place for a tenant, or returns ErrBusy. Of n tenants that hold places none gets more than one part in
-// n+1, so that there is always room for the next one, however hard the others push. release gives the place back and may
-// be called more than once.
+// Reserve takes a place for a tenant, or returns ErrBusy. A tenant gets one while it holds fewer than are free: n tenants
+// that push hard end up with one part in n+1 each, so that there is room for the next one, and nobody has to be counted or
+// configured (dynamic thresholds; Choudhury and Hahne, 1998). release gives the place back and may be called more than once.
 func (p *Pool) Reserve(tenant uuid.UUID) (release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	tenants := len(p.taken)
-	if p.taken[tenant] == 0 {
-		tenants++
-	}
-	if p.total >= p.places || p.taken[tenant] >= max(1, p.places/(tenants+1)) {
+	if p.taken[tenant] >= p.places-p.total {
 		return nil, ErrBusy
 	}
 	p.taken[tenant]++

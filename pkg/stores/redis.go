@@ -116,7 +116,15 @@ func (b breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
+// greeting marks the context of a command that is being guarded. A command that needs a new connection makes the client
+// send others first, to greet the server; they pass these hooks too, and must not ask for a turn that the first has.
+type greeting struct{}
+
 func (b breaker) guard(ctx context.Context, do func(context.Context) error, cmds ...redis.Cmder) error {
+	if ctx.Value(greeting{}) != nil {
+		return do(ctx)
+	}
+	ctx = context.WithValue(ctx, greeting{}, true)
 	ctx, cancel := context.WithTimeout(ctx, redisTime)
 	defer cancel()
 	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, do(ctx) })

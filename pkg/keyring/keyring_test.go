@@ -1,0 +1,94 @@
+package keyring
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const (
+	one = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	two = "two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+)
+
+func ring(t *testing.T, text string) *Ring {
+	t.Helper()
+	r, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSealedDataOpensOnlyWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	plain := []byte("an exchange secret")
+	sealed, err := ring(t, one).Seal(SigningKeys, "row 1", plain)
+	if err != nil || bytes.Contains(sealed, plain) {
+		t.Fatal(err)
+	}
+	changed := append([]byte{}, sealed...)
+	changed[len(changed)-1] ^= 1
+	for _, rule := range []struct {
+		name    string
+		ring    string
+		purpose Purpose
+		row     string
+		sealed  []byte
+		want    error
+	}{
+		{"as it was sealed", one, SigningKeys, "row 1", sealed, nil},
+		{"after its key was replaced", two + "," + one, SigningKeys, "row 1", sealed, nil},
+		{"after its key was retired", two, SigningKeys, "row 1", sealed, ErrUnknownKey},
+		{"in another row", one, SigningKeys, "row 2", sealed, ErrSealBroken},
+		{"for another purpose", one, Pepper, "row 1", sealed, ErrSealBroken},
+		{"changed", one, SigningKeys, "row 1", changed, ErrSealBroken},
+		{"cut", one, SigningKeys, "row 1", sealed[:10], ErrSealBroken},
+		{"without a key id", one, SigningKeys, "row 1", []byte("nonsense"), ErrSealBroken},
+		{"empty", one, SigningKeys, "row 1", nil, ErrSealBroken},
+	} {
+		opened, err := ring(t, rule.ring).Open(rule.purpose, rule.row, rule.sealed)
+		if !errors.Is(err, rule.want) || rule.want == nil && !bytes.Equal(opened, plain) {
+			t.Errorf("%s: %v, want %v", rule.name, err, rule.want)
+		}
+	}
+}
+
+func TestSubkeysDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, id := range []string{"one", "two"} {
+		for _, purpose := range []Purpose{Pepper, SigningKeys, RefreshChain} {
+			key, err := ring(t, one+","+two).Subkey(id, purpose)
+			if err != nil || len(key) != keyBytes || seen[string(key)] {
+				t.Errorf("%s for %s: %v", id, purpose, err)
+			}
+			seen[string(key)] = true
+		}
+	}
+}
+
+func TestBadRingsAreNamedAndNotPrinted(t *testing.T) {
+	t.Parallel()
+	for text, entry := range map[string]string{
+		"": "entry 1", "one": "entry 1", "one:": "entry 1", "One:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=": "entry 1",
+		one + ",": "entry 2", one + "," + one: "entry 2", one + ",two:short": "entry 2", one + ",two:" + strings.Repeat("A", 500): "entry 2",
+	} {
+		_, err := Parse(text)
+		if err == nil || !strings.Contains(err.Error(), entry) || strings.Contains(err.Error(), "AAEC") || strings.Contains(err.Error(), "short") {
+			t.Errorf("%.20q…: %v", text, err)
+		}
+	}
+	r := ring(t, " "+one+" , "+two+"\n")
+	if r.Current() != "one" || len(r.IDs()) != 2 {
+		t.Error("blanks around entries matter")
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+		text := fmt.Sprintf(verb, []any{r, *r, &struct{ r *Ring }{r}})
+		if strings.Contains(text, "0 1 2") || strings.Contains(text, "\x01\x02") || strings.Contains(text, "000102") {
+			t.Errorf("%s prints the keys: %s", verb, text)
+		}
+	}
+}

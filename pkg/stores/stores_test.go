@@ -1,0 +1,81 @@
+package stores_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/lib/pq"
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+func TestBadURLsAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"postgres://user:canary@localhost:x/db", "canary", "postgres://user:canary@%zz/"} {
+		if _, err := stores.OpenPostgres(stores.PostgresConfig{URL: url}); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("Postgres: %v", err)
+		}
+	}
+	for _, url := range []string{"http://user:canary@localhost", "canary", "redis://:canary@localhost/x", "redis+cluster://:canary@%zz", "redis+sentinel://:canary@%zz"} {
+		if _, err := stores.OpenRedis(stores.RedisConfig{URL: url}); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("Redis: %v", err)
+		}
+	}
+}
+
+func TestAway(t *testing.T) {
+	t.Parallel()
+	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	for name, rule := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"refused":              {refused, true},
+		"wrapped":              {fmt.Errorf("charging: %w", refused), true},
+		"shutting down":        {&pq.Error{Code: "57P01"}, true},
+		"starting":             {&pq.Error{Code: "57P03"}, true},
+		"disk full":            {&pq.Error{Code: "53100"}, true},
+		"too many connections": {&pq.Error{Code: "53300"}, true},
+		"a standby":            {&pq.Error{Code: "25006"}, true},
+		"too slow":             {context.DeadlineExceeded, true},
+		"a wrong statement":    {&pq.Error{Code: "42601"}, false},
+		"no such column":       {&pq.Error{Code: "42703"}, false},
+		"something else":       {errors.New("else"), false},
+	} {
+		if got := stores.Away(rule.err); got != rule.want {
+			t.Errorf("%s: %v, want %v", name, got, rule.want)
+		}
+	}
+}
+
+func TestAFrozenRedisIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	ctx, server := context.Background(), storetest.OwnRedis(t)
+	client, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Get(ctx, "nothing").Err(); !errors.Is(err, redis.Nil) {
+		t.Fatalf("an absent key: %v", err)
+	}
+	server.Pause()
+	for range 3 {
+		if client.Ping(ctx).Err() == nil {
+			t.Fatal("a frozen server answered")
+		}
+	}
+	if err := client.Ping(ctx).Err(); !errors.Is(err, gobreaker.ErrOpenState) {
+		t.Errorf("after three failures: %v", err)
+	}
+	server.Resume()
+	for client.Ping(ctx).Err() != nil { // the breaker tries again after its second
+	}
+}
