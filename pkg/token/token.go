@@ -64,7 +64,8 @@ func Parse(kind Kind, text string, headBytes int) (Token, error) {
 		return Token{}, ErrMalformed
 	}
 	payload, err := encoding.DecodeString(encoded)
-	if err != nil || len(payload) != headBytes+secretBytes+checksumBytes {
+	// The decoder passes over line ends and over bits at the end that do not fill a byte: a second spelling is not ours.
+	if err != nil || len(payload) != headBytes+secretBytes+checksumBytes || encoding.EncodeToString(payload) != encoded {
 		return Token{}, ErrMalformed
 	}
 	body, sum := payload[:headBytes+secretBytes], binary.BigEndian.Uint32(payload[headBytes+secretBytes:])
