@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -68,4 +69,22 @@ func (p People) insert(statement string, args ...any) (id uuid.UUID) {
 	p.t.Helper()
 	p.Get(&id, statement, args...)
 	return id
+}
+
+// Dump returns everything that the test's database holds, as text, to look for what must not be in it.
+func (p People) Dump() string {
+	p.t.Helper()
+	var tables []string
+	if err := p.db.Select(&tables, `select tablename from pg_tables where schemaname = 'public'`); err != nil {
+		p.t.Fatalf("listing the tables: %v", err)
+	}
+	var text strings.Builder
+	for _, table := range tables {
+		var rows []string
+		if err := p.db.Select(&rows, `select t::text from `+table+` t`); err != nil {
+			p.t.Fatalf("reading %s: %v", table, err)
+		}
+		text.WriteString(strings.Join(rows, "\n"))
+	}
+	return text.String()
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/pkg/web/ready"
 	"github.com/countersign/countersign/services/pin-internal/internal/api"
 )
 
@@ -41,6 +42,9 @@ func run(ctx context.Context, log *slog.Logger) error {
 	s, err := loadSettings()
 	if err != nil {
 		return fmt.Errorf("reading the settings: %w", err)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "health" {
+		return ready.Ask(ctx, s.OpsListenAddr) // of the service that runs beside, in the same container
 	}
 	db, err := stores.OpenPostgres(s.PostgresConfig)
 	if err != nil {

@@ -35,7 +35,7 @@ const (
 // service is pin-internal on stores of its own, with one customer's identity on one instance.
 type service struct {
 	*webtest.Server
-	t        *testing.T
+	t        testing.TB
 	people   storetest.People
 	enroller *pin.Enroller
 	routes   []*echo.Route
@@ -45,16 +45,16 @@ type service struct {
 	key                          token.Token
 }
 
-func newService(t *testing.T) *service { return newServiceOn(t, storetest.Redis(t)) }
+func newService(t testing.TB) *service { return newServiceOn(t, storetest.Redis(t)) }
 
-func newServiceOn(t *testing.T, redisURL string) *service {
+func newServiceOn(t testing.TB, redisURL string) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
 	return newServiceWith(t, database, database.URLAs(schema.RolePinInternal), redisURL)
 }
 
 // newServiceWith puts the fixtures into database and lets the service connect to databaseURL.
-func newServiceWith(t *testing.T, database *storetest.Database, databaseURL, redisURL string) *service {
+func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, redisURL string) *service {
 	t.Helper()
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: databaseURL, Connections: 10})
 	must(t, err)
@@ -87,11 +87,23 @@ func newServiceWith(t *testing.T, database *storetest.Database, databaseURL, red
 	s.Server = webtest.Serve(t, spec, s.log, e)
 	s.customer, s.instance = s.people.Customer(), s.people.Instance()
 	s.identity, s.key = s.people.Identity(s.customer, s.instance), s.people.ProxyKey(s.instance)
-	t.Cleanup(func() { s.NeverLogged(right, wrong, other, s.key.Reveal()) })
+	t.Cleanup(s.keptSecrets)
 	return s
 }
 
-func must(t *testing.T, err error) {
+// keptSecrets looks for what was only ever in requests: in the log and in every row of the database (I7).
+func (s *service) keptSecrets() {
+	secrets := []string{right, wrong, other, s.key.Reveal()}
+	s.NeverLogged(secrets...)
+	stored := s.people.Dump()
+	for _, secret := range secrets {
+		if strings.Contains(stored, secret) {
+			s.t.Error("a secret is stored in the clear")
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

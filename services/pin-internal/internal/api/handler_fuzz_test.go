@@ -1,0 +1,63 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/webtest"
+)
+
+// FuzzHandler sends bodies, queries and headers through the whole service. Every answer is in the OpenAPI document and
+// none is a failure of ours, and none repeats the PIN that stood in the question. In seeds and finds, IDENTITY, CUSTOMER
+// and SESSION stand for true ones.
+func FuzzHandler(f *testing.F) {
+	s := newService(f)
+	s.setPIN()
+	session, _ := s.verify(right).JSON("session_token").(string)
+	s.want(s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}), 204)
+	operations := []struct{ method, path string }{
+		{"POST", "/pin/verify"}, {"POST", "/pin/check-required"}, {"POST", "/pin/sessions/introspect"}, {"DELETE", "/pin/sessions"},
+		{"POST", "/identities/IDENTITY/pin"}, {"DELETE", "/identities/IDENTITY/pin"}, {"GET", "/lookup/identity"},
+	}
+	for i := range operations {
+		for _, body := range []string{"", `{"pin": "12", "identity_id": "IDENTITY"}`, `{"pin": "` + other + `", "customer_id": "CUSTOMER", "identity_id": null}`,
+			`{"session_token": "SESSION"}`, `{"current_pin": "` + other + `"}`, `{"pin": 8317}`, `[[[[`, "\xff", `{"pin":"\ud800"}`, `{"a":1e999}`, `null`} {
+			f.Add(uint8(i), "customer_id=CUSTOMER&identity_id=IDENTITY&skill=pay&channel=telegram&external_id=1", "application/json", "SESSION", body)
+		}
+		f.Add(uint8(i), "customer_id=%00&customer_id=1;%zz", "text/plain; charset=\"", "cst_", "{}")
+	}
+	real := strings.NewReplacer("IDENTITY", s.identity.String(), "CUSTOMER", s.customer.String(), "SESSION", session)
+	f.Fuzz(func(t *testing.T, operation uint8, query, contentType, shown, body string) {
+		o := operations[int(operation)%len(operations)]
+		header := s.bearer()
+		header["Content-Type"], header["X-Pin-Session"] = headerText(contentType), headerText(real.Replace(shown))
+		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
+			t.Skip("no client can send that")
+		}
+		request := webtest.Request{Method: o.method, Path: s.at(real.Replace(o.path)) + "?" + real.Replace(query), Header: header, Body: real.Replace(body)}
+		if _, err := http.NewRequest(o.method, s.URL()+request.Path, nil); err != nil {
+			t.Skip("no client can send that")
+		}
+		a, err := s.Try(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Status >= 500 {
+			t.Errorf("%s %s?%s %q answered %d %s", o.method, o.path, query, body, a.Status, a.Body)
+		}
+		if strings.Contains(a.Body, other) {
+			t.Errorf("%s %s answered with the PIN", o.method, o.path)
+		}
+	})
+}
+
+// headerText drops what an HTTP client refuses to send in a header.
+func headerText(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, text)
+}
