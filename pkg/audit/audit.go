@@ -22,15 +22,28 @@ type Event struct {
 	InstanceID uuid.NullUUID
 	// TargetID is what was changed when it is none of the three: a key, a user, a sign-in session.
 	TargetID uuid.NullUUID
-	// Details never hold a secret.
+	// Details never hold a secret, and name what is personal (an address, a name) without repeating it: the trail outlives
+	// the person's row.
 	Details map[string]any
 }
 
 // Record adds an event to the trail, in the transaction (or on the connection) it is handed.
-func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error {
+func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error { return record(ctx, db, e, "") }
+
+// Refused notes that the caller was refused something, as details say. Once a minute is enough of the same: whoever goes
+// on trying does not fill the trail.
+func Refused(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
+	return record(ctx, db, Event{Action: "access.refused", Details: details}, `
+		 where not exists (select from audit where action = $3 and actor_id = $2 and details = $10 and at > now() - interval '1 minute')`)
+}
+
+func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition string) error {
 	who := caller.From(ctx)
 	if who.Kind == "" {
 		who.Kind = caller.Anonymous
+	}
+	if !e.InstanceID.Valid {
+		e.InstanceID = ID(who.InstanceID) // a proxy key acts within its instance
 	}
 	if e.Details == nil {
 		e.Details = map[string]any{}
@@ -41,11 +54,31 @@ func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error {
 	}
 	const q = `
 		insert into audit (actor_kind, actor_id, action, customer_id, identity_id, instance_id, target_id, request_id, address, details)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
-	actor := uuid.NullUUID{UUID: who.ID, Valid: who.ID != uuid.Nil}
-	_, err = db.ExecContext(ctx, q, who.Kind, actor, e.Action, e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID, who.RequestID, who.Address, details)
+		select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
+	_, err = db.ExecContext(ctx, q+condition, who.Kind, ID(who.ID), e.Action, e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID,
+		who.RequestID, who.Address, details)
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", e.Action, err)
+	}
+	return nil
+}
+
+// Change makes a change and its row of the trail, or neither of the two. The error is the change's own.
+func Change(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) (Event, error)) error {
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning a change: %w", err)
+	}
+	defer tx.Rollback()
+	event, err := do(tx)
+	if err != nil {
+		return err
+	}
+	if err := Record(ctx, tx, event); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing %s: %w", event.Action, err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"golang.org/x/sync/singleflight"
 )
 
 // Audience is the aud of every access token.
@@ -57,8 +58,10 @@ type AccessTokens struct {
 	db     *sqlx.DB
 	parser *jwt.Parser
 
-	mu   sync.Mutex
-	keys map[uuid.UUID]publicKey
+	// loads lets those who need the same key at the same moment ask for it once.
+	loads singleflight.Group
+	mu    sync.Mutex
+	keys  map[uuid.UUID]publicKey
 }
 
 // NewAccessTokens reads the tokens of one issuer: auth's public URL.
@@ -157,9 +160,11 @@ func (a *AccessTokens) key(ctx context.Context, kid string) (ed25519.PublicKey, 
 	known, ok := a.keys[id]
 	a.mu.Unlock()
 	if !ok || time.Since(known.read) > keyTime {
-		if known, err = a.load(ctx, id); err != nil {
+		loaded, err, _ := a.loads.Do(kid, func() (any, error) { return a.load(context.WithoutCancel(ctx), id) })
+		if err != nil {
 			return nil, err
 		}
+		known = loaded.(publicKey)
 	}
 	if known.key == nil {
 		return nil, ErrInvalid

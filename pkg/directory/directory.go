@@ -71,6 +71,11 @@ func (d Directory) HasCustomer(ctx context.Context, customer uuid.UUID) error {
 	return d.has(ctx, ErrNoCustomer, `select exists (select from customers where id = $1)`, customer)
 }
 
+// HasInstance returns ErrNoInstance when there is no such instance.
+func (d Directory) HasInstance(ctx context.Context, instance uuid.UUID) error {
+	return d.has(ctx, ErrNoInstance, `select exists (select from instances where id = $1)`, instance)
+}
+
 // HasIdentity returns ErrNoIdentity when the customer has no such identity.
 func (d Directory) HasIdentity(ctx context.Context, customer, identity uuid.UUID) error {
 	return d.has(ctx, ErrNoIdentity, `select exists (select from identities where id = $1 and customer_id = $2)`, identity, customer)

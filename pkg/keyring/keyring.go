@@ -27,6 +27,7 @@ const (
 	Pepper       Purpose = "countersign/pepper/v1"
 	SigningKeys  Purpose = "countersign/signing-keys/v1"
 	RefreshChain Purpose = "countersign/refresh-chain/v1"
+	AuditCursor  Purpose = "countersign/audit-cursor/v1"
 )
 
 const keyBytes = 32

@@ -47,6 +47,9 @@ func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
 // Change changes an instance's policy and returns it, or ErrNoInstance. It holds from the next question on, for sessions
 // that exist too.
 func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyChange) (Policy, error) {
+	if change == (PolicyChange{}) {
+		return p.Get(ctx, instance)
+	}
 	tx, err := p.DB.BeginTxx(ctx, nil)
 	if err != nil {
 		return Policy{}, fmt.Errorf("changing a policy: %w", err)

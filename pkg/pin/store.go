@@ -33,13 +33,24 @@ func newStore(db *sqlx.DB) store {
 	return store{db, caller.ProxyKeys{DB: db}, prepared.New(db, resolveSQL), prepared.New(db, chargeSQL), prepared.New(db, settleRightSQL)}
 }
 
-const resolveSQL = `
-	select now() as at, k.id as key_id, k.last_used_at is null or k.last_used_at < now() - interval '1 minute' as key_stale,
+// standingColumns are Standing's, less the key and the roles, of an instance i, a subject s and the PIN h that applies.
+const standingColumns = `now() as at,
 	       i.id as instance_id, i.pin_applies_to, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof,
-	       s.customer_id, s.identity_id, coalesce(r.roles, '{owner}') as roles,
-	       h.holder_id, h.identity_id is not null as held_by_identity, h.verifier, h.session_generation,
+	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity, h.verifier, h.session_generation,
 	       coalesce(h.charged, 0) as charged, h.deactivated_by is not null as deactivated,
-	       case when h.locked_until > now() then h.locked_until end as locked_until
+	       case when h.locked_until > now() then h.locked_until end as locked_until`
+
+// applyingPIN joins the PIN that applies to a subject s: the identity's own when it has one, else its customer's.
+const applyingPIN = `left join lateral (
+	         select * from pin_holders h
+	          where h.holder_id in (s.identity_id, s.customer_id) and h.verifier is not null
+	          order by h.identity_id nulls last
+	          limit 1
+	       ) h on true`
+
+const resolveSQL = `
+	select k.id as key_id, k.last_used_at is null or k.last_used_at < now() - interval '1 minute' as key_stale,
+	       coalesce(r.roles, '{owner}') as roles, ` + standingColumns + `
 	  from proxy_keys k
 	  join instances i on i.id = k.instance_id
 	  left join lateral (
@@ -59,12 +70,7 @@ const resolveSQL = `
 	           from identities d
 	          where d.customer_id = s.customer_id and d.instance_id = i.id and (s.identity_id is null or d.id = s.identity_id)
 	       ) r on true
-	  left join lateral (
-	         select * from pin_holders h
-	          where h.holder_id in (s.identity_id, s.customer_id) and h.verifier is not null
-	          order by h.identity_id nulls last
-	          limit 1
-	       ) h on true
+	  ` + applyingPIN + `
 	 where k.key_hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`
 
 // resolve asks, in one query, whether the key is good, whether the subject is within its instance, and which PIN and

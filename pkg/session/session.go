@@ -5,6 +5,7 @@ package session
 
 import (
 	"context"
+	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,8 +19,13 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// ErrAway says that sessions cannot be changed because Redis does not answer.
-var ErrAway = fault.New(fault.Unavailable, "sessions_away", "Sessions cannot be changed at the moment").RetryAfter(time.Second)
+// ErrAway says that sessions can be neither listed nor changed because Redis does not answer.
+var ErrAway = fault.New(fault.Unavailable, "sessions_away", "Sessions cannot be reached at the moment").RetryAfter(time.Second)
+
+//go:embed create.lua
+var createLua string
+
+var createScript = redis.NewScript(createLua)
 
 // Session is a confirmation: for whom, where, and on which PIN it rests.
 type Session struct {
@@ -41,14 +47,16 @@ func (s Session) ExpiresAt(ttl time.Duration) time.Time { return s.IssuedAt.Add(
 // Store keeps sessions in Redis. The keys of one holder carry one hash tag, so that they share a slot of a cluster.
 type Store struct{ Redis redis.UniversalClient }
 
-// Create stores a session for its TTL and returns the token that names it. The error is Redis's.
+// Create stores a session for its TTL, lists it among its holder's and returns the token that names it. The error is
+// Redis's.
 func (s Store) Create(ctx context.Context, x Session) (token.Token, error) {
 	t := token.New(token.Session, x.HolderID[:]...)
 	value, err := json.Marshal(x)
 	if err != nil {
 		return token.Token{}, fmt.Errorf("encoding a session: %w", err)
 	}
-	if err := s.Redis.Set(ctx, key(t), value, x.TTL).Err(); err != nil {
+	keys := []string{key(t), listKey(x.HolderID)}
+	if err := createScript.Run(ctx, s.Redis, keys, value, x.TTL.Milliseconds()).Err(); err != nil {
 		return token.Token{}, fmt.Errorf("storing a session: %w", err)
 	}
 	return t, nil
@@ -90,7 +98,12 @@ func (s Store) Delete(ctx context.Context, instance uuid.UUID, text string) erro
 	if err := json.Unmarshal(value, &x); err != nil || x.InstanceID != instance {
 		return nil
 	}
-	if err := s.Redis.Del(ctx, key(t)).Err(); err != nil {
+	_, err = s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Del(ctx, key(t))
+		pipe.ZRem(ctx, listKey(x.HolderID), key(t))
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("%w: deleting a session: %w", ErrAway, err)
 	}
 	return nil

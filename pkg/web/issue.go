@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -41,6 +42,16 @@ func ownRule(e *fault.Error) Issue {
 	return valueError(loc, e.Text)
 }
 
+// InQuery makes of an Invalid failure about a field, which is of the body unless somebody says so, one about the query's
+// parameter of that name. Other errors stay as they are.
+func InQuery(err error) error {
+	var failure *fault.Error
+	if !errors.As(err, &failure) || failure.Kind != fault.Invalid {
+		return err
+	}
+	return &Invalid{Issues: []Issue{valueError([]any{"query", failure.Field}, failure.Text)}}
+}
+
 func valueError(loc []any, text string) Issue {
 	return Issue{Type: "value_error", Loc: loc, Msg: "Value error, " + text, Ctx: map[string]any{"error": map[string]any{}}}
 }
@@ -70,6 +81,8 @@ func describe(loc []any, e *openapi3.SchemaError) Issue {
 	case "minItems":
 		return Issue{"too_short", loc, fmt.Sprintf("List should have at least %d items after validation", s.MinItems),
 			map[string]any{"field_type": "List", "min_length": s.MinItems}}
+	case "uniqueItems":
+		return valueError(loc, "An item stands twice")
 	case "format":
 		return badFormat(loc, s.Format)
 	}

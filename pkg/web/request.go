@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -67,7 +69,7 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 				"status", status, "duration_ms", float64(took.Microseconds()) / 1000}
 			more, _ := c.Get(logAttrsKey).([]any)
 			level := slog.LevelInfo
-			if err != nil && status >= http.StatusInternalServerError {
+			if err != nil && status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 				more = append(more, "error", err.Error())
 				if level = slog.LevelWarn; status == http.StatusInternalServerError {
 					level = slog.LevelError
@@ -98,6 +100,22 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 		}
 	}()
 	return next(c)
+}
+
+// bounded ends what a request waits for. Each statement is bounded already; together, and with the wait for a connection,
+// they could take for ever.
+func bounded(patience time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		if patience == 0 {
+			return next
+		}
+		return func(c echo.Context) error {
+			ctx, cancel := context.WithTimeout(c.Request().Context(), patience)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+			return next(c)
+		}
+	}
 }
 
 // refuseOptions answers OPTIONS as the wrong method it is: echo would answer it by itself.

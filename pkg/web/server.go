@@ -26,6 +26,10 @@ type Options struct {
 	Spec     *Spec
 	// Away reports whether an error means that a store cannot be reached: 503 and not 500.
 	Away func(error) bool
+	// Patience is how long a request may wait for stores; 0: for as long as they let it, as long polls do.
+	Patience time.Duration
+	// AllowedOrigins are those of other sites' pages that may ask from a browser; none unless named.
+	AllowedOrigins []string
 }
 
 // New makes the echo instance of a service: request ids, the log line, panics, errors, both spellings of a trailing slash,
@@ -36,7 +40,7 @@ func New(o Options) *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.HTTPErrorHandler = answerError(o.Log, o.Away)
 	e.Pre(middleware.RemoveTrailingSlash())
-	e.Use(identify, observe(o.Log, o.Registry), refuseOptions)
+	e.Use(identify, observe(o.Log, o.Registry), admitOrigins(o.AllowedOrigins), refuseOptions, bounded(o.Patience))
 	e.GET("/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", o.Spec.YAML) })
 	e.GET("/docs", docsPage(o.Spec))
 	return e

@@ -1,0 +1,115 @@
+package audit
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/keyring"
+)
+
+// ErrCursor says that a cursor was not answered by us, or was changed.
+var ErrCursor = fault.New(fault.Invalid, "cursor_invalid", "The cursor is not one that was answered here").About("cursor")
+
+// Trail reads what was recorded. Its ring seals the cursors, so that they tell nothing and cannot be made up.
+type Trail struct {
+	DB   *sqlx.DB
+	Ring *keyring.Ring
+}
+
+// Entry is one row of the trail.
+type Entry struct {
+	ID         int64           `db:"id"`
+	At         time.Time       `db:"at"`
+	ActorKind  string          `db:"actor_kind"`
+	ActorID    *uuid.UUID      `db:"actor_id"`
+	Action     string          `db:"action"`
+	CustomerID *uuid.UUID      `db:"customer_id"`
+	IdentityID *uuid.UUID      `db:"identity_id"`
+	InstanceID *uuid.UUID      `db:"instance_id"`
+	TargetID   *uuid.UUID      `db:"target_id"`
+	RequestID  string          `db:"request_id"`
+	Address    string          `db:"address"`
+	Details    json.RawMessage `db:"details"`
+}
+
+// Filter says which rows are wanted; what is nil does not narrow it.
+type Filter struct {
+	CustomerID, InstanceID *uuid.UUID
+	Action                 *string
+	// Since is within the span, Until is not.
+	Since, Until *time.Time
+}
+
+// Read returns up to limit rows, the newest first, and the cursor for those that are older, nil when there are none. A
+// cursor marks a place in the trail: rows that are added meanwhile come before it, and move nothing after it. It returns
+// ErrCursor.
+func (t Trail) Read(ctx context.Context, f Filter, cursor *string, limit int) ([]Entry, *string, error) {
+	var after place
+	if cursor != nil {
+		var err error
+		if after, err = t.open(*cursor); err != nil {
+			return nil, nil, err
+		}
+	}
+	const q = `
+		select id, at, actor_kind, actor_id, action, customer_id, identity_id, instance_id, target_id, request_id, address, details
+		  from audit
+		 where ($1::uuid is null or customer_id = $1) and ($2::uuid is null or instance_id = $2) and ($3::text is null or action = $3)
+		   and ($4::timestamptz is null or at >= $4) and ($5::timestamptz is null or at < $5)
+		   and ($6::timestamptz is null or (at, id) < ($6, $7))
+		 order by at desc, id desc
+		 limit $8`
+	entries := []Entry{}
+	err := t.DB.SelectContext(ctx, &entries, q, f.CustomerID, f.InstanceID, f.Action, f.Since, f.Until, after.at, after.id, limit+1)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the audit trail: %w", err)
+	}
+	if len(entries) <= limit {
+		return entries, nil, nil
+	}
+	entries = entries[:limit]
+	next, err := t.seal(entries[limit-1])
+	if err != nil {
+		return nil, nil, err
+	}
+	return entries, &next, nil
+}
+
+// place is where a page of the trail ended; the zero place is before its newest row.
+type place struct {
+	at *time.Time
+	id int64
+}
+
+// seal makes a cursor of a place: its time in microseconds, as exact as Postgres knows it, and its id.
+func (t Trail) seal(last Entry) (string, error) {
+	plain := binary.BigEndian.AppendUint64(nil, uint64(last.At.UnixMicro()))
+	plain = binary.BigEndian.AppendUint64(plain, uint64(last.ID))
+	sealed, err := t.Ring.Seal(keyring.AuditCursor, "", plain)
+	if err != nil {
+		return "", fmt.Errorf("sealing a cursor: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// open reads a cursor. One that does not open is the client's mistake, whatever is wrong with it.
+func (t Trail) open(cursor string) (place, error) {
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil {
+		return place{}, ErrCursor
+	}
+	plain, err := t.Ring.Open(keyring.AuditCursor, "", sealed)
+	if err != nil || len(plain) != 16 {
+		return place{}, ErrCursor
+	}
+	at := time.UnixMicro(int64(binary.BigEndian.Uint64(plain))).UTC()
+	return place{&at, int64(binary.BigEndian.Uint64(plain[8:]))}, nil
+}

@@ -1,0 +1,116 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/page"
+	"github.com/countersign/countersign/pkg/patch"
+)
+
+// What the state of the directory forbids.
+var (
+	ErrEmailTaken    = fault.New(fault.Conflict, "email_taken", "A customer with this email address exists already")
+	ErrOwnsInstances = fault.New(fault.Conflict, "customer_owns_instances", "The customer owns an instance: give it another owner first")
+)
+
+// Customer is a person whom the platform knows, by address.
+type Customer struct {
+	CreatedAt   time.Time `db:"created_at"`
+	DisplayName *string   `db:"display_name"`
+	Email       string    `db:"email"`
+	ID          uuid.UUID `db:"id"`
+	UpdatedAt   time.Time `db:"updated_at"`
+}
+
+const customerColumns = `created_at, display_name, email, id, updated_at`
+
+// CustomerChange is what to change of a customer.
+type CustomerChange struct {
+	Email       *string
+	DisplayName patch.Field[string]
+}
+
+// Customers returns one page of all customers.
+func (d Directory) Customers(ctx context.Context, p page.Page) (page.Of[Customer], error) {
+	return page.Read[Customer](ctx, d.DB, page.List{
+		Columns: customerColumns, Table: `customers`, Searched: []string{`lower(email)`, `lower(display_name)`},
+		Sorts: map[string]string{"email": `lower(email)`, "display_name": `lower(display_name)`},
+	}, p)
+}
+
+// Customer returns one customer, or ErrNoCustomer.
+func (d Directory) Customer(ctx context.Context, id uuid.UUID) (Customer, error) {
+	var c Customer
+	err := d.DB.GetContext(ctx, &c, `select `+customerColumns+` from customers where id = $1`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Customer{}, ErrNoCustomer
+	}
+	if err != nil {
+		return Customer{}, fmt.Errorf("reading a customer: %w", err)
+	}
+	return c, nil
+}
+
+// CreateCustomer adds a customer. It returns ErrEmail or ErrEmailTaken.
+func (d Directory) CreateCustomer(ctx context.Context, email string, displayName *string) (c Customer, err error) {
+	if email, err = ParseEmail(email); err != nil {
+		return Customer{}, err
+	}
+	const q = `insert into customers (email, display_name) values ($1, $2) returning ` + customerColumns
+	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &c, q, email, displayName)
+		return audit.Event{Action: "customer.created", CustomerID: audit.ID(c.ID)},
+			because(err, "creating a customer", meanings{"customers_email": ErrEmailTaken})
+	})
+	return c, err
+}
+
+// ChangeCustomer changes what it is given and returns the customer. It returns ErrNoCustomer, ErrEmail or ErrEmailTaken.
+func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change CustomerChange) (c Customer, err error) {
+	if change == (CustomerChange{}) {
+		return d.Customer(ctx, id)
+	}
+	if change.Email != nil {
+		email, err := ParseEmail(*change.Email)
+		if err != nil {
+			return Customer{}, err
+		}
+		change.Email = &email
+	}
+	const q = `
+		update customers
+		   set email = coalesce($2, email), display_name = case when $3 then $4 else display_name end, updated_at = now()
+		 where id = $1
+		returning ` + customerColumns
+	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &c, q, id, change.Email, change.DisplayName.Given, change.DisplayName.Value)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, ErrNoCustomer
+		}
+		return audit.Event{Action: "customer.updated", CustomerID: audit.ID(id), Details: map[string]any{
+			"changed": given(map[string]bool{"email": change.Email != nil, "display_name": change.DisplayName.Given}),
+		}}, because(err, "changing a customer", meanings{"customers_email": ErrEmailTaken})
+	})
+	return c, err
+}
+
+// DeleteCustomer deletes a customer with all that belongs to it. It returns ErrNoCustomer or ErrOwnsInstances.
+func (d Directory) DeleteCustomer(ctx context.Context, id uuid.UUID) error {
+	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &id, `delete from customers where id = $1 returning id`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, ErrNoCustomer
+		}
+		return audit.Event{Action: "customer.deleted", CustomerID: audit.ID(id)},
+			because(err, "deleting a customer", meanings{"instances_owner_customer_id_fkey": ErrOwnsInstances})
+	})
+}

@@ -1,0 +1,138 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/page"
+	"github.com/countersign/countersign/pkg/patch"
+)
+
+var (
+	// ErrAccountTaken says that an account on a channel of an instance is somebody's identity already.
+	ErrAccountTaken = fault.New(fault.Conflict, "identity_taken", "This account on this channel of this instance is an identity already")
+	// ErrNoSuchInstance says that the instance of a new identity does not exist.
+	ErrNoSuchInstance = fault.New(fault.Invalid, "instance_unknown", "There is no such instance").About("instance_id")
+)
+
+// Identity is a customer's account on one channel of one instance.
+type Identity struct {
+	Channel     string    `db:"channel"`
+	CreatedAt   time.Time `db:"created_at"`
+	CustomerID  uuid.UUID `db:"customer_id"`
+	DisplayName *string   `db:"display_name"`
+	ExternalID  string    `db:"external_id"`
+	ID          uuid.UUID `db:"id"`
+	InstanceID  uuid.UUID `db:"instance_id"`
+	// RoleOverride is nil when the role follows from who owns the instance.
+	RoleOverride *string   `db:"role_override"`
+	UpdatedAt    time.Time `db:"updated_at"`
+	Verified     bool      `db:"verified"`
+}
+
+const identityColumns = `channel, created_at, customer_id, display_name, external_id, id, instance_id, role_override, updated_at, verified`
+
+// IdentityChange is what to change of an identity. Whose it is, and on which instance, cannot be changed: PINs, attempts
+// and sessions rest on that.
+type IdentityChange struct {
+	Channel      *string
+	ExternalID   *string
+	DisplayName  patch.Field[string]
+	RoleOverride patch.Field[string]
+	Verified     *bool
+}
+
+// Identities returns one page of a customer's identities, or ErrNoCustomer.
+func (d Directory) Identities(ctx context.Context, customer uuid.UUID, p page.Page) (page.Of[Identity], error) {
+	if err := d.HasCustomer(ctx, customer); err != nil {
+		return page.Of[Identity]{}, err
+	}
+	return page.Read[Identity](ctx, d.DB, page.List{
+		Columns: identityColumns, Table: `identities`, Where: `customer_id = $1`, Args: []any{customer},
+		Searched: []string{`lower(external_id)`, `lower(display_name)`},
+		Sorts:    map[string]string{"external_id": `external_id`, "display_name": `lower(display_name)`},
+	}, p)
+}
+
+// Identity returns one identity of a customer, or ErrNoIdentity.
+func (d Directory) Identity(ctx context.Context, customer, id uuid.UUID) (Identity, error) {
+	var i Identity
+	err := d.DB.GetContext(ctx, &i, `select `+identityColumns+` from identities where id = $1 and customer_id = $2`, id, customer)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Identity{}, ErrNoIdentity
+	}
+	if err != nil {
+		return Identity{}, fmt.Errorf("reading an identity: %w", err)
+	}
+	return i, nil
+}
+
+// CreateIdentity adds an identity, of which the database chooses the id and the times. It returns ErrNoCustomer,
+// ErrNoSuchInstance or ErrAccountTaken.
+func (d Directory) CreateIdentity(ctx context.Context, wanted Identity) (i Identity, err error) {
+	const q = `
+		insert into identities (customer_id, instance_id, channel, external_id, display_name, role_override, verified)
+		values ($1, $2, $3, $4, $5, $6, $7)
+		returning ` + identityColumns
+	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &i, q, wanted.CustomerID, wanted.InstanceID, wanted.Channel, wanted.ExternalID,
+			wanted.DisplayName, wanted.RoleOverride, wanted.Verified)
+		return i.event("identity.created"), because(err, "creating an identity", meanings{
+			"identities_customer_id_fkey": ErrNoCustomer, "identities_instance_id_fkey": ErrNoSuchInstance, "identities_address": ErrAccountTaken,
+		})
+	})
+	return i, err
+}
+
+// ChangeIdentity changes what it is given and returns the identity. It returns ErrNoIdentity or ErrAccountTaken.
+func (d Directory) ChangeIdentity(ctx context.Context, customer, id uuid.UUID, change IdentityChange) (i Identity, err error) {
+	if change == (IdentityChange{}) {
+		return d.Identity(ctx, customer, id)
+	}
+	const q = `
+		update identities
+		   set channel = coalesce($3, channel), external_id = coalesce($4, external_id),
+		       display_name = case when $5 then $6 else display_name end, role_override = case when $7 then $8 else role_override end,
+		       verified = coalesce($9, verified), updated_at = now()
+		 where id = $1 and customer_id = $2
+		returning ` + identityColumns
+	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &i, q, id, customer, change.Channel, change.ExternalID, change.DisplayName.Given, change.DisplayName.Value,
+			change.RoleOverride.Given, change.RoleOverride.Value, change.Verified)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, ErrNoIdentity
+		}
+		event := i.event("identity.updated")
+		event.Details["changed"] = given(map[string]bool{
+			"channel": change.Channel != nil, "external_id": change.ExternalID != nil, "display_name": change.DisplayName.Given,
+			"role_override": change.RoleOverride.Given, "verified": change.Verified != nil,
+		})
+		return event, because(err, "changing an identity", meanings{"identities_address": ErrAccountTaken})
+	})
+	return i, err
+}
+
+// DeleteIdentity deletes an identity with its own PIN. It returns ErrNoIdentity.
+func (d Directory) DeleteIdentity(ctx context.Context, customer, id uuid.UUID) error {
+	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		var i Identity
+		err := tx.GetContext(ctx, &i, `delete from identities where id = $1 and customer_id = $2 returning `+identityColumns, id, customer)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, ErrNoIdentity
+		}
+		return i.event("identity.deleted"), because(err, "deleting an identity", nil)
+	})
+}
+
+func (i Identity) event(action string) audit.Event {
+	return audit.Event{Action: action, CustomerID: audit.ID(i.CustomerID), IdentityID: audit.ID(i.ID), InstanceID: audit.ID(i.InstanceID),
+		Details: map[string]any{"channel": i.Channel, "role_override": i.RoleOverride, "verified": i.Verified}}
+}

@@ -1,0 +1,104 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/page"
+	"github.com/countersign/countersign/pkg/patch"
+)
+
+// ErrNoOwner says that the customer who is to own an instance does not exist.
+var ErrNoOwner = fault.New(fault.Invalid, "owner_not_found", "There is no such customer").About("owner_customer_id")
+
+// Instance is one running agent.
+type Instance struct {
+	CreatedAt time.Time `db:"created_at"`
+	ID        uuid.UUID `db:"id"`
+	Name      string    `db:"name"`
+	// OwnerCustomerID is nil when nobody owns it.
+	OwnerCustomerID *uuid.UUID `db:"owner_customer_id"`
+	UpdatedAt       time.Time  `db:"updated_at"`
+}
+
+const instanceColumns = `created_at, id, name, owner_customer_id, updated_at`
+
+// InstanceChange is what to change of an instance.
+type InstanceChange struct {
+	Name            *string
+	OwnerCustomerID patch.Field[uuid.UUID]
+}
+
+// Instances returns one page of all instances.
+func (d Directory) Instances(ctx context.Context, p page.Page) (page.Of[Instance], error) {
+	return page.Read[Instance](ctx, d.DB, page.List{
+		Columns: instanceColumns, Table: `instances`, Searched: []string{`lower(name)`}, Sorts: map[string]string{"name": `lower(name)`},
+	}, p)
+}
+
+// Instance returns one instance, or ErrNoInstance.
+func (d Directory) Instance(ctx context.Context, id uuid.UUID) (Instance, error) {
+	var i Instance
+	err := d.DB.GetContext(ctx, &i, `select `+instanceColumns+` from instances where id = $1`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Instance{}, ErrNoInstance
+	}
+	if err != nil {
+		return Instance{}, fmt.Errorf("reading an instance: %w", err)
+	}
+	return i, nil
+}
+
+// CreateInstance adds an instance. It returns ErrNoOwner.
+func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.UUID) (i Instance, err error) {
+	const q = `insert into instances (name, owner_customer_id) values ($1, $2) returning ` + instanceColumns
+	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &i, q, name, owner)
+		return i.event("instance.created"), because(err, "creating an instance", meanings{"instances_owner_customer_id_fkey": ErrNoOwner})
+	})
+	return i, err
+}
+
+// ChangeInstance changes what it is given and returns the instance. It returns ErrNoInstance or ErrNoOwner.
+func (d Directory) ChangeInstance(ctx context.Context, id uuid.UUID, change InstanceChange) (i Instance, err error) {
+	if change == (InstanceChange{}) {
+		return d.Instance(ctx, id)
+	}
+	const q = `
+		update instances
+		   set name = coalesce($2, name), owner_customer_id = case when $3 then $4 else owner_customer_id end, updated_at = now()
+		 where id = $1
+		returning ` + instanceColumns
+	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &i, q, id, change.Name, change.OwnerCustomerID.Given, change.OwnerCustomerID.Value)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, ErrNoInstance
+		}
+		return i.event("instance.updated"), because(err, "changing an instance", meanings{"instances_owner_customer_id_fkey": ErrNoOwner})
+	})
+	return i, err
+}
+
+// DeleteInstance deletes an instance with its proxy keys and identities. It returns ErrNoInstance.
+func (d Directory) DeleteInstance(ctx context.Context, id uuid.UUID) error {
+	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		var i Instance
+		err := tx.GetContext(ctx, &i, `delete from instances where id = $1 returning `+instanceColumns, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, ErrNoInstance
+		}
+		return i.event("instance.deleted"), because(err, "deleting an instance", nil)
+	})
+}
+
+func (i Instance) event(action string) audit.Event {
+	return audit.Event{Action: action, InstanceID: audit.ID(i.ID), Details: map[string]any{"name": i.Name, "owner_customer_id": i.OwnerCustomerID}}
+}

@@ -1,0 +1,119 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lib/pq"
+)
+
+// Grants returns, for each role, what the migrations have granted it by now, each as "select on customers" or, for a
+// column, "update (last_used_at) on proxy_keys". It reads the migrations, so that there is no second list to keep.
+func Grants() (map[string][]string, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("listing the migrations: %w", err)
+	}
+	granted := map[string][]string{}
+	for _, name := range names {
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("reading a migration: %w", err)
+		}
+		for _, statement := range grantPattern.FindAllString(comment.ReplaceAllString(string(content), ""), -1) {
+			if err := apply(statement, granted); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	for _, all := range granted {
+		slices.Sort(all)
+	}
+	return granted, nil
+}
+
+var (
+	comment      = regexp.MustCompile(`--[^\n]*`)
+	grantPattern = regexp.MustCompile(`(?im)^\s*(grant|revoke)\s[^;]*;`)
+	form         = regexp.MustCompile(`(?is)^\s*(grant|revoke)\s+(.+)\s+on\s+(?:table\s+)?([a-z0-9_,\s]+?)\s+(?:to|from)\s+([a-z0-9_,\s]+?)\s*;$`)
+	privilege    = regexp.MustCompile(`([a-z]+)(?:\s*\(([^)]*)\))?`)
+)
+
+func apply(statement string, granted map[string][]string) error {
+	parts := form.FindStringSubmatch(statement)
+	if parts == nil {
+		return fmt.Errorf("a grant in another form than the others: %s", strings.Join(strings.Fields(statement), " "))
+	}
+	for _, table := range list(parts[3]) {
+		for _, p := range privilege.FindAllStringSubmatch(strings.ToLower(parts[2]), -1) {
+			columns := list(p[2])
+			if p[2] == "" {
+				columns = []string{""}
+			}
+			for _, column := range columns {
+				one := grant(p[1], column, table)
+				for _, role := range list(parts[4]) {
+					granted[role] = slices.DeleteFunc(granted[role], func(g string) bool { return g == one })
+					if strings.EqualFold(parts[1], "grant") {
+						granted[role] = append(granted[role], one)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Granted returns, in the form of Grants, what the database grants to each service role, and to everybody as "public".
+func Granted(ctx context.Context, db *sql.DB) (map[string][]string, error) {
+	const q = `
+		select coalesce(r.rolname, 'public'), g.privilege_type, coalesce(g.attname, ''),
+		       case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname
+		  from (select oid as relation, null as attname, (aclexplode(relacl)).* from pg_class
+		        union all
+		        select attrelid, attname, (aclexplode(attacl)).* from pg_attribute) g
+		  join pg_class c on c.oid = g.relation
+		  join pg_namespace n on n.oid = c.relnamespace and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+		  left join pg_roles r on r.oid = g.grantee
+		 where g.grantee = 0 or r.rolname = any ($1)`
+	rows, err := db.QueryContext(ctx, q, pq.Array(Roles))
+	if err != nil {
+		return nil, fmt.Errorf("listing the grants: %w", err)
+	}
+	defer rows.Close()
+	granted := map[string][]string{}
+	for rows.Next() {
+		var role, privilege, column, table string
+		if err := rows.Scan(&role, &privilege, &column, &table); err != nil {
+			return nil, fmt.Errorf("reading a grant: %w", err)
+		}
+		granted[role] = append(granted[role], grant(privilege, column, table))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading the grants: %w", err)
+	}
+	for _, all := range granted {
+		slices.Sort(all)
+	}
+	return granted, nil
+}
+
+func grant(privilege, column, table string) string {
+	if column != "" {
+		column = " (" + column + ")"
+	}
+	return strings.ToLower(privilege) + column + " on " + table
+}
+
+func list(text string) []string {
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
+}
