@@ -25,6 +25,8 @@ fi
 apt-get -o DPkg::Lock::Timeout=120 -qq update
 apt-get -o DPkg::Lock::Timeout=120 -qq install -y --no-install-recommends "$@"
 
-if command -v systemctl >/dev/null; then
-	systemctl --quiet disable "$@"
-fi
+for name; do
+	if command -v systemctl >/dev/null && systemctl --quiet cat "$name" >/dev/null 2>&1; then
+		systemctl --quiet disable "$name"
+	fi
+done

@@ -14,11 +14,11 @@ import (
 //go:embed apt.sh
 var aptScript string
 
-// manager is a package manager, and what the servers are called there.
+// manager is a package manager, and what the servers, and the browser of the tests, are called there.
 type manager struct {
 	// program is how the manager is recognized.
-	program         string
-	postgres, redis string
+	program                  string
+	postgres, redis, browser string
 	// install is the line to type in front of the packages' names.
 	install string
 	// script, when there is one, does the same unattended, with the packages as its arguments.
@@ -28,10 +28,10 @@ type manager struct {
 }
 
 var managers = []manager{
-	{program: "apt-get", postgres: "postgresql", redis: "redis-server", install: "apt-get install -y", script: aptScript},
-	{program: "dnf", postgres: "postgresql-server", redis: "redis", install: "dnf install -y"},
-	{program: "apk", postgres: "postgresql", redis: "redis", install: "apk add"},
-	{program: "brew", postgres: "postgresql@17", redis: "redis", install: "brew install", asUser: true},
+	{program: "apt-get", postgres: "postgresql", redis: "redis-server", browser: "chromium", install: "apt-get install -y", script: aptScript},
+	{program: "dnf", postgres: "postgresql-server", redis: "redis", browser: "chromium", install: "dnf install -y"},
+	{program: "apk", postgres: "postgresql", redis: "redis", browser: "chromium", install: "apk add"},
+	{program: "brew", postgres: "postgresql@17", redis: "redis", browser: "chromium", install: "brew install", asUser: true},
 }
 
 // Install makes sure that the machine has the servers, with its package manager when that needs no question; what the
@@ -52,11 +52,19 @@ func Install(ctx context.Context, out io.Writer, postgres, redis bool) error {
 	if !postgres && !redis {
 		return nil
 	}
-	i := slices.IndexFunc(managers, func(m manager) bool { _, err := exec.LookPath(m.program); return err == nil })
-	if i < 0 {
+	m, found := thisMachines()
+	if !found {
 		return fmt.Errorf("install %s, so that they are on the PATH", strings.Join(missing("PostgreSQL", "Redis", postgres, redis), " and "))
 	}
-	return managers[i].run(ctx, out, missing(managers[i].postgres, managers[i].redis, postgres, redis))
+	return m.run(ctx, out, missing(m.postgres, m.redis, postgres, redis))
+}
+
+func thisMachines() (manager, bool) {
+	i := slices.IndexFunc(managers, func(m manager) bool { _, err := exec.LookPath(m.program); return err == nil })
+	if i < 0 {
+		return manager{}, false
+	}
+	return managers[i], true
 }
 
 func missing(nameOfPostgres, nameOfRedis string, postgres, redis bool) []string {
@@ -84,7 +92,7 @@ func (m manager) run(ctx context.Context, out io.Writer, packages []string) erro
 	case !m.asUser && !isRoot:
 		toType = "sudo " + toType
 		if exec.Command("sudo", "-n", "true").Run() != nil {
-			return fmt.Errorf("some servers are missing: %s", toType)
+			return fmt.Errorf("to install what is missing: %s", toType)
 		}
 		args = append([]string{"sudo", "-n"}, args...)
 	}

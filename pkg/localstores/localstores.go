@@ -37,6 +37,8 @@ type Options struct {
 	Folder string
 	// Port on 127.0.0.1; 0: any free one.
 	Port int
+	// RedisSettings are further lines of Redis's configuration.
+	RedisSettings []string
 }
 
 // Server is a running Postgres or Redis.

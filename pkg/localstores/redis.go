@@ -44,7 +44,7 @@ func StartRedis(ctx context.Context, o Options) (*Server, error) {
 		launch: func(at place, port int) (*child.Process, error) {
 			cmd := at.as.command(bin, "-")
 			cmd.Args[0] = name
-			cmd.Stdin = strings.NewReader(redisConfig(at, port, pidFile))
+			cmd.Stdin = strings.NewReader(redisConfig(at, port, pidFile, o.RedisSettings))
 			return child.StartLogged(cmd, at.log(), syscall.SIGKILL)
 		},
 		ask:  askRedis,
@@ -58,8 +58,8 @@ func StartRedis(ctx context.Context, o Options) (*Server, error) {
 }
 
 // redisConfig is read from standard input, because what stands on a command line every user of the machine can read.
-func redisConfig(at place, port int, pidFile string) string {
-	return strings.Join([]string{
+func redisConfig(at place, port int, pidFile string, more []string) string {
+	return strings.Join(append([]string{
 		"bind 127.0.0.1",
 		"port " + strconv.Itoa(port),
 		"requirepass " + at.password,
@@ -68,8 +68,7 @@ func redisConfig(at place, port int, pidFile string) string {
 		`save ""`,
 		"appendonly no",
 		"maxmemory-policy noeviction",
-		"",
-	}, "\n")
+	}, more...), "\n") + "\n"
 }
 
 func askRedis(ctx context.Context, at *url.URL) error {

@@ -79,6 +79,10 @@ func NewVerifier(db *sqlx.DB, r redis.UniversalClient, ring *keyring.Ring, pool 
 func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (result Result, err error) {
 	defer v.measure(time.Now(), &result, &err)
 
+	// A flood ends here, before it costs a query. The instance is only a claim yet, and gets nothing by it.
+	if v.hasher.pool.Full(who.InstanceID) {
+		return Result{}, slowhash.ErrBusy
+	}
 	s, err := v.store.resolve(ctx, who)
 	if err != nil {
 		return Result{}, err
@@ -109,6 +113,7 @@ func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (resu
 	if err != nil {
 		return Result{}, err
 	}
+	reached("charged")
 	if c.LockedUntil != nil || c.Spent != count {
 		v.shield.rewrite(ctx, c)
 	}
@@ -118,10 +123,12 @@ func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (resu
 		return Result{}, err
 	}
 	v.comparisons.Inc()
+	reached("compared")
 
 	if right {
 		after, err := v.store.settleRight(ctx, c)
 		if err == nil {
+			reached("settled")
 			return v.remember(ctx, s, c, after, candidate), nil
 		}
 		if !errors.Is(err, errLost) {
@@ -169,6 +176,9 @@ func (v *Verifier) remember(ctx context.Context, s Standing, c charge, after bud
 	}
 	left := remaining(after, v.budget)
 	result := Result{Outcome: Right, Remaining: &left, TTL: s.TTL()}
+	if after.LockedUntil != nil || after.Deactivated {
+		return result // by a later attempt: a session would come to life when that lock ends
+	}
 	t, err := v.sessions.Create(ctx, session.Session{
 		InstanceID: s.InstanceID, CustomerID: s.CustomerID.UUID, IdentityID: s.IdentityID, HolderID: c.HolderID,
 		Generation: after.SessionGeneration, IssuedAt: after.At, TTL: s.TTL(),

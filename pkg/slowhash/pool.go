@@ -43,13 +43,22 @@ func NewPool(permits, places int) *Pool {
 func (p *Pool) Reserve(tenant uuid.UUID) (release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.taken[tenant] >= p.places-p.total {
+	if p.full(tenant) {
 		return nil, ErrBusy
 	}
 	p.taken[tenant]++
 	p.total++
 	return sync.OnceFunc(func() { p.free(tenant) }), nil
 }
+
+// Full reports whether Reserve would refuse a tenant now, so that a flood can be shed before it costs anything.
+func (p *Pool) Full(tenant uuid.UUID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.full(tenant)
+}
+
+func (p *Pool) full(tenant uuid.UUID) bool { return p.taken[tenant] >= p.places-p.total }
 
 func (p *Pool) free(tenant uuid.UUID) {
 	p.mu.Lock()

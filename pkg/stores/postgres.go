@@ -8,8 +8,10 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -50,7 +52,7 @@ func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
 		return nil, ErrPostgresURL
 	}
 	connector.Dialer(dialer{net.Dialer{Timeout: silence}})
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db := sqlx.NewDb(sql.OpenDB(away{connector}), "postgres")
 	db.SetMaxOpenConns(c.Connections)
 	db.SetMaxIdleConns(c.Connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -63,7 +65,7 @@ func Away(err error) bool {
 	var pgErr *pq.Error
 	if errors.As(err, &pgErr) {
 		switch pgErr.Code.Class() {
-		case "08", "53", "57", "58": // connection, resources (also a full disk), operator intervention, system error
+		case "08", "40", "53", "57", "58": // connection, deadlock, resources (also a full disk), operator intervention, system error
 			return true
 		}
 		return pgErr.Code == "25006" // a standby that has not been promoted yet
@@ -71,6 +73,17 @@ func Away(err error) bool {
 	var netErr net.Error
 	return errors.As(err, &netErr) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || strings.HasSuffix(fmt.Sprint(err), "EOF")
+}
+
+// away makes every failure to connect one of the network: lib/pq hides some.
+type away struct{ driver.Connector }
+
+func (a away) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := a.Connector.Connect(ctx)
+	if err != nil {
+		return nil, &net.OpError{Op: "connect", Net: "tcp", Err: err}
+	}
+	return conn, nil
 }
 
 type dialer struct{ net.Dialer }
@@ -93,19 +106,51 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	return impatient{conn}, nil
 }
 
-// impatient is a connection on which each single read and write must make progress within silence.
+// impatient is a connection on which each single read and write must make progress within silence. It also keeps
+// database/sql from running a statement a second time: lib/pq takes an end of the connection for one that was there
+// before the statement was sent, and a charge whose answer got lost would be spent twice.
 type impatient struct{ net.Conn }
+
+func hungUp(op string) error {
+	return &net.OpError{Op: op, Net: "tcp", Err: errors.New("the database closed the connection")}
+}
 
 func (c impatient) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		err = hungUp("read")
+	}
+	return n, err
 }
 
 func (c impatient) Write(p []byte) (int, error) {
+	// Closed while it was idle, as by a restart: nothing was sent, so the statement may run on another connection.
+	if c.ended() {
+		return 0, hungUp("write")
+	}
 	if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// ended looks whether the end of the connection has arrived, without waiting or reading.
+func (c impatient) ended() bool {
+	conn, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	ended := false
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		ended = err == nil && n == 0 || errors.Is(err, syscall.ECONNRESET)
+	})
+	return ended || err != nil
 }

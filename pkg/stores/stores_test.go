@@ -44,6 +44,7 @@ func TestAway(t *testing.T) {
 		"disk full":            {&pq.Error{Code: "53100"}, true},
 		"too many connections": {&pq.Error{Code: "53300"}, true},
 		"a standby":            {&pq.Error{Code: "25006"}, true},
+		"a deadlock":           {&pq.Error{Code: "40P01"}, true},
 		"too slow":             {context.DeadlineExceeded, true},
 		"a wrong statement":    {&pq.Error{Code: "42601"}, false},
 		"no such column":       {&pq.Error{Code: "42703"}, false},

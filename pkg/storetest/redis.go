@@ -27,8 +27,9 @@ type RedisServer struct {
 	server  *localstores.Server
 }
 
-// OwnRedis starts a Redis for the test and stops it when the test is over.
-func OwnRedis(t testing.TB) *RedisServer {
+// OwnRedis starts a Redis for the test and stops it when the test is over. settings are further lines of its
+// configuration.
+func OwnRedis(t testing.TB, settings ...string) *RedisServer {
 	t.Helper()
 	// Not t.TempDir: it closes its folders to the user that the server runs as when we are root.
 	folder, err := os.MkdirTemp("", "countersign-test-redis-")
@@ -39,7 +40,7 @@ func OwnRedis(t testing.TB) *RedisServer {
 	if err := os.Chmod(folder, 0o711); err != nil {
 		t.Fatalf("opening the folder: %v", err)
 	}
-	s := &RedisServer{t: t, options: localstores.Options{Folder: folder}}
+	s := &RedisServer{t: t, options: localstores.Options{Folder: folder, RedisSettings: settings}}
 	s.Start()
 	address, err := url.Parse(s.server.URL)
 	if err != nil {
