@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
@@ -20,6 +22,8 @@ type settings struct {
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
 	PublicURL string `envconfig:"PUBLIC_URL"`
+	// AllowedOrigins are those of pages that may sign people in from a browser, as pin-admin's console; none by default.
+	AllowedOrigins []string `envconfig:"ALLOWED_ORIGINS"`
 	// ListenAddr is the API's address, OpsListenAddr that of health and metrics, which is not to be published.
 	ListenAddr    string `envconfig:"LISTEN_ADDR" default:":8081"`
 	OpsListenAddr string `envconfig:"OPS_LISTEN_ADDR" default:":9081"`
@@ -56,6 +60,7 @@ func (s *settings) validate() error {
 		problems = append(problems, fmt.Errorf("AUTH_KEYS: %w", err))
 	}
 	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(slices.ContainsFunc(s.AllowedOrigins, isNoOrigin), "ALLOWED_ORIGINS is not a list of origins, as https://admin.example.com, with commas between")
 	wrong(s.HashPermits < 1, "HASH_PERMITS is negative")
 	wrong(s.HashPlaces < 1, "HASH_PLACES is not positive")
 	wrong(s.AccessLifetime <= 0, "ACCESS_LIFETIME is not positive")
@@ -66,4 +71,10 @@ func (s *settings) validate() error {
 func isBaseURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+// isNoOrigin: browsers spell an origin in one way, and it is compared as it is spelled.
+func isNoOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err != nil || !isBaseURL(text) || u.Scheme+"://"+strings.ToLower(u.Host) != text
 }

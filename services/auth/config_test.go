@@ -29,6 +29,8 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"AUTH_KEYS", ""}, {"AUTH_KEYS", "canary"}, {"AUTH_KEYS", "a:canary"}, {"AUTH_KEYS_FILE", "/canary"},
 		{"PUBLIC_URL", ""}, {"PUBLIC_URL", "canary.example.test"}, {"PUBLIC_URL", "ftp://canary"}, {"PUBLIC_URL", "https://canary:pw@example.test"},
 		{"PUBLIC_URL", "https://example.test?canary=1"}, {"PUBLIC_URL", "https://[canary"},
+		{"ALLOWED_ORIGINS", "canary.example.test"}, {"ALLOWED_ORIGINS", "*"}, {"ALLOWED_ORIGINS", "https://canary.example.test/"},
+		{"ALLOWED_ORIGINS", "https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS", "https://Canary.example.test"},
 		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},
 		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"},
 	} {

@@ -8,18 +8,26 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/pkg/web/ready"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
+	"github.com/countersign/countersign/services/pin-admin/internal/console"
+	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 //go:embed openapi.yaml
@@ -40,6 +48,9 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("reading the settings: %w", err)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "health" {
+		return ready.Ask(ctx, s.OpsListenAddr) // of the service that runs beside, in the same container
+	}
 	db, err := stores.OpenPostgres(s.PostgresConfig)
 	if err != nil {
 		return err
@@ -57,16 +68,34 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 
+	pages, err := console.Pages(s.Issuer)
+	if err != nil {
+		return err
+	}
+
+	waiting := wakeup.NewBoard(db, redis, log)
+	ctx, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer stop()
+	background.Go(func() { waiting.Run(ctx) })
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: caller.NewAccessTokens(db, s.Issuer),
 		APIKeys:      caller.APIKeys{DB: db},
+		Directory:    directory.Directory{DB: db},
+		Keys:         credential.Keys{DB: db},
 		Enroller:     pin.NewEnroller(db, s.ring, slowhash.NewPool(s.HashPermits, s.HashPlaces)),
 		Policies:     pin.Policies{DB: db},
-		Directory:    directory.Directory{DB: db},
+		Sessions:     pin.Sessions{DB: db, Store: session.Store{Redis: redis}},
+		Trail:        audit.Trail{DB: db, Ring: s.ring},
+		Waiting:      waiting,
 	}
 	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away})
 	surface.Routes(e)
+	for path, page := range pages {
+		e.GET(path, echo.WrapHandler(page))
+	}
 	ops := web.Operations(registry,
 		map[string]web.Check{"postgres": db.PingContext},
 		map[string]web.Check{"redis": func(ctx context.Context) error { return redis.Ping(ctx).Err() }})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -27,6 +28,9 @@ import (
 
 //go:embed openapi.yaml
 var openAPI []byte
+
+// patience bounds every request; a verification gets a time of its own once it is charged.
+const patience = 10 * time.Second
 
 func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("service", "pin-internal")
@@ -72,7 +76,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Directory: directory.Directory{DB: db},
 		Sessions:  session.Store{Redis: redis},
 	}
-	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away})
+	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, Patience: patience})
 	surface.Routes(e)
 	ops := web.Operations(registry,
 		map[string]web.Check{"postgres": db.PingContext},

@@ -43,6 +43,8 @@ type deployment struct {
 	// asService is how the service connects to it.
 	asService string
 	log       *webtest.Log
+	// origins are those that the replicas to come admit.
+	origins []string
 
 	mu sync.Mutex
 	// secrets are all passwords and tokens that were sent or answered. None may stand in the log.
@@ -93,7 +95,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring), pool: pool}
 	tokens := caller.NewAccessTokens(db, issuer)
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool)
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away})
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins})
 	(&api.API{Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)

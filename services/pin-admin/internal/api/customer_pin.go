@@ -60,6 +60,9 @@ func (a *API) set(ctx context.Context, h pin.Holder, p pin.PIN) (gen.StatusJSONR
 	}
 	// Admins act for no instance: their hashing is accounted together, apart from any agent's.
 	status, err := a.Enroller.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
+	if err == nil && !h.IdentityID.Valid {
+		a.Waiting.Announce(ctx, h.CustomerID)
+	}
 	return gen.StatusJSONResponse(status), err
 }
 

@@ -1,24 +1,31 @@
 package api_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/storetest"
@@ -26,40 +33,76 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/pkg/webtest"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
+	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 const (
 	goodPIN  = "83174629" // also the canary: it must stand nowhere but in requests
 	otherPIN = "91827346"
 	issuer   = "https://auth.example.com"
+	keys     = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 )
 
 // service is pin-admin on stores of its own.
 type service struct {
 	*webtest.Server
-	t       *testing.T
+	t       testing.TB
 	people  storetest.People
 	routes  []*echo.Route
 	signing ed25519.PrivateKey
 	kid     uuid.UUID
 
+	database *storetest.Database
+	redis    redis.UniversalClient
+
 	apiKey token.Token
+	// stop is what a signal does to the service: who waits is answered.
+	stop  func()
+	board *wakeup.Board
 }
 
-func newService(t *testing.T) *service {
+func newService(t testing.TB) *service { return newServiceOn(t, patient(t, storetest.Redis(t))) }
+
+// patient is a client that waits for a Redis which is slow because of other tests: the service's own gives up early.
+func patient(t testing.TB, redisURL string) redis.UniversalClient {
+	t.Helper()
+	options, err := redis.ParseURL(redisURL)
+	must(t, err)
+	options.ReadTimeout, options.WriteTimeout, options.DialTimeout = time.Minute, time.Minute, time.Minute
+	client := redis.NewClient(options)
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func newServiceOn(t testing.TB, client redis.UniversalClient) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinAdmin), Connections: 10})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	ring, err := keyring.Parse("one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	return serve(t, database, db, client)
+}
+
+// serve starts pin-admin on a test's database, through a connection that may have something to tell.
+func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient) *service {
+	t.Helper()
+	ring, err := keyring.Parse(keys)
 	must(t, err)
 	spec := loadSpec(t)
 	log := &webtest.Log{}
-	s := &service{t: t, people: storetest.NewPeople(t, database)}
+	s := &service{t: t, people: storetest.NewPeople(t, database), database: database, redis: client}
+	board := wakeup.NewBoard(db, client, log.Logger())
+	running, stop := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { board.Run(running) })
+	s.board = board
+	s.stop = func() { stop(); background.Wait() }
+	t.Cleanup(s.stop)
 	surface := &api.API{
-		Spec: spec, AccessTokens: caller.NewAccessTokens(db, issuer), APIKeys: caller.APIKeys{DB: db},
-		Enroller: pin.NewEnroller(db, ring, slowhash.NewPool(2, 200)), Policies: pin.Policies{DB: db}, Directory: directory.Directory{DB: db},
+		Spec: spec, Waiting: board, AccessTokens: caller.NewAccessTokens(db, issuer), APIKeys: caller.APIKeys{DB: db},
+		Directory: directory.Directory{DB: db}, Keys: credential.Keys{DB: db},
+		Enroller: pin.NewEnroller(db, ring, slowhash.NewPool(2, 200)), Policies: pin.Policies{DB: db},
+		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
 	}
 	e := web.New(web.Options{Log: log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away})
 	surface.Routes(e)
@@ -71,7 +114,7 @@ func newService(t *testing.T) *service {
 	return s
 }
 
-func loadSpec(t *testing.T) *web.Spec {
+func loadSpec(t testing.TB) *web.Spec {
 	t.Helper()
 	document, err := os.ReadFile("../../openapi.yaml")
 	must(t, err)
@@ -80,7 +123,7 @@ func loadSpec(t *testing.T) *web.Spec {
 	return spec
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

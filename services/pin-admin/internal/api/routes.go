@@ -4,11 +4,14 @@ package api
 import (
 	"github.com/labstack/echo/v4"
 
+	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 // API answers pin-admin's endpoints.
@@ -16,9 +19,13 @@ type API struct {
 	Spec         *web.Spec
 	AccessTokens *caller.AccessTokens
 	APIKeys      caller.APIKeys
+	Directory    directory.Directory
+	Keys         credential.Keys
 	Enroller     *pin.Enroller
 	Policies     pin.Policies
-	Directory    directory.Directory
+	Sessions     pin.Sessions
+	Trail        audit.Trail
+	Waiting      *wakeup.Board
 }
 
 // Routes is the whole surface, with who may call beside each line. read: admins and API keys. admin: admins and API keys
@@ -26,8 +33,21 @@ type API struct {
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
 	read, admin, user, anyone := a.allow(caller.Caller.MayRead), a.allow(caller.Caller.MayChange), a.allow(isUser), a.allow(isAnyone)
-	customer := "/v1/customers/:customer_id"
+	customer, instance := "/v1/customers/:customer_id", "/v1/instances/:instance_id"
 	identity := customer + "/identities/:identity_id"
+
+	e.GET("/v1/customers", h.ListCustomers, read)
+	e.POST("/v1/customers", h.CreateCustomer, admin)
+	e.GET(customer, h.GetCustomer, read)
+	e.PATCH(customer, h.UpdateCustomer, admin)
+	e.DELETE(customer, h.DeleteCustomer, admin)
+	e.GET("/v1/customers/lookup/identity", h.LookupIdentity, read)
+
+	e.GET(customer+"/identities", h.ListIdentities, read)
+	e.POST(customer+"/identities", h.CreateIdentity, admin)
+	e.GET(identity, h.GetIdentity, read)
+	e.PATCH(identity, h.UpdateIdentity, admin)
+	e.DELETE(identity, h.DeleteIdentity, admin)
 
 	e.GET(customer+"/pin", h.GetCustomerPIN, read)
 	e.POST(customer+"/pin", h.SetCustomerPIN, admin)
@@ -39,10 +59,28 @@ func (a *API) Routes(e *echo.Echo) {
 	e.DELETE(identity+"/pin", h.RemoveIdentityPIN, admin)
 	e.POST(identity+"/pin/unlock", h.UnlockIdentityPIN, admin)
 
-	e.GET("/v1/instances/:instance_id/pin-policy", h.GetPINPolicy, anyone) // also the instance's owner
-	e.PATCH("/v1/instances/:instance_id/pin-policy", h.UpdatePINPolicy, admin)
+	e.GET(customer+"/sessions", h.ListSessions, read)
+	e.DELETE(customer+"/sessions", h.EndSessions, admin)
+
+	e.GET("/v1/instances", h.ListInstances, read)
+	e.POST("/v1/instances", h.CreateInstance, admin)
+	e.GET(instance, h.GetInstance, read)
+	e.PATCH(instance, h.UpdateInstance, admin)
+	e.DELETE(instance, h.DeleteInstance, admin)
+	e.GET(instance+"/pin-policy", h.GetPINPolicy, anyone) // also the instance's owner
+	e.PATCH(instance+"/pin-policy", h.UpdatePINPolicy, admin)
+
+	e.GET(instance+"/proxy-keys", h.ListProxyKeys, read)
+	e.POST(instance+"/proxy-keys", h.IssueProxyKey, admin)
+	e.DELETE(instance+"/proxy-keys/:key_id", h.RevokeProxyKey, admin)
+	e.GET("/v1/api-keys", h.ListAPIKeys, read)
+	e.POST("/v1/api-keys", h.IssueAPIKey, admin)
+	e.DELETE("/v1/api-keys/:key_id", h.RevokeAPIKey, admin)
+
+	e.GET("/v1/audit", h.ListAudit, read)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
+	e.GET("/user/pin", h.AwaitMyPIN, user, patient)
 }
 
 func isUser(c caller.Caller) bool { return c.Kind == caller.User }
@@ -60,10 +98,14 @@ func (a *API) allow(may func(caller.Caller) bool) echo.MiddlewareFunc {
 			}
 			who.RequestID, who.Address = web.RequestID(c), c.RealIP()
 			web.LogAttr(c, "actor_kind", string(who.Kind), "actor_id", who.ID.String())
+			ctx := caller.NewContext(c.Request().Context(), who)
 			if !may(who) {
+				if err := audit.Refused(ctx, a.Trail.DB, map[string]any{"method": c.Request().Method, "route": c.Path()}); err != nil {
+					return err
+				}
 				return caller.ErrForbidden
 			}
-			c.SetRequest(c.Request().WithContext(caller.NewContext(c.Request().Context(), who)))
+			c.SetRequest(c.Request().WithContext(ctx))
 			return next(c)
 		}
 	}

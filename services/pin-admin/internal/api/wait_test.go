@@ -1,0 +1,127 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/webtest"
+)
+
+// customerWhoSignsIn is a customer and an access token of theirs.
+func (s *service) customerWhoSignsIn() (uuid.UUID, string) {
+	s.t.Helper()
+	customer := s.people.Customer()
+	var email string
+	s.people.Get(&email, `select email from customers where id = $1`, customer)
+	access, _ := s.signIn(email, "user")
+	return customer, access
+}
+
+func TestAwaitingAPIN(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, access := s.customerWhoSignsIn()
+	absent := s.want(s.as(access, "GET", "/user/pin", nil), 404)
+	s.fields(absent, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": absent.Header.Get("X-Request-Id")})
+	if got := absent.Header.Get("Content-Type"); got != "application/vnd.api+json" {
+		t.Errorf("Content-Type %q", got)
+	}
+	s.want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // the wait runs out
+
+	answers := make(chan webtest.Answer)
+	for range 20 {
+		go func() {
+			a, err := s.Try(webtest.Request{Method: "GET", Path: "/user/pin/?timeout=60", Header: map[string]string{"Authorization": "Bearer " + access}})
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- a
+		}()
+	}
+	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
+	for range 20 {
+		if a := <-answers; a.Status != 200 || a.Body != "" {
+			t.Errorf("%d %q", a.Status, a.Body)
+		}
+	}
+	s.want(s.as(access, "GET", "/user/pin?timeout=60", nil), 200)
+	s.want(s.as(access, "GET", "/user/pin", nil), 200)
+}
+
+func TestWhoMayNotAwaitAPIN(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	_, access := s.customerWhoSignsIn()
+	stranger, _ := s.signIn("stranger@example.com", "user")
+	for _, rule := range []struct {
+		name, method, path string
+		header             map[string]string
+		status             int
+		code, parameter    any
+	}{
+		{"nobody", "GET", "/user/pin", nil, 401, "not_authenticated", nil},
+		{"a bad token", "GET", "/user/pin?timeout=x", map[string]string{"Authorization": "Bearer x"}, 401, "invalid_credentials", nil},
+		{"an API key", "GET", "/user/pin", map[string]string{"X-Api-Key": s.apiKey.Reveal()}, 403, "forbidden", nil},
+		{"a user who is no customer", "GET", "/user/pin?timeout=60", map[string]string{"Authorization": "Bearer " + stranger}, 401, "missing-linked-identity", nil},
+		{"a timeout of 0", "GET", "/user/pin?timeout=0", nil, 400, "invalid", "timeout"},
+		{"a timeout of 61", "GET", "/user/pin?timeout=61", nil, 400, "invalid", "timeout"},
+		{"a timeout of -1", "GET", "/user/pin?timeout=-1", nil, 400, "invalid", "timeout"},
+		{"a timeout of x", "GET", "/user/pin?timeout=x", nil, 400, "invalid", "timeout"},
+		{"an empty timeout", "GET", "/user/pin?timeout=", nil, 400, "invalid", "timeout"},
+		{"a timeout of 1.5", "GET", "/user/pin?timeout=1.5", nil, 400, "invalid", "timeout"},
+		{"two timeouts", "GET", "/user/pin?timeout=1&timeout=2", nil, 400, "invalid", "timeout"},
+		{"another method", "PUT", "/user/pin", nil, 405, "method_not_allowed", nil},
+		{"another path", "GET", "/user/nothing", nil, 404, "not_found", nil},
+	} {
+		header := rule.header
+		if header == nil && rule.name != "nobody" {
+			header = map[string]string{"Authorization": "Bearer " + access}
+		}
+		a := s.Do(webtest.Request{Method: rule.method, Path: rule.path, Header: header})
+		if a.Status != rule.status || a.JSON("errors.0.code") != rule.code || a.JSON("errors.0.source.parameter") != rule.parameter ||
+			a.Header.Get("Content-Type") != "application/vnd.api+json" {
+			t.Errorf("%s: %d %s %s", rule.name, a.Status, a.Header.Get("Content-Type"), a.Body)
+		}
+	}
+}
+
+func TestWaitingEndsWithTheService(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	_, access := s.customerWhoSignsIn()
+	answer := make(chan webtest.Answer)
+	go func() {
+		a, _ := s.Try(webtest.Request{Method: "GET", Path: "/user/pin?timeout=60", Header: map[string]string{"Authorization": "Bearer " + access}})
+		answer <- a
+	}()
+	s.stop()
+	if a := <-answer; a.Status != 404 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
+func TestAClientThatHangsUpIsLetGo(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	_, access := s.customerWhoSignsIn()
+	ctx, hangUp := context.WithCancel(context.Background())
+	request, err := http.NewRequestWithContext(ctx, "GET", s.URL()+"/user/pin?timeout=60", nil)
+	must(t, err)
+	request.Header.Set("Authorization", "Bearer "+access)
+	done := make(chan error)
+	go func() {
+		_, err := http.DefaultClient.Do(request)
+		done <- err
+	}()
+	for s.board.Waiting() == 0 { // until it waits
+	}
+	hangUp()
+	if <-done == nil {
+		t.Error("answered")
+	}
+	for s.board.Waiting() > 0 { // until it is let go
+	}
+}
