@@ -1,0 +1,120 @@
+//go:build attack
+
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/pkg/localstores"
+)
+
+// run is what all attacks of one run share.
+var run struct {
+	folder   string
+	postgres *localstores.Server
+	options  localstores.Options
+	// seed is the run's; ATTACK_SEED makes a run again.
+	seed uint64
+}
+
+func TestMain(m *testing.M) {
+	code, err := prepared(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func prepared(m *testing.M) (code int, err error) {
+	run.seed = uint64(time.Now().UnixNano() % 1e9)
+	if text := os.Getenv("ATTACK_SEED"); text != "" {
+		if run.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return 1, fmt.Errorf("ATTACK_SEED: %w", err)
+		}
+	}
+	fmt.Printf("ATTACK_SEED=%d\n", run.seed)
+	if err := localstores.Install(context.Background(), os.Stderr, true, true); err != nil {
+		return 1, err
+	}
+	if run.folder, err = os.MkdirTemp("", "countersign-attack-"); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(run.folder)) }()
+	// Postgres runs as another user when we are root.
+	if err := os.Chmod(run.folder, 0o711); err != nil {
+		return 1, err
+	}
+	if err := build("pin-internal"); err != nil {
+		return 1, err
+	}
+	// Not throw-away: what is acknowledged has to be on the disk when the server is killed.
+	run.options = localstores.Options{Folder: filepath.Join(run.folder, "stores"), Port: freePort()}
+	if err := os.Mkdir(run.options.Folder, 0o711); err != nil {
+		return 1, err
+	}
+	if err := startPostgres(); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, run.postgres.Stop()) }()
+	os.Setenv("TEST_DATABASE_URL", run.postgres.URL)
+	return m.Run(), nil
+}
+
+// startPostgres starts the server, again on the same port and files when it was killed.
+func startPostgres() (err error) {
+	run.postgres, err = localstores.StartPostgres(context.Background(), run.options)
+	return err
+}
+
+// build makes a program out of services/pin-internal.
+func build(name string, flags ...string) error {
+	path := filepath.Join(run.folder, name)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	args := append(append([]string{"build", "-buildvcs=false", "-o", path}, flags...), "github.com/countersign/countersign/services/pin-internal")
+	out, err := exec.Command("go", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building %s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+// buildAhead makes a pin-internal whose clock is wrong by so many hours, in everything that the program asks the time for.
+func buildAhead(t *testing.T, name string, hours int) {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
+	text, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const honest = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
+	if !strings.Contains(string(text), honest) {
+		t.Skip("this Go tells the time in another way")
+	}
+	changed := filepath.Join(run.folder, name+".go")
+	wrong := strings.Replace(string(text), honest, fmt.Sprintf("%s\tsec += %d * 3600\n", honest, hours), 1)
+	overlay := filepath.Join(run.folder, name+".json")
+	for path, content := range map[string]string{changed: wrong, overlay: fmt.Sprintf(`{"Replace": {%q: %q}}`, original, changed)} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := build(name, "-overlay", overlay); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,145 @@
+// Command mutants breaks the guess budget on purpose, one rule at a time, in a copy of the tree, and shows that the tests
+// notice each. One that survives is a missing test. It needs TEST_DATABASE_URL and TEST_REDIS_URL, which make mutants sets.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// judged are the packages whose tests have to notice.
+var judged = []string{"./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/pin-internal/internal/api"}
+
+func main() {
+	survivors, err := judge(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+	if survivors > 0 {
+		os.Exit(1)
+	}
+}
+
+// judge tries all mutants, or those whose name contains one of the words.
+func judge(words []string) (survivors int, err error) {
+	root, err := repository()
+	if err != nil {
+		return 0, err
+	}
+	tree, err := os.MkdirTemp("", "countersign-mutants-")
+	if err != nil {
+		return 0, fmt.Errorf("making a folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tree)) }()
+	if err := copyTree(root, tree); err != nil {
+		return 0, err
+	}
+	if out, err := test(tree); err != nil {
+		return 0, fmt.Errorf("the tests fail without a mutant: %w\n%s", err, out)
+	}
+	tried := 0
+	for _, m := range mutants {
+		if !wanted(m.name, words) {
+			continue
+		}
+		tried++
+		began := time.Now()
+		by, err := m.tryIn(tree)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", m.name, err)
+		}
+		verdict := "killed by " + by
+		if by == "" {
+			survivors++
+			verdict = "SURVIVES"
+		}
+		fmt.Printf("%-60s %s (%s)\n", m.name, verdict, time.Since(began).Round(time.Second))
+	}
+	fmt.Printf("%d mutants, %d survive\n", tried, survivors)
+	return survivors, nil
+}
+
+func wanted(name string, words []string) bool {
+	for _, w := range words {
+		if strings.Contains(name, w) {
+			return true
+		}
+	}
+	return len(words) == 0
+}
+
+// tryIn returns the first test that noticed; empty: none did.
+func (m mutant) tryIn(tree string) (by string, err error) {
+	for _, e := range m.edits {
+		path := filepath.Join(tree, e.file)
+		original, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		if n := strings.Count(string(original), e.old); n != 1 {
+			return "", fmt.Errorf("%s has the text to break %d times, not once:\n%s", e.file, n, e.old)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(string(original), e.old, e.new, 1)), 0o600); err != nil {
+			return "", err
+		}
+		defer func() { err = errors.Join(err, os.WriteFile(path, original, 0o600)) }()
+	}
+	out, err := test(tree)
+	if err == nil {
+		return "", nil
+	}
+	for line := range strings.Lines(out) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "--- FAIL: "); ok {
+			return strings.Fields(name)[0], nil
+		}
+	}
+	return "", fmt.Errorf("the tests broke down: %s", out)
+}
+
+// test stops at the first package whose tests fail.
+func test(tree string) (string, error) {
+	for _, name := range judged {
+		cmd := exec.Command("go", "test", "-count=1", "-failfast", name)
+		cmd.Dir = tree
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return string(out), err
+		}
+	}
+	return "", nil
+}
+
+func repository() (string, error) {
+	out, err := exec.Command("go", "env", "GOWORK").Output()
+	if err != nil || strings.TrimSpace(string(out)) == "" {
+		return "", errors.New("run it inside the repository")
+	}
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
+}
+
+// copyTree copies what the judged packages need, with a workspace of their own.
+func copyTree(from, to string) error {
+	for _, folder := range []string{"pkg", "services/pin-internal"} {
+		if err := os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder))); err != nil {
+			return fmt.Errorf("copying %s: %w", folder, err)
+		}
+	}
+	sums, err := os.ReadFile(filepath.Join(from, "go.work.sum"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("copying go.work.sum: %w", err)
+	}
+	work, err := os.ReadFile(filepath.Join(from, "go.work"))
+	if err != nil {
+		return fmt.Errorf("copying go.work: %w", err)
+	}
+	version, _, _ := strings.Cut(string(work), "\n")
+	return errors.Join(
+		os.WriteFile(filepath.Join(to, "go.work.sum"), sums, 0o600),
+		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/pin-internal\n)\n"), 0o600))
+}

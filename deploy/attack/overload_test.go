@@ -1,0 +1,89 @@
+//go:build attack
+
+package attack
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/schema"
+)
+
+// A thousand wrong guesses a second over five thousand holders of one instance, while somebody confirms on another one.
+func TestOverload(t *testing.T) {
+	const holders, rate, seconds, bound = 5000, 1000, 10, 350
+	s := newStack(t, 0)
+	// Without the proxies, which would have to share the cores.
+	s.replicas = []*replica{s.start("pin-internal", "DATABASE_URL="+s.database.URLAs(schema.RolePinInternal), "REDIS_URL="+s.redis.URL)}
+	s.people.Exec(`insert into customers (email) select 'crowd' || n || '@example.com' from generate_series(1, $1::int) n`, holders)
+	// A candidate that is wrong is wrong under anybody's verifier.
+	s.people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)
+		select c.id, c.id, h.verifier, gen_random_uuid(), now() from customers c, pin_holders h where c.email like 'crowd%' and h.holder_id = $1`, s.identity)
+	s.people.Exec(`insert into identities (customer_id, instance_id, channel, external_id)
+		select id, $1, 'telegram', id::text from customers where email like 'crowd%'`, s.instance)
+	var crowd pq.StringArray
+	s.people.Get(&crowd, `select array_agg(id::text) from customers where email like 'crowd%'`)
+
+	elsewhere := *s
+	elsewhere.instance = s.people.Instance()
+	elsewhere.key = s.people.ProxyKey(elsewhere.instance)
+	honest := elsewhere.newPerson()
+
+	r, confirmed := &result{}, &result{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	began := time.Now()
+	wg.Go(func() {
+		for time.Since(began) < seconds*time.Second {
+			a := elsewhere.guess(s.replicas[0], honest.typing(right))
+			confirmed.answers = append(confirmed.answers, a)
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	slots := make(chan struct{}, 256)
+	for i := range rate * seconds {
+		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / rate)))
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			a := s.guess(s.replicas[0], map[string]any{"pin": wrong, "customer_id": crowd[i%holders]})
+			mu.Lock()
+			r.answers = append(r.answers, a)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+
+	var charged, most int
+	s.people.Get(&charged, `select count(*) from attempts where outcome is distinct from 'right'`)
+	s.people.Get(&most, `select max(charged) from pin_holders where identity_id is null`)
+	shed := &result{}
+	for _, a := range r.answers {
+		if a.status == 503 {
+			shed.answers = append(shed.answers, a)
+		}
+	}
+	s.report(r, charged)
+	fmt.Printf("%-46s %.0f a second, shed %d with p99 %s; %d of %d honest ones, p99 %s; %d MiB\n", t.Name(), float64(len(r.answers))/took.Seconds(),
+		len(shed.answers), shed.p99().Round(time.Millisecond), confirmed.rights(), len(confirmed.answers), confirmed.p99().Round(time.Millisecond), s.replicas[0].memory(t))
+	compared := r.count(func(a answer) bool { return a.status == 200 && a.error == "invalid_pin" })
+	switch {
+	case charged != compared:
+		t.Errorf("%d charged and %d compared: a shed request was charged", charged, compared)
+	case most > budget:
+		t.Errorf("%d attempts of one holder", most)
+	case r.crashes()+r.lost()+r.rights() > 0:
+		t.Errorf("%d crashes, %d unanswered, %d right", r.crashes(), r.lost(), r.rights())
+	case confirmed.rights()*100 < len(confirmed.answers)*99:
+		t.Errorf("%d of %d honest ones", confirmed.rights(), len(confirmed.answers))
+	case s.replicas[0].memory(t) > bound:
+		t.Errorf("%d MiB resident, want at most %d", s.replicas[0].memory(t), bound)
+	case shed.p99() >= 100*time.Millisecond:
+		t.Errorf("one in a hundred shed requests waited %s", shed.p99())
+	}
+}

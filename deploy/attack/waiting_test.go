@@ -1,0 +1,191 @@
+//go:build attack
+
+package attack
+
+import (
+	"bufio"
+	"crypto/ed25519"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/schema"
+)
+
+const (
+	waiting = 10_000
+	issuer  = "https://auth.example.com"
+	// What one waiting request may cost, and how soon all must be answered.
+	mostKiB  = 24
+	soonest  = time.Second
+	watching = 10 * time.Second
+)
+
+// TestTenThousandWait holds 10,000 long polls in one pin-admin, looks what they cost while nothing happens, and sets the
+// PIN that they wait for.
+func TestTenThousandWait(t *testing.T) {
+	s := newStack(t, 0)
+	admin := s.startAdmin()
+	access := s.accessToken()
+	before := admin.resident(t)
+	connections := make([]net.Conn, waiting)
+	request := "GET /user/pin?timeout=60 HTTP/1.1\r\nHost: pin-admin\r\nAuthorization: Bearer " + access + "\r\n\r\n"
+	for i := range connections {
+		c, err := net.Dial("tcp", admin.address)
+		must(t, err)
+		defer c.Close()
+		_, err = c.Write([]byte(request))
+		must(t, err)
+		connections[i] = c
+	}
+	// At rest: a second in which the process did nothing.
+	for end := time.Now().Add(30 * time.Second); ; {
+		ticks := admin.ticks(t)
+		if time.Sleep(time.Second); admin.ticks(t)-ticks <= 2 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("they do not come to rest")
+		}
+	}
+	ticks := admin.ticks(t)
+	time.Sleep(watching)
+	busy := float64(admin.ticks(t)-ticks) / 100 / watching.Seconds()
+	each := float64(admin.resident(t)-before) / waiting / 1024
+	fmt.Printf("%d wait: %.1f KiB each, %.2f %% of a core\n", waiting, each, busy*100)
+	if each > mostKiB {
+		t.Errorf("%.1f KiB each, want at most %d", each, mostKiB)
+	}
+	if busy > 0.05 {
+		t.Errorf("%.2f %% of a core while nothing happens", busy*100)
+	}
+
+	start := time.Now()
+	s.setThrough(admin)
+	set := time.Since(start)
+	answers := make(chan string, waiting)
+	for _, c := range connections {
+		go func() {
+			status, err := bufio.NewReaderSize(c, 64).ReadString('\n')
+			answers <- fmt.Sprint(strings.TrimSpace(status), err)
+		}()
+	}
+	for i := range waiting {
+		if a := <-answers; !strings.HasPrefix(a, "HTTP/1.1 200") {
+			t.Fatalf("answer %d: %s", i, a)
+		}
+	}
+	took := time.Since(start) - set
+	fmt.Printf("all answered %v after the PIN was set\n", took.Round(time.Millisecond))
+	if took > soonest {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// adminProcess is one pin-admin.
+type adminProcess struct {
+	address string
+	process *child.Process
+	pid     int
+}
+
+func (s *stack) startAdmin() adminProcess {
+	s.t.Helper()
+	path := filepath.Join(run.folder, "pin-admin")
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/countersign/countersign/services/pin-admin").CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("building pin-admin: %v\n%s", err, out)
+	}
+	a := adminProcess{address: fmt.Sprintf("127.0.0.1:%d", freePort())}
+	ops := fmt.Sprintf("127.0.0.1:%d", freePort())
+	cmd := exec.Command(path)
+	cmd.Env = append(os.Environ(), "LISTEN_ADDR="+a.address, "OPS_LISTEN_ADDR="+ops, "PIN_KEYS="+pinKeys, "AUTH_ISSUER="+issuer,
+		"DATABASE_URL="+s.database.URLAs(schema.RolePinAdmin), "REDIS_URL="+s.redis.URL)
+	a.process, err = child.StartLogged(cmd, path+".log", syscall.SIGKILL)
+	must(s.t, err)
+	a.pid = cmd.Process.Pid
+	s.t.Cleanup(func() {
+		if err := a.process.Stop(syscall.SIGTERM, 20*time.Second); err != nil {
+			s.t.Error(err)
+		}
+	})
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if answer, err := http.Get("http://" + ops + "/readyz"); err == nil {
+			answer.Body.Close()
+			return a
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("pin-admin is not ready:\n%s", child.LastWords(path+".log", 10))
+		}
+	}
+}
+
+// resident is what the process holds in memory, in bytes.
+func (a adminProcess) resident(t *testing.T) int {
+	t.Helper()
+	return a.stat(t, "statm", 1) * os.Getpagesize()
+}
+
+// ticks is the processor time that the process has used, in hundredths of a second.
+func (a adminProcess) ticks(t *testing.T) int {
+	t.Helper()
+	return a.stat(t, "stat", 13) + a.stat(t, "stat", 14)
+}
+
+func (a adminProcess) stat(t *testing.T, file string, field int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", a.pid, file))
+	must(t, err)
+	n, err := strconv.Atoi(strings.Fields(string(text))[field])
+	must(t, err)
+	return n
+}
+
+// accessToken signs the customer in, as auth does.
+func (s *stack) accessToken() string {
+	s.t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	must(s.t, err)
+	kid := uuid.New()
+	s.people.Exec(`insert into signing_keys (id, public_key, private_sealed) values ($1, $2, '')`, kid, []byte(public))
+	var user, session uuid.UUID
+	var email string
+	s.people.Get(&email, `select email from customers where id = $1`, s.customer)
+	s.people.Get(&user, `insert into users (email, password_hash, email_confirmed_at) values ($1, '', now()) returning id`, email)
+	s.people.Get(&session, `insert into user_sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, user)
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, caller.Claims{SessionID: session, Role: "user", Email: email, RegisteredClaims: jwt.RegisteredClaims{
+		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{caller.Audience},
+		IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(15 * time.Minute)),
+	}})
+	unsigned.Header["kid"] = kid.String()
+	text, err := unsigned.SignedString(private)
+	must(s.t, err)
+	return text
+}
+
+// setThrough sets the customer's PIN through the API.
+func (s *stack) setThrough(a adminProcess) {
+	s.t.Helper()
+	r, err := http.NewRequest("POST", "http://"+a.address+"/v1/customers/"+s.customer.String()+"/pin", strings.NewReader(`{"pin":"`+right+`"}`))
+	must(s.t, err)
+	r.Header.Set("X-Api-Key", s.people.APIKey("admin").Reveal())
+	answer, err := http.DefaultClient.Do(r)
+	must(s.t, err)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("setting the PIN: %s", answer.Status)
+	}
+}

@@ -1,0 +1,187 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// newCustomer adds one of this name, with an identity on the demo's agent, and returns the customer's id.
+func newCustomer(t *testing.T, name string) string {
+	t.Helper()
+	word := strings.ToLower(strings.Fields(name)[0])
+	id := create(t, "/v1/customers", map[string]any{"email": word + "@example.net", "display_name": name})
+	create(t, "/v1/customers/"+id+"/identities", map[string]any{"instance_id": stack.InstanceID, "channel": "telegram", "external_id": word, "verified": true})
+	return id
+}
+
+func TestLookingAfterAPIN(t *testing.T) {
+	const pin = "83917264"
+	customer := newCustomer(t, "Rosalind Franklin")
+	newCustomer(t, "Dorothy Hodgkin")
+	p := newPage(t)
+	p.signIn()
+
+	p.see("Dorothy Hodgkin")
+	p.fill("Search by address or name", "rosalind")
+	p.gone("Dorothy Hodgkin")
+	p.see("1 found")
+	p.follow("Rosalind Franklin")
+	p.heading("Rosalind Franklin")
+	p.see("Agents ask this customer for none.")
+	p.see("of its own: the customer’s applies.")
+	p.shot("customer-without-pin")
+
+	p.press("Set PIN")
+	p.fill("New PIN", pin)
+	p.fill("The same again", pin+"1")
+	p.press("Set PIN")
+	p.see("This is not the same as above.")
+	p.fill("New PIN", "1234")
+	p.fill("The same again", "1234")
+	p.press("Set PIN")
+	p.see("too easy to guess")
+	p.shot("weak-pin")
+	if left := value[string](p, `Array.from(document.querySelectorAll('dialog input'), (input) => input.value).join('')`); left != "" {
+		t.Error("what was typed stays in the fields")
+	}
+	p.fill("New PIN", pin)
+	p.fill("The same again", pin)
+	p.press("Set PIN")
+	p.see("The PIN of Rosalind Franklin is set.")
+	p.until("the PIN to be set, and the focus to be on its buttons",
+		`document.querySelector('.pin').innerText.includes('PIN set') && document.activeElement?.closest('.pin')`)
+
+	if answer := verify(t, customer, pin); answer["verified"] != true {
+		t.Fatalf("the PIN does not verify: %v", answer)
+	}
+	p.do(chromedp.Reload())
+	p.see("for the customer as such")
+	p.shot("session")
+	p.press("End all sessions")
+	p.see("The next protected skill asks for the PIN again.")
+	p.press("End all")
+	p.see("There are none: the next protected skill asks for the PIN.")
+
+	execute(t, `update pin_holders set locked_until = now() + interval '1 hour', locks = 1 where holder_id = $1`, customer)
+	p.do(chromedp.Reload())
+	p.see("Locked")
+	p.shot("locked")
+	p.press("Unlock")
+	p.press("Unlock")
+	p.see("Rosalind Franklin is unlocked.")
+	p.until("the lock to be gone", `!document.querySelector('.pin').innerText.includes('Locked')`)
+
+	execute(t, `update pin_holders set deactivated_by = charged where holder_id = $1`, customer)
+	p.do(chromedp.Reload())
+	p.see("Deactivated after too many failures.")
+
+	p.press("Remove")
+	p.press("Cancel")
+	p.press("Remove")
+	p.press("Remove PIN")
+	p.see("Agents ask this customer for none.")
+
+	// The identity may have one of its own.
+	p.click(`//*[@role='group'][@aria-label='PIN of rosalind on Telegram']//button[normalize-space()='Set PIN']`)
+	p.fill("New PIN", pin)
+	p.fill("The same again", pin)
+	p.press("Set PIN")
+	p.see("The PIN of rosalind on Telegram is set.")
+	p.neverHeld(pin)
+}
+
+// neverHeld fails when the page keeps a secret or has put it into an address.
+func (p *page) neverHeld(secret string) {
+	p.t.Helper()
+	held := value[string](p, `document.documentElement.outerHTML + location.href + JSON.stringify(sessionStorage) + JSON.stringify(localStorage) +
+		Array.from(document.querySelectorAll('input, textarea'), (field) => field.value).join(' ')`)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if strings.Contains(held+strings.Join(p.asked, " "), secret) {
+		p.t.Error("the page holds a secret")
+	}
+}
+
+func TestAddingPeople(t *testing.T) {
+	p := newPage(t)
+	p.signIn()
+	p.press("New customer")
+	p.fill("Address", "not an address")
+	p.press("Add customer")
+	p.see("value is not a valid email address")
+	p.shot("refused")
+	p.fill("Address", "ada@example.net")
+	p.fill("Name", "Ada Lovelace")
+	p.press("Add customer")
+	p.heading("Ada Lovelace")
+
+	p.open("#/customers", "Customers")
+	p.press("New customer")
+	p.fill("Address", "ADA@example.net")
+	p.press("Add customer")
+	p.until("the conflict to be named", `document.querySelector('dialog [role=alert]:not([hidden])')?.innerText.length > 0`)
+	p.press("Cancel")
+
+	p.open("#/instances", "Instances")
+	p.press("New instance")
+	p.fill("Name", "Analytical engine")
+	p.fill("Address of its owner", "babbage@example.net")
+	p.press("Add instance")
+	p.see("No customer has this address.")
+	p.fill("Address of its owner", "ada@example.net")
+	p.press("Add instance")
+	p.heading("Analytical engine")
+	p.follow("Ada Lovelace")
+	p.heading("Ada Lovelace")
+
+	p.press("New identity")
+	p.choose("Instance", "Analytical engine")
+	p.choose("Channel", "WhatsApp")
+	p.press("Add identity")
+	p.see("String should have at least 1 character")
+	p.fill("Id on the channel", "+44 1815 1210")
+	p.press("Add identity")
+	p.see("+44 1815 1210 is added.")
+	p.follow("Analytical engine")
+	p.heading("Analytical engine")
+	p.press("Find an account")
+	p.choose("Channel", "WhatsApp")
+	p.fill("Id on the channel", "nobody's")
+	p.press("Find")
+	p.see("Nobody has this account on this instance.")
+	p.fill("Id on the channel", "+44 1815 1210")
+	p.press("Find")
+	p.heading("Ada Lovelace")
+}
+
+// What people are called stays text, also when it is markup.
+func TestMarkupInNamesIsText(t *testing.T) {
+	const markup = `<img src=x onerror="document.title='broken'"><b>bold</b>`
+	customer := newCustomer(t, "Mallory "+markup)
+	instance := create(t, "/v1/instances", map[string]any{"name": "i " + markup, "owner_customer_id": customer})
+	create(t, "/v1/customers/"+customer+"/identities", map[string]any{"instance_id": instance, "channel": "sms", "external_id": "e " + markup, "display_name": "d " + markup})
+	create(t, "/v1/instances/"+instance+"/proxy-keys", map[string]any{"name": "k " + markup})
+	p := newPage(t)
+	p.signIn()
+	for _, at := range []struct{ hash, heading, text string }{
+		{"#/customers", "Customers", "Mallory " + markup},
+		{"#/customers/" + customer, "Mallory " + markup, "d " + markup},
+		{"#/customers/" + customer, "Mallory " + markup, "on i " + markup},
+		{"#/instances", "Instances", "i " + markup},
+		{"#/instances/" + instance, "i " + markup, "k " + markup},
+	} {
+		p.open(at.hash, at.heading)
+		p.see(at.text)
+		if value[int](p, `document.querySelectorAll('img, b').length`) > 0 {
+			t.Errorf("%s: markup became elements", at.hash)
+		}
+	}
+	p.open("#/audit?instance_id="+instance, "Audit trail")
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('details').forEach((details) => { details.open = true; })`))
+	p.see(markup)
+	if value[int](p, `document.querySelectorAll('img, b').length`) > 0 {
+		t.Error("the trail: markup became elements")
+	}
+}

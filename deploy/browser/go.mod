@@ -1,0 +1,14 @@
+module github.com/countersign/countersign/deploy/browser
+
+go 1.26.8
+
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.22.1
+	github.com/countersign/countersign/pkg v0.0.0
+	github.com/lib/pq v1.12.3
+)
+
+require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+
+replace github.com/countersign/countersign/pkg => ../../pkg
