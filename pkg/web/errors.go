@@ -98,16 +98,27 @@ func render(c echo.Context, status int, failure *fault.Error, issues []Issue) er
 	return c.JSON(status, map[string]any{"detail": failure.Text})
 }
 
-// renderJSONAPI writes an error object of JSON:API 1.0 (jsonapi.org/format/1.0/#error-objects) for each issue, or one for
-// the failure. What is wrong with a request is 400 there.
+const jsonAPIType = "application/vnd.api+json"
+
+// renderJSONAPI writes a failure as JSON:API has it. What is wrong with a request is 400 there.
 func renderJSONAPI(c echo.Context, status int, failure *fault.Error, issues []Issue) error {
-	object := func(detail string) map[string]any {
-		return map[string]any{"id": RequestID(c), "title": failure.Text, "detail": detail, "status": strconv.Itoa(status), "code": failure.Code}
-	}
-	var objects []any
 	if len(issues) > 0 {
 		status = http.StatusBadRequest
 	}
+	c.Response().Header().Set(echo.HeaderContentType, jsonAPIType)
+	return c.JSON(status, jsonAPIErrors(RequestID(c), status, failure, issues))
+}
+
+// jsonAPIErrors is an error object of JSON:API 1.0 (jsonapi.org/format/1.0/#error-objects) for each issue, or one for the
+// failure.
+func jsonAPIErrors(requestID string, status int, failure *fault.Error, issues []Issue) map[string]any {
+	object := func(detail string) map[string]any {
+		return map[string]any{"id": requestID, "title": failure.Text, "detail": detail, "status": strconv.Itoa(status), "code": failure.Code}
+	}
+	if len(issues) == 0 {
+		return map[string]any{"errors": []any{object(failure.Text)}}
+	}
+	var objects []any
 	for _, issue := range issues {
 		o := object(issue.Msg)
 		if len(issue.Loc) == 2 && issue.Loc[0] == "query" {
@@ -115,11 +126,7 @@ func renderJSONAPI(c echo.Context, status int, failure *fault.Error, issues []Is
 		}
 		objects = append(objects, o)
 	}
-	if len(issues) == 0 {
-		objects = append(objects, object(failure.Text))
-	}
-	c.Response().Header().Set(echo.HeaderContentType, "application/vnd.api+json")
-	return c.JSON(status, map[string]any{"errors": objects})
+	return map[string]any{"errors": objects}
 }
 
 // RetryAfter formats a wait for the header of that name: whole seconds, rounded up.

@@ -55,27 +55,35 @@ func observe(log *slog.Logger, registry prometheus.Registerer) echo.MiddlewareFu
 	registry.MustRegister(seconds)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			start := time.Now()
+			start, method := time.Now(), knownMethod(c.Request().Method)
 			err := recovered(next, c)
-			if err != nil {
-				c.Error(err)
-			}
-			status, took, route := c.Response().Status, time.Since(start), c.Path()
+			route := c.Path()
 			if route == "" {
 				route = "none"
 			}
-			seconds.WithLabelValues(knownMethod(c.Request().Method), route, fmt.Sprint(status)).Observe(took.Seconds())
-			attrs := []any{"request_id", RequestID(c), "method", knownMethod(c.Request().Method), "route", route,
-				"status", status, "duration_ms", float64(took.Microseconds()) / 1000}
 			more, _ := c.Get(logAttrsKey).([]any)
-			level := slog.LevelInfo
-			if err != nil && status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
-				more = append(more, "error", err.Error())
-				if level = slog.LevelWarn; status == http.StatusInternalServerError {
-					level = slog.LevelError
+			attrs := append([]any{"request_id", RequestID(c), "method", method, "route", route}, more...)
+			// The context belongs to another request by the time that a later answer is reported.
+			report := func(status int) {
+				took := time.Since(start)
+				seconds.WithLabelValues(method, route, fmt.Sprint(status)).Observe(took.Seconds())
+				level, attrs := slog.LevelInfo, append(attrs, "status", status, "duration_ms", float64(took.Microseconds())/1000)
+				if err != nil && status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+					attrs = append(attrs, "error", err.Error())
+					if level = slog.LevelWarn; status == http.StatusInternalServerError {
+						level = slog.LevelError
+					}
 				}
+				log.Log(context.Background(), level, "request", attrs...)
 			}
-			log.Log(c.Request().Context(), level, "request", append(attrs, more...)...)
+			if later := (*Later)(nil); errors.As(err, &later) {
+				later.then(report)
+				return nil
+			}
+			if err != nil {
+				c.Error(err)
+			}
+			report(c.Response().Status)
 			return nil
 		}
 	}

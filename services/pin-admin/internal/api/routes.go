@@ -80,7 +80,7 @@ func (a *API) Routes(e *echo.Echo) {
 	e.GET("/v1/audit", h.ListAudit, read)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
-	e.GET("/user/pin", h.AwaitMyPIN, user, patient)
+	e.GET("/user/pin", h.AwaitMyPIN, user)
 }
 
 func isUser(c caller.Caller) bool { return c.Kind == caller.User }

@@ -3,16 +3,17 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/labstack/echo/v4"
+	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 var (
@@ -22,38 +23,47 @@ var (
 
 // AwaitMyPIN answers when the signed-in user has a PIN, or when the wait is over.
 func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (gen.AwaitMyPINResponseObject, error) {
-	customer, err := a.Directory.CustomerOf(ctx, caller.From(ctx).Email)
+	who := caller.From(ctx)
+	customer, err := a.Directory.CustomerOf(ctx, who.Email)
 	if errors.Is(err, directory.ErrNoCustomer) {
 		return nil, errNotLinked
 	}
 	if err != nil {
 		return nil, err
 	}
-	var patience time.Duration
-	if r.Params.Timeout != nil {
-		patience = time.Duration(*r.Params.Timeout) * time.Second
-	}
-	set, err := a.Waiting.Wait(ctx, customer, patience)
+	set, err := a.Waiting.IsSet(ctx, customer)
 	switch {
 	case err != nil:
 		return nil, err
-	case !set:
+	case set:
+		return gen.AwaitMyPIN200Response{}, nil
+	case r.Params.Timeout == nil:
 		return nil, errNotSet
 	}
-	return gen.AwaitMyPIN200Response{}, nil
+	return parked{a.Waiting, customer, time.Duration(*r.Params.Timeout) * time.Second, who.RequestID}, nil
 }
 
-// longestWait is the longest timeout that may be asked for, and the time to answer.
-const longestWait = 75 * time.Second
+// parked is the response to who waits: their connection, out of the server's hands.
+type parked struct {
+	board     *wakeup.Board
+	customer  uuid.UUID
+	patience  time.Duration
+	requestID string
+}
 
-// patient lifts the deadlines that every other request is held to: the server would take the silence of a waiting client
-// for a broken connection.
-func patient(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		connection := http.NewResponseController(c.Response())
-		if err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Now().Add(longestWait))); err != nil {
-			return fmt.Errorf("preparing to wait: %w", err)
+// VisitAwaitMyPINResponse parks the connection. The error that it returns says that the answer comes later.
+func (p parked) VisitAwaitMyPINResponse(w http.ResponseWriter) error {
+	answer := func(set bool) []byte {
+		if set {
+			return web.Whole(p.requestID, nil)
 		}
-		return next(c)
+		return web.Whole(p.requestID, errNotSet)
 	}
+	var later web.Later
+	statuses := map[wakeup.End]int{wakeup.Set: http.StatusOK, wakeup.Unset: http.StatusNotFound, wakeup.Gone: web.StatusGone}
+	answered := func(how wakeup.End) { later.Answered(statuses[how]) }
+	if err := p.board.Park(w, p.customer, p.patience, answer, answered); err != nil {
+		return err
+	}
+	return &later
 }

@@ -29,7 +29,8 @@ func TestAwaitingAPIN(t *testing.T) {
 	if got := absent.Header.Get("Content-Type"); got != "application/vnd.api+json" {
 		t.Errorf("Content-Type %q", got)
 	}
-	s.want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // the wait runs out
+	over := s.want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // the wait runs out
+	s.fields(over, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": over.Header.Get("X-Request-Id")})
 
 	answers := make(chan webtest.Answer)
 	for range 20 {
@@ -43,7 +44,7 @@ func TestAwaitingAPIN(t *testing.T) {
 	}
 	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
 	for range 20 {
-		if a := <-answers; a.Status != 200 || a.Body != "" {
+		if a := <-answers; a.Status != 200 || a.Body != "" || a.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%d %q", a.Status, a.Body)
 		}
 	}

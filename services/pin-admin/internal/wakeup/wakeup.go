@@ -7,6 +7,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,13 +31,15 @@ type Board struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	waiting map[uuid.UUID]map[chan struct{}]struct{}
-	closed  chan struct{}
+	waiting map[uuid.UUID]map[*Parked]struct{}
+	closed  bool
+	// watching are the goroutines that each watch one connection.
+	watching sync.WaitGroup
 }
 
 // NewBoard returns an empty board.
 func NewBoard(db *sqlx.DB, r redis.UniversalClient, log *slog.Logger) *Board {
-	return &Board{redis: r, db: db, log: log, waiting: map[uuid.UUID]map[chan struct{}]struct{}{}, closed: make(chan struct{})}
+	return &Board{redis: r, db: db, log: log, waiting: map[uuid.UUID]map[*Parked]struct{}{}}
 }
 
 // Announce says that a customer's PIN was set. It is advice: when Redis is away, the next look finds it.
@@ -42,30 +47,10 @@ func (b *Board) Announce(ctx context.Context, customer uuid.UUID) {
 	_ = b.redis.Publish(ctx, channel, customer.String()).Err()
 }
 
-// Wait returns true as soon as the customer has a PIN; false means that the time ran out or that the service is stopping.
-// The error is the database's, or the context's when the client went away.
-func (b *Board) Wait(ctx context.Context, customer uuid.UUID, patience time.Duration) (bool, error) {
-	// Registered before the first look, so that a PIN set between look and waiting is not missed.
-	woken, leave := b.join(customer)
-	defer leave()
-	if set, err := b.isSet(ctx, customer); set || err != nil {
-		return set, err
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-woken:
-		return true, nil
-	case <-timer.C:
-		return false, nil
-	case <-b.closed:
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-}
-
-func (b *Board) isSet(ctx context.Context, customer uuid.UUID) (set bool, err error) {
+// IsSet reports whether a customer has a PIN.
+func (b *Board) IsSet(ctx context.Context, customer uuid.UUID) (set bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
 	const q = `select exists (select from pin_holders where holder_id = $1 and verifier is not null)`
 	if err := b.db.GetContext(ctx, &set, q, customer); err != nil {
 		return false, fmt.Errorf("asking whether a PIN is set: %w", err)
@@ -73,32 +58,58 @@ func (b *Board) isSet(ctx context.Context, customer uuid.UUID) (set bool, err er
 	return set, nil
 }
 
-func (b *Board) join(customer uuid.UUID) (woken chan struct{}, leave func()) {
-	woken = make(chan struct{})
+// join lets a request wait, unless the board is closed.
+func (b *Board) join(customer uuid.UUID, p *Parked) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.waiting[customer] == nil {
-		b.waiting[customer] = map[chan struct{}]struct{}{}
+	if b.closed {
+		return false
 	}
-	b.waiting[customer][woken] = struct{}{}
-	return woken, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.waiting[customer], woken)
-		if len(b.waiting[customer]) == 0 {
-			delete(b.waiting, customer)
-		}
+	if b.waiting[customer] == nil {
+		b.waiting[customer] = map[*Parked]struct{}{}
+	}
+	b.waiting[customer][p] = struct{}{}
+	b.watching.Go(func() {
+		p.watch()
+		b.leave(customer, p)
+	})
+	return true
+}
+
+func (b *Board) leave(customer uuid.UUID, p *Parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.waiting[customer], p)
+	if len(b.waiting[customer]) == 0 {
+		delete(b.waiting, customer)
 	}
 }
 
-// wake lets everybody go who waits for a customer's PIN, which is set.
+// wake answers everybody who waits for a customer's PIN, which is set.
 func (b *Board) wake(customer uuid.UUID) {
+	for _, p := range b.parked(customer) {
+		p.end(Set)
+	}
+}
+
+func (b *Board) parked(customer uuid.UUID) []*Parked {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for woken := range b.waiting[customer] {
-		close(woken)
+	return slices.Collect(maps.Keys(b.waiting[customer]))
+}
+
+// close answers everybody, and waits until the last connection is.
+func (b *Board) close() {
+	b.mu.Lock()
+	b.closed = true
+	customers := slices.Collect(maps.Keys(b.waiting))
+	b.mu.Unlock()
+	for _, customer := range customers {
+		for _, p := range b.parked(customer) {
+			p.end(Unset)
+		}
 	}
-	delete(b.waiting, customer)
+	b.watching.Wait()
 }
 
 // heard follows up a word about a customer. The word is a hint and Postgres the truth; it is asked once, however many wait.
@@ -107,9 +118,7 @@ func (b *Board) heard(ctx context.Context, word string) error {
 	if err != nil || !b.awaited(customer) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookEvery)
-	defer cancel()
-	set, err := b.isSet(ctx, customer)
+	set, err := b.IsSet(ctx, customer)
 	if set {
 		b.wake(customer)
 	}
@@ -122,14 +131,15 @@ func (b *Board) awaited(customer uuid.UUID) bool {
 	return len(b.waiting[customer]) > 0
 }
 
-// Run wakes requests until ctx ends, and then lets all of them go.
+// Run wakes requests until ctx ends, and then answers all of them.
 func (b *Board) Run(ctx context.Context) {
-	defer close(b.closed)
+	defer b.close()
 	subscription := b.redis.Subscribe(ctx, channel)
 	defer subscription.Close()
 	words := subscription.Channel()
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
+	var arrivals arrivals
 	for {
 		var err error
 		select {
@@ -137,12 +147,33 @@ func (b *Board) Run(ctx context.Context) {
 			err = b.heard(ctx, word.Payload)
 		case <-ticker.C:
 			err = b.look(ctx)
+			arrivals.tidy(b.Waiting())
 		case <-ctx.Done():
 			return
 		}
 		if err != nil && ctx.Err() == nil {
 			b.log.Warn("waking who waits for a PIN", "error", err.Error())
 		}
+	}
+}
+
+// arrivals notices when many requests have come and no more do.
+type arrivals struct {
+	last int
+	many bool
+}
+
+// tidy gives the memory back that the arrival of a thousand and more requests took, once they only wait: while nothing
+// happens, no collection would come for it.
+func (a *arrivals) tidy(waiting int) {
+	grew := waiting - a.last
+	a.last = waiting
+	switch {
+	case grew > 1000:
+		a.many = true
+	case a.many && grew < 100:
+		a.many = false
+		debug.FreeOSMemory()
 	}
 }
 

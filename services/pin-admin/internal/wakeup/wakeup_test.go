@@ -2,7 +2,10 @@ package wakeup_test
 
 import (
 	"context"
-	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"testing"
 	"time"
@@ -19,9 +22,12 @@ import (
 // replica is a board that runs on a Redis of its own, and the customers of a database.
 type replica struct {
 	*wakeup.Board
+	t      *testing.T
 	people storetest.People
 	redis  *storetest.RedisServer
 	stop   context.CancelFunc
+	// ends are how waits ended, as the board told.
+	ends chan wakeup.End
 }
 
 func newReplica(t *testing.T) replica {
@@ -44,7 +50,7 @@ func newReplica(t *testing.T) replica {
 		<-done
 		redis.Close()
 	})
-	return replica{board, storetest.NewPeople(t, database), server, stop}
+	return replica{board, t, storetest.NewPeople(t, database), server, stop, make(chan wakeup.End, 100)}
 }
 
 // set gives a customer a PIN.
@@ -52,19 +58,56 @@ func (r replica) set(customer uuid.UUID) {
 	r.people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, '', gen_random_uuid(), now())`, customer)
 }
 
-// wait waits in the background, and returns when n requests do.
-func (r replica) wait(customer uuid.UUID, n int) (answers chan bool) {
-	answers = make(chan bool, n)
+// park lets n requests wait, and returns the connections to their clients.
+func (r replica) park(customer uuid.UUID, patience time.Duration, n int) []net.Conn {
+	r.t.Helper()
+	answer := func(set bool) []byte { return []byte(map[bool]string{true: "set", false: "unset"}[set]) }
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := r.Park(w, customer, patience, answer, func(how wakeup.End) { r.ends <- how }); err != nil {
+			r.t.Error(err)
+		}
+	}))
+	r.t.Cleanup(server.Close)
+	var clients []net.Conn
 	for range n {
-		go func() {
-			got, _ := r.Wait(context.Background(), customer, time.Minute)
-			answers <- got
-		}()
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			r.t.Fatal(err)
+		}
+		clients = append(clients, c)
 	}
-	for r.Waiting() < n {
+	return clients
+}
+
+// wait is park, and returns when all of them wait.
+func (r replica) wait(customer uuid.UUID, n int) []net.Conn {
+	r.t.Helper()
+	before := r.Waiting()
+	clients := r.park(customer, time.Minute, n)
+	for r.Waiting() < before+n {
 		runtime.Gosched()
 	}
-	return answers
+	return clients
+}
+
+// told reads each client's whole answer, and what the board told.
+func (r replica) told(clients []net.Conn, answer string, how wakeup.End) {
+	r.t.Helper()
+	for _, c := range clients {
+		if text, err := io.ReadAll(c); string(text) != answer || err != nil {
+			r.t.Errorf("answered %q, %v; want %q", text, err, answer)
+		}
+		if got := <-r.ends; got != how {
+			r.t.Errorf("told %v, want %v", got, how)
+		}
+	}
+	for r.Waiting() > 0 {
+		runtime.Gosched()
+	}
 }
 
 func TestWaitersAreWoken(t *testing.T) {
@@ -84,16 +127,9 @@ func TestWaitersAreWoken(t *testing.T) {
 			t.Parallel()
 			r := newReplica(t)
 			customer := r.people.Customer()
-			answers := r.wait(customer, 10)
+			clients := r.wait(customer, 10)
 			set(r, customer)
-			for range 10 {
-				if !<-answers {
-					t.Error("the wait ran out")
-				}
-			}
-			if r.Waiting() != 0 {
-				t.Errorf("%d still wait", r.Waiting())
-			}
+			r.told(clients, "set", wakeup.Set)
 		})
 	}
 }
@@ -102,33 +138,39 @@ func TestAWordThatIsNotTrueWakesNobody(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	patient, lucky := r.people.Customer(), r.people.Customer()
-	stillWaiting := r.wait(patient, 1)
+	lasting, woken := r.wait(patient, 1), r.wait(lucky, 1)
 	r.Announce(context.Background(), patient)
 	r.set(lucky)
-	if got, err := r.Wait(context.Background(), lucky, time.Minute); !got || err != nil {
-		t.Errorf("%v, %v", got, err)
+	r.Announce(context.Background(), lucky)
+	if text, err := io.ReadAll(woken[0]); string(text) != "set" || err != nil || <-r.ends != wakeup.Set {
+		t.Errorf("%q, %v", text, err)
 	}
 	r.stop()
-	if <-stillWaiting {
-		t.Error("woken without a PIN")
-	}
+	r.told(lasting, "unset", wakeup.Unset)
 }
 
 func TestWaitingEndsWithoutAPIN(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	customer := r.people.Customer()
-	if got, err := r.Wait(context.Background(), customer, time.Millisecond); got || err != nil {
-		t.Errorf("when time runs out: %v, %v", got, err)
+	r.told(r.park(customer, time.Millisecond, 3), "unset", wakeup.Unset)
+
+	for _, client := range r.wait(customer, 3) {
+		client.Close()
+		if got := <-r.ends; got != wakeup.Gone {
+			t.Errorf("a client that hung up: %v", got)
+		}
 	}
-	gone, hangUp := context.WithCancel(context.Background())
-	hangUp()
-	if got, err := r.Wait(gone, customer, time.Minute); got || !errors.Is(err, context.Canceled) {
-		t.Errorf("when the client is gone: %v, %v", got, err)
-	}
-	answers := r.wait(customer, 1)
+	clients := r.wait(customer, 3)
 	r.stop()
-	if <-answers {
-		t.Error("at shutdown: true")
-	}
+	r.told(clients, "unset", wakeup.Unset)
+	r.told(r.park(customer, time.Minute, 1), "unset", wakeup.Unset) // too late to wait
+}
+
+func TestAPINThatIsSetNeedsNoWaiting(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t)
+	customer := r.people.Customer()
+	r.set(customer)
+	r.told(r.park(customer, time.Minute, 1), "set", wakeup.Set)
 }
