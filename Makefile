@@ -1,8 +1,9 @@
 SERVICES := auth pin-admin pin-internal
-MODULES  := pkg $(SERVICES:%=services/%) deploy/countersign
+MODULES  := pkg $(SERVICES:%=services/%) deploy/countersign deploy/attack deploy/browser
 LOCAL    := $(CURDIR)/.local
 # What `make test` tests: every module, or one package as T=./pkg/pin, or one test as RUN=TestName.
 T        ?= work
+FUZZTIME ?= 60s
 
 # The race detector needs a C compiler.
 RACE     := $(if $(shell command -v "$$(go env CC)"),-race)
@@ -11,7 +12,7 @@ RACE     := $(if $(shell command -v "$$(go env CC)"),-race)
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the whole stack on this machine, with demo data
 	go build -o $(LOCAL)/bin/ ./deploy/countersign $(SERVICES:%=./services/%)
@@ -20,17 +21,36 @@ run: ## the whole stack on this machine, with demo data
 up: ## the whole stack in containers
 	docker compose up --build
 
+compose-test: ## what docker-compose.yml promises, on a real engine: networks, secrets, crashes, an update, a restored backup
+	deploy/compose/test.sh
+
 test: $(if $(filter work,$(T)),lint) $(LOCAL)/bin/countersign ## lint, then every test: T=./pkg/pin for one package, RUN=Name for one test
 	$(LOCAL)/bin/countersign stores -- go test $(RACE) $(if $(RUN),-run '$(RUN)' )$(T)
 
 bench: $(LOCAL)/bin/countersign ## the benchmarks
 	$(LOCAL)/bin/countersign stores -- go test -run '^$$' -bench . -benchmem $(T)
 
+attack: ## one guess too many, tried with faults on real processes: RUN=TestRedis for a part, ATTACK_SEED=1 for the same again
+	cd deploy/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
+
+model: ## every order in which guesses, crashes and changes can meet, in a small world
+	MODEL=large go test -count=1 -v ./pkg/pin/model
+
+fuzz: $(LOCAL)/bin/countersign ## every parser of outside input, FUZZTIME (60s) each
+	@grep -ro --include='*_fuzz_test.go' 'func Fuzz[A-Za-z]*' pkg services | sed 's|/[^/]*:func | |' | while read -r package target; do \
+		echo "$$package $$target"; \
+		$(LOCAL)/bin/countersign stores -- go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package </dev/null || exit; done
+
+mutants: $(LOCAL)/bin/countersign ## the guess budget broken on purpose, in a copy: every break has to be noticed
+	$(LOCAL)/bin/countersign stores -- go run ./deploy/attack/mutants
+
 lint: $(LOCAL)/tools ## format, vet, staticcheck, who imports whom, generated code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet work
+	go vet -tags attack ./deploy/attack ./pkg/pin
 	$(LOCAL)/tools/staticcheck work
 	deploy/tools/lint/imports.sh
+	deploy/tools/lint/settings.sh
 	deploy/tools/lint/generated.sh
 
 generate: $(LOCAL)/tools ## Go code from the OpenAPI documents
@@ -44,4 +64,4 @@ $(LOCAL)/tools: deploy/tools/go.mod deploy/tools/go.sum
 	cd deploy/tools && GOWORK=off go build -o $@/ tool
 	@touch $@
 
-.PHONY: help run up test bench lint generate $(LOCAL)/bin/countersign
+.PHONY: help run up compose-test test bench attack model fuzz mutants lint generate $(LOCAL)/bin/countersign

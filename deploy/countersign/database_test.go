@@ -93,7 +93,7 @@ func TestPutAdmin(t *testing.T) {
 
 func TestCountKeys(t *testing.T) {
 	t.Parallel()
-	db, address := open(t)
+	db, _ := open(t)
 	const q = `
 		with c as (insert into customers (email) values ('a@example.com'), ('b@example.com'), ('c@example.com') returning id, email),
 		     h as (insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)
@@ -104,7 +104,7 @@ func TestCountKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := countKeys(t.Context(), address, &out); err != nil {
+	if err := printKeys(t.Context(), db, &out); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -45,6 +47,46 @@ func (d demo) at(base int, stores *stackStores, local localFolder, kept secrets)
 	d.DatabaseURL, d.RedisURL = stores.databaseURL, stores.redisURL
 	d.MailDir, d.KYCSumsubSecret = local.path(mailFolder), kept.KYCSumsub
 	return d
+}
+
+// demoCommand makes the demo data of a stack of containers and prints its tour. A folder, its one argument, keeps the keys
+// for the next time.
+func demoCommand(ctx context.Context, args []string) error {
+	if len(args) != 1 {
+		return errors.New("demo: which folder? demo FOLDER")
+	}
+	var cfg struct {
+		DatabaseURL    string `envconfig:"DATABASE_URL"`
+		AuthURL        string `envconfig:"AUTH_URL"`
+		PinAdminURL    string `envconfig:"PIN_ADMIN_URL"`
+		PinInternalURL string `envconfig:"PIN_INTERNAL_URL"`
+		Agent          string `envconfig:"DEMO_AGENT" default:"curl"`
+	}
+	if err := config.Load(&cfg); err != nil {
+		return err
+	}
+	db, err := openDatabase(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	kept := localFolder(args[0])
+	d, err := demoData(ctx, db, kept)
+	if err != nil {
+		return err
+	}
+	d.AuthURL, d.PinAdminURL, d.PinInternalURL = cfg.AuthURL, cfg.PinAdminURL, cfg.PinInternalURL
+	if err := kept.write(demoFile, d); err != nil {
+		return err
+	}
+	text, err := tour(d, place{Curl: cfg.Agent, Closing: fmt.Sprintf(`The APIs explain themselves at %s/docs and %s/docs; pin-internal's, on the private network, at %s/docs.
+To sign in: %s with the password %s, or %s with the password %s.`,
+		d.AuthURL, d.PinAdminURL, d.PinInternalURL, d.AdminEmail, d.AdminPassword, d.CustomerEmail, d.CustomerPassword)})
+	if err != nil {
+		return fmt.Errorf("writing the tour: %w", err)
+	}
+	_, err = fmt.Print(text)
+	return err
 }
 
 // demoData returns the demo data that was kept, or makes it when this database does not have it (any more).

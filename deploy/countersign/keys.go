@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,41 +13,61 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/countersign/countersign/pkg/config"
+	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// keys prints how much lies under each key id, so that an operator knows when a key can go; keys new prints a fresh key.
+// keys prints how much lies under each key id, so that an operator knows when a key can go; keys new prints a fresh key;
+// keys renew seals what auth keeps anew under its current key. PINs are renewed as people type them.
 func keys(ctx context.Context, args []string) error {
 	if len(args) == 1 && args[0] == "new" {
 		_, err := fmt.Println(newKey())
 		return err
 	}
-	if len(args) > 0 {
-		return errors.New("keys: no arguments, or new")
+	renew := len(args) == 1 && args[0] == "renew"
+	if len(args) > 0 && !renew {
+		return errors.New("keys: no arguments, or new, or renew")
 	}
 	var cfg struct {
 		DatabaseURL string `envconfig:"DATABASE_URL"`
+		AuthKeys    string `envconfig:"AUTH_KEYS"`
 	}
 	if err := config.Load(&cfg); err != nil {
 		return err
 	}
-	return countKeys(ctx, cfg.DatabaseURL, os.Stdout)
+	db, err := openDatabase(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if renew {
+		if err := renewSeals(ctx, db, cfg.AuthKeys); err != nil {
+			return err
+		}
+	}
+	return printKeys(ctx, db, os.Stdout)
 }
 
 // newKey makes an entry for PIN_KEYS or AUTH_KEYS. Its id tells when it was made, and no two are alike.
 func newKey() string {
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails: the runtime aborts when the system has no randomness
-	id := time.Now().UTC().Format("20060102") + "-" + strings.ToLower(rand.Text()[:6])
+	id := time.Now().UTC().Format(keyDate) + "-" + strings.ToLower(rand.Text()[:6])
 	return id + ":" + base64.StdEncoding.EncodeToString(secret)
 }
 
-func countKeys(ctx context.Context, address string, out io.Writer) error {
-	db, err := openDatabase(ctx, address)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
+// keyDate is what the id of a key of ours begins with.
+const keyDate = "20060102"
+
+// keyCount is how much of one thing lies under one key.
+type keyCount struct {
+	Ring, ID, What string
+	Count          int
+}
+
+func countKeys(ctx context.Context, db *sql.DB) ([]keyCount, error) {
 	const q = `
 		select 'PIN_KEYS', coalesce(substring(verifier from 'keyid=([^$,]+)'), '(none)'), 'PINs', count(*)
 		from pin_holders where verifier is not null group by 2
@@ -56,21 +77,78 @@ func countKeys(ctx context.Context, address string, out io.Writer) error {
 		order by 1, 2, 3`
 	rows, err := db.QueryContext(ctx, q)
 	if err != nil {
-		return fmt.Errorf("counting: %w", err)
+		return nil, fmt.Errorf("counting: %w", err)
 	}
 	defer rows.Close()
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "RING\tKEY ID\tWHAT\tCOUNT")
+	var counts []keyCount
 	for rows.Next() {
-		var ring, id, what string
-		var count int
-		if err := rows.Scan(&ring, &id, &what, &count); err != nil {
-			return fmt.Errorf("reading a count: %w", err)
+		var c keyCount
+		if err := rows.Scan(&c.Ring, &c.ID, &c.What, &c.Count); err != nil {
+			return nil, fmt.Errorf("reading a count: %w", err)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\n", ring, id, what, count)
+		counts = append(counts, c)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading the counts: %w", err)
+		return nil, fmt.Errorf("reading the counts: %w", err)
+	}
+	return counts, nil
+}
+
+func printKeys(ctx context.Context, db *sql.DB, out io.Writer) error {
+	counts, err := countKeys(ctx, db)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RING\tKEY ID\tWHAT\tCOUNT")
+	for _, c := range counts {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\n", c.Ring, c.ID, c.What, c.Count)
 	}
 	return table.Flush()
+}
+
+// renewSeals seals the signing keys anew under the current key of AUTH_KEYS. auth may go on meanwhile.
+func renewSeals(ctx context.Context, db *sql.DB, authKeys string) error {
+	ring, err := keyring.Parse(authKeys)
+	if err != nil {
+		return fmt.Errorf("AUTH_KEYS: %w", err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("renewing: %w", err)
+	}
+	defer tx.Rollback()
+	sealed := map[uuid.UUID][]byte{}
+	rows, err := tx.QueryContext(ctx, `select id, private_sealed from signing_keys for update`)
+	if err != nil {
+		return fmt.Errorf("reading the signing keys: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id uuid.UUID
+		var seal []byte
+		if err := rows.Scan(&id, &seal); err != nil {
+			return fmt.Errorf("reading a signing key: %w", err)
+		}
+		sealed[id] = seal
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading the signing keys: %w", err)
+	}
+	for id, seal := range sealed {
+		plain, err := ring.Open(keyring.SigningKeys, id.String(), seal)
+		if err != nil {
+			return fmt.Errorf("opening signing key %s: %w", id, err)
+		}
+		if seal, err = ring.Seal(keyring.SigningKeys, id.String(), plain); err != nil {
+			return fmt.Errorf("sealing signing key %s: %w", id, err)
+		}
+		if _, err := tx.ExecContext(ctx, `update signing_keys set private_sealed = $2 where id = $1`, id, seal); err != nil {
+			return fmt.Errorf("keeping signing key %s: %w", id, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("renewing: %w", err)
+	}
+	return nil
 }

@@ -34,15 +34,21 @@ func (l localFolder) path(name string) string { return filepath.Join(string(l), 
 
 // lock keeps every other stack of this copy from starting until release is called or this program ends.
 func (l localFolder) lock() (release func() error, err error) {
-	f, err := os.OpenFile(l.path("up.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	release, err = l.flock("up.lock", syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errors.New("this copy's stack is running already: use it, or stop it with Ctrl-C where it runs")
+	}
+	return release, err
+}
+
+// flock locks a file of the folder until release is called or this program ends.
+func (l localFolder) flock(name string, how int) (release func() error, err error) {
+	f, err := os.OpenFile(l.path(name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(f.Fd()), how); err != nil {
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.New("this copy's stack is running already: use it, or stop it with Ctrl-C where it runs")
-		}
 		return nil, fmt.Errorf("locking %s: %w", l, err)
 	}
 	return f.Close, nil
@@ -95,15 +101,24 @@ func (l localFolder) secrets() (secrets, error) {
 	if err := l.read(name, &s); err != nil {
 		return secrets{}, err
 	}
-	for _, secret := range []*string{&s.AuthDB, &s.PinAdminDB, &s.PinInternalDB, &s.KYCSumsub} {
-		if *secret == "" {
-			*secret = rand.Text()
-		}
-	}
+	s.fill()
+	return s, l.write(name, s)
+}
+
+// fill makes the secrets that are missing.
+func (s *secrets) fill() {
+	fillPasswords(&s.AuthDB, &s.PinAdminDB, &s.PinInternalDB, &s.KYCSumsub)
 	for _, ring := range []*string{&s.PinKeys, &s.AuthKeys} {
 		if *ring == "" {
 			*ring = newKey()
 		}
 	}
-	return s, l.write(name, s)
+}
+
+func fillPasswords(passwords ...*string) {
+	for _, password := range passwords {
+		if *password == "" {
+			*password = rand.Text()
+		}
+	}
 }

@@ -51,7 +51,7 @@ func TestOneStackForEachCopy(t *testing.T) {
 }
 
 func TestTheTourParsesInEveryShell(t *testing.T) {
-	text, err := tour(demo{PinInternalURL: "http://127.0.0.1:8083"}, "demo.json")
+	text, err := tour(demo{PinInternalURL: "http://127.0.0.1:8083"}, place{Curl: "curl"})
 	if err != nil {
 		t.Fatal(err)
 	}

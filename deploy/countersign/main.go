@@ -19,9 +19,13 @@ type command struct {
 var commands = []command{
 	{"up", "run the whole stack on this machine, with demo data", up},
 	{"migrate", "bring the database of DATABASE_URL up to date", migrate},
-	{"keys", "count what lies under each key; keys new: make a key", keys},
+	{"keys", "count what lies under each key; keys new: make a key; keys renew: seal anew what auth keeps", keys},
 	{"admin", "create an admin, or make a user one: admin --email ADDRESS", admin},
-	{"stores", "run a command beside a throw-away Postgres and Redis: stores -- COMMAND", stores},
+	{"doctor", "look for what is wrong with a deployment, and say how to mend it", doctor},
+	{"secrets", "make a stack's secrets, once; secrets append, promote or retire PIN_KEYS or AUTH_KEYS: rotate", secretsCommand},
+	{"demo", "put demo data into a stack, and print a tour of it", demoCommand},
+	{"ask", "make one HTTP request, as curl would", ask},
+	{"stores", "run a command beside a throw-away Postgres and Redis: stores -- COMMAND", storesCommand},
 }
 
 // exitCode is the failure of a command that has said for itself what went wrong.

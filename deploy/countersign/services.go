@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/localstores/child"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/web/ready"
 )
 
 const (
@@ -41,7 +41,7 @@ type service struct {
 func newServices(base int, stores *stackStores, local localFolder, kept secrets) ([]service, error) {
 	authURL := localURL(base + 1)
 	envs := []map[string]string{
-		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "MAIL_DIR": local.path(mailFolder), "KYC_SUMSUB_SECRET": kept.KYCSumsub},
+		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": local.path(mailFolder), "KYC_SUMSUB_SECRET": kept.KYCSumsub},
 		{"PIN_KEYS": kept.PinKeys, "AUTH_ISSUER": authURL},
 		{"PIN_KEYS": kept.PinKeys},
 	}
@@ -76,7 +76,7 @@ func startServices(ctx context.Context, services []service, local localFolder) e
 // ours are the settings that a service must not inherit from our environment: it gets its own, and no other service's.
 // Each might also come as a _FILE.
 var ours = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
-	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "AUTH_ISSUER", "MAIL_DIR", "KYC_SUMSUB_SECRET"}
+	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "KYC_SUMSUB_SECRET"}
 
 func (s *service) start(in localFolder) (err error) {
 	cmd := exec.Command(in.path("bin/" + s.name))
@@ -98,7 +98,7 @@ func (s *service) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for {
-		err := isReady(ctx, localURL(s.port+opsOffset)+"/readyz")
+		err := ready.Ask(ctx, fmt.Sprintf("127.0.0.1:%d", s.port+opsOffset))
 		if err == nil {
 			return nil
 		}
@@ -110,22 +110,6 @@ func (s *service) ready(ctx context.Context) error {
 		case <-time.After(readyPoll):
 		}
 	}
-}
-
-func isReady(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return fmt.Errorf("asking whether it is ready: %w", err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking whether it is ready: %w", err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s", resp.Status)
-	}
-	return nil
 }
 
 func (s *service) died() error {

@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"os"
 
-	"github.com/lib/pq"
-
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/localstores"
 )
@@ -99,9 +97,7 @@ func createDatabase(ctx context.Context, server string) (string, error) {
 		return "", err
 	}
 	defer db.Close()
-	var e *pq.Error
-	// duplicate_database: an earlier start has made it.
-	if _, err := db.ExecContext(ctx, `create database `+ownDatabase); err != nil && !(errors.As(err, &e) && e.Code == "42P04") {
+	if err := unlessThere(ctx, db, `create database `+ownDatabase); err != nil {
 		return "", fmt.Errorf("creating the database: %w", err)
 	}
 	u, err := url.Parse(server)

@@ -15,9 +15,9 @@ import (
 
 const commandStopsWithin = 10 * time.Second
 
-// stores runs a command with TEST_DATABASE_URL and TEST_REDIS_URL set to servers that live as long as it does, unless
+// storesCommand runs a command with TEST_DATABASE_URL and TEST_REDIS_URL set to servers that live as long as it does, unless
 // they are set already. It ends as the command ends.
-func stores(ctx context.Context, args []string) (err error) {
+func storesCommand(ctx context.Context, args []string) (err error) {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}

@@ -66,7 +66,9 @@ func runStack(ctx context.Context) (err error) {
 	if err := local.write(demoFile, d); err != nil {
 		return err
 	}
-	text, err := tour(d, local.path(demoFile))
+	text, err := tour(d, place{Curl: "curl", Closing: fmt.Sprintf(`The APIs explain themselves at %s/docs, %s/docs and %s/docs.
+Every key, password and address of the demo: %s
+Ctrl-C stops everything; the data stays.`, d.AuthURL, d.PinAdminURL, d.PinInternalURL, local.path(demoFile))})
 	if err != nil {
 		return fmt.Errorf("writing the tour: %w", err)
 	}
