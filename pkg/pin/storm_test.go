@@ -1,0 +1,199 @@
+package pin_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+// I1: parallel guesses through several replicas, by every name that the holder has.
+func TestParallelGuessesAreComparedExactlyFiveTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	second := w.people.Identity(w.customer, w.instance)
+	elsewhere := w.people.Instance()
+	there, otherKey := w.people.Identity(w.customer, elsewhere), w.people.ProxyKey(elsewhere)
+	subjects := []pin.Subject{
+		w.subject(),
+		{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer)},
+		{Key: w.key, InstanceID: w.instance, IdentityID: some(second)},
+		{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer), IdentityID: some(second)},
+		{Key: otherKey, InstanceID: elsewhere, IdentityID: some(there)},
+	}
+	w.storm(200, subjects)
+	if got := w.comparisons(); got != 5 {
+		t.Errorf("%d comparisons, want 5", got)
+	}
+}
+
+// storm guesses wrong n times at once. No guess may be right or fail for a reason of ours.
+func (w *world) storm(n int, subjects []pin.Subject) {
+	w.t.Helper()
+	replicas := []*pin.Verifier{w.verifier, w.second}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			result, err := replicas[i%len(replicas)].Verify(context.Background(), subjects[i%len(subjects)], wrongPIN)
+			if err != nil && !errors.Is(err, slowhash.ErrBusy) || result.Outcome == pin.Right {
+				w.t.Errorf("guess %d: %s, %v", i, result.Outcome, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// I2: what Redis forgets, or cannot say, gives no further attempt.
+func TestRedisCannotGiveAttempts(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []struct {
+		name string
+		do   func(*storetest.RedisServer, *world)
+	}{
+		{"flushed", func(_ *storetest.RedisServer, w *world) { w.redis.FlushAll(context.Background()) }},
+		{"killed", func(r *storetest.RedisServer, _ *world) { r.Stop() }},
+		{"restarted", func(r *storetest.RedisServer, _ *world) { r.Stop(); r.Start() }},
+		{"frozen", func(r *storetest.RedisServer, _ *world) { r.Pause() }},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			server := storetest.OwnRedis(t)
+			w := newWorldOn(t, server.URL)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			w.storm(3, []pin.Subject{w.subject()})
+			fault.do(server, w)
+			w.storm(100, []pin.Subject{w.subject()})
+			if fault.name == "frozen" {
+				server.Resume()
+			}
+			if got := w.comparisons(); got != 5 {
+				t.Errorf("%d comparisons, want 5", got)
+			}
+		})
+	}
+}
+
+func TestWithoutRedisThereIsAVerdictAndNoSession(t *testing.T) {
+	t.Parallel()
+	server := storetest.OwnRedis(t)
+	w := newWorldOn(t, server.URL)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	server.Stop()
+	if got := w.verify(rightPIN); got.Outcome != pin.Right || got.Session != nil {
+		t.Errorf("%s with a session: %v", got.Outcome, got.Session != nil)
+	}
+}
+
+// The mirror of a lock outlives an unlock, and holds nobody out.
+func TestAnOldMirrorHoldsNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.exhaust()
+	w.unlock(w.customerHolder())
+	mirrored, err := w.redis.HGet(context.Background(), "pin:{"+w.customer.String()+"}:budget", "locked_by").Int()
+	if err != nil || mirrored != 5 {
+		t.Fatalf("the lock is not mirrored: %d, %v", mirrored, err)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Right {
+		t.Errorf("after the unlock: %s", got.Outcome)
+	}
+}
+
+// I3: a charge that nobody settles is a failure. The replica "dies" between charge and comparison: its verifier cannot be
+// read, which is noticed only by the one that the charge returned.
+func TestAnUnsettledChargeIsSpent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	var stored string
+	w.people.Get(&stored, `select verifier from pin_holders`)
+	w.people.Exec(`create function spoil() returns trigger language plpgsql as $$ begin
+		if new.charged > old.charged then new.verifier = 'unreadable'; end if; return new; end $$`)
+	w.people.Exec(`create trigger spoil before update on pin_holders for each row execute function spoil()`)
+	for range 5 {
+		if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); err == nil {
+			t.Fatal("a verifier that cannot be read gave a verdict")
+		}
+		w.people.Exec(`update pin_holders set verifier = $1`, stored)
+	}
+	if got := w.verify(rightPIN); got.Outcome != pin.Locked {
+		t.Errorf("after five lost attempts: %s", got.Outcome)
+	}
+}
+
+func TestAClientThatHungUpBeforeTheChargeIsNotCharged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	ctx, hangUp := context.WithCancel(context.Background())
+	hangUp()
+	if _, err := w.verifier.Verify(ctx, w.subject(), wrongPIN); err == nil {
+		t.Fatal("a cancelled request was answered")
+	}
+	if got := w.verify(wrongPIN); *got.Remaining != 4 {
+		t.Errorf("%d left, want 4", *got.Remaining)
+	}
+}
+
+// A client that hangs up after its charge is judged all the same: its attempt is settled, right or wrong.
+func TestAClientThatHungUpAfterTheChargeIsJudged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	held, err := w.db.Beginx() // keeps the charge waiting
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback()
+	held.MustExec(`select from pin_holders for update`)
+	ctx, hangUp := context.WithCancel(context.Background())
+	verdict := make(chan pin.Result)
+	go func() {
+		result, _ := w.verifier.Verify(ctx, w.subject(), rightPIN)
+		verdict <- result
+	}()
+	for waiting := 0; waiting == 0; {
+		w.people.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+	}
+	hangUp()
+	held.Rollback()
+	if got := <-verdict; got.Outcome != pin.Right {
+		t.Errorf("the verdict: %s", got.Outcome)
+	}
+	if got := w.verify(wrongPIN); *got.Remaining != 4 {
+		t.Errorf("%d left, want 4: the right attempt was not settled", *got.Remaining)
+	}
+}
+
+// A verdict about a PIN that was replaced while it was compared, or that took too long, is lost.
+func TestALateVerdictIsAFailure(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"replaced meanwhile": `create function late() returns trigger language plpgsql as $$ begin
+			update pin_holders set generation = gen_random_uuid() where holder_id = new.holder_id; return null; end $$`,
+		"too old": `create function late() returns trigger language plpgsql as $$ begin
+			update attempts set charged_at = now() - interval '11 seconds' where holder_id = new.holder_id; return null; end $$`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			w.people.Exec(statement)
+			w.people.Exec(`create constraint trigger late after insert on attempts deferrable initially deferred for each row execute function late()`)
+			if got := w.verify(rightPIN); got.Outcome != pin.Wrong || got.Session != nil || *got.Remaining != 4 {
+				t.Errorf("%s with %d left", got.Outcome, *got.Remaining)
+			}
+			var outcome string
+			w.people.Get(&outcome, `select outcome from attempts where holder_id = $1`, w.customer)
+			if outcome != "lost" {
+				t.Errorf("noted as %s", outcome)
+			}
+		})
+	}
+}
