@@ -5,9 +5,6 @@ LOCAL    := $(CURDIR)/.local
 T        ?= work
 FUZZTIME ?= 60s
 
-# The race detector needs a C compiler.
-RACE     := $(if $(shell command -v "$$(go env CC)"),-race)
-
 # A checkout that belongs to another user builds too.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
@@ -24,8 +21,12 @@ up: ## the whole stack in containers
 compose-test: ## what docker-compose.yml promises, on a real engine: networks, secrets, crashes, an update, a restored backup
 	deploy/compose/test.sh
 
-test: $(if $(filter work,$(T)),lint) $(LOCAL)/bin/countersign ## lint, then every test: T=./pkg/pin for one package, RUN=Name for one test
-	$(LOCAL)/bin/countersign stores -- go test $(RACE) $(if $(RUN),-run '$(RUN)' )$(T)
+test: compiler $(if $(filter work,$(T)),lint) $(LOCAL)/bin/countersign ## lint, then every test: T=./pkg/pin for one package, RUN=Name for one test
+	$(LOCAL)/bin/countersign stores -- go test -race $(if $(RUN),-run '$(RUN)' )$(T)
+
+compiler:
+	@command -v "$$(go env CC)" >/dev/null || { apt-get update -qq && apt-get install -y -qq gcc libc6-dev; } || \
+		{ echo 'the race detector needs a C compiler; type: sudo apt-get install -y gcc libc6-dev'; exit 1; }
 
 bench: $(LOCAL)/bin/countersign ## the benchmarks
 	$(LOCAL)/bin/countersign stores -- go test -run '^$$' -bench . -benchmem $(T)
@@ -64,4 +65,4 @@ $(LOCAL)/tools: deploy/tools/go.mod deploy/tools/go.sum
 	cd deploy/tools && GOWORK=off go build -o $@/ tool
 	@touch $@
 
-.PHONY: help run up compose-test test bench attack model fuzz mutants lint generate $(LOCAL)/bin/countersign
+.PHONY: help run up compose-test test compiler bench attack model fuzz mutants lint generate $(LOCAL)/bin/countersign
