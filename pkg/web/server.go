@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -30,6 +31,8 @@ type Options struct {
 	Patience time.Duration
 	// AllowedOrigins are those of other sites' pages that may ask from a browser; none unless named.
 	AllowedOrigins []string
+	// TrustedProxies are those whose X-Forwarded-For says where a request comes from; none unless named.
+	TrustedProxies []netip.Prefix
 }
 
 // New makes the echo instance of a service: request ids, the log line, panics, errors, both spellings of a trailing slash,
@@ -37,7 +40,7 @@ type Options struct {
 func New(o Options) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = clientAddress(o.TrustedProxies)
 	e.HTTPErrorHandler = answerError(o.Log, o.Away)
 	e.Pre(middleware.RemoveTrailingSlash())
 	e.Use(identify, observe(o.Log, o.Registry), admitOrigins(o.AllowedOrigins), refuseOptions, bounded(o.Patience))

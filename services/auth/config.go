@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 )
 
@@ -24,6 +26,8 @@ type settings struct {
 	PublicURL string `envconfig:"PUBLIC_URL"`
 	// AllowedOrigins are those of pages that may sign people in from a browser, as pin-admin's console; none by default.
 	AllowedOrigins []string `envconfig:"ALLOWED_ORIGINS"`
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For counts; none by default.
+	TrustedProxies []string `envconfig:"TRUSTED_PROXIES"`
 	// ListenAddr is the API's address, OpsListenAddr that of health and metrics, which is not to be published.
 	ListenAddr    string `envconfig:"LISTEN_ADDR" default:":8081"`
 	OpsListenAddr string `envconfig:"OPS_LISTEN_ADDR" default:":9081"`
@@ -33,7 +37,8 @@ type settings struct {
 	// and all passwords are of one.
 	HashPlaces int `envconfig:"HASH_PLACES" default:"32"`
 
-	ring *keyring.Ring
+	ring    *keyring.Ring
+	proxies []netip.Prefix
 }
 
 func loadSettings() (settings, error) {
@@ -59,6 +64,8 @@ func (s *settings) validate() error {
 	if s.ring, err = keyring.Parse(s.Keys); err != nil {
 		problems = append(problems, fmt.Errorf("AUTH_KEYS: %w", err))
 	}
+	s.proxies, err = web.ParseProxies(s.TrustedProxies)
+	problems = append(problems, err)
 	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
 	wrong(slices.ContainsFunc(s.AllowedOrigins, isNoOrigin), "ALLOWED_ORIGINS is not a list of origins, as https://admin.example.com, with commas between")
 	wrong(s.HashPermits < 1, "HASH_PERMITS is negative")

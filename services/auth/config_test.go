@@ -31,6 +31,7 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"PUBLIC_URL", "https://example.test?canary=1"}, {"PUBLIC_URL", "https://[canary"},
 		{"ALLOWED_ORIGINS", "canary.example.test"}, {"ALLOWED_ORIGINS", "*"}, {"ALLOWED_ORIGINS", "https://canary.example.test/"},
 		{"ALLOWED_ORIGINS", "https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS", "https://Canary.example.test"},
+		{"TRUSTED_PROXIES", "canary"}, {"TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1"},
 		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},
 		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"},
 	} {

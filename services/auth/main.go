@@ -67,7 +67,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Keys:         keys,
 		Lifetimes:    s.Config,
 	}
-	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: s.AllowedOrigins})
+	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: s.AllowedOrigins, TrustedProxies: s.proxies})
 	surface.Routes(e)
 	ops := web.Operations(registry, map[string]web.Check{"postgres": db.PingContext}, nil)
 

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
 )
 
 // settings are pin-admin's, from the environment. .env.example explains each.
@@ -20,10 +22,13 @@ type settings struct {
 	Keys        string `envconfig:"PIN_KEYS"`
 	HashPermits int    `envconfig:"HASH_PERMITS"`
 	HashPlaces  int    `envconfig:"HASH_PLACES" default:"32"`
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For counts; none by default.
+	TrustedProxies []string `envconfig:"TRUSTED_PROXIES"`
 	// Issuer is auth's public URL: the iss of the access tokens that count here.
 	Issuer string `envconfig:"AUTH_ISSUER"`
 
-	ring *keyring.Ring
+	ring    *keyring.Ring
+	proxies []netip.Prefix
 }
 
 func loadSettings() (settings, error) {
@@ -46,6 +51,9 @@ func loadSettings() (settings, error) {
 	}
 	if s.HashPlaces < 1 || s.HashPlaces > 10000 {
 		return settings{}, errors.New("HASH_PLACES must be 1 to 10000")
+	}
+	if s.proxies, err = web.ParseProxies(s.TrustedProxies); err != nil {
+		return settings{}, err
 	}
 	if s.Issuer == "" {
 		return settings{}, errors.New("AUTH_ISSUER is not set")

@@ -91,7 +91,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Trail:        audit.Trail{DB: db, Ring: s.ring},
 		Waiting:      waiting,
 	}
-	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away})
+	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, TrustedProxies: s.proxies})
 	surface.Routes(e)
 	for path, page := range pages {
 		e.GET(path, echo.WrapHandler(page))

@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
 )
 
 // settings are pin-internal's, from the environment. .env.example explains each.
@@ -22,8 +24,11 @@ type settings struct {
 	Keys        string `envconfig:"PIN_KEYS"`
 	HashPermits int    `envconfig:"HASH_PERMITS"`
 	HashPlaces  int    `envconfig:"HASH_PLACES" default:"32"`
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For counts; none by default.
+	TrustedProxies []string `envconfig:"TRUSTED_PROXIES"`
 
-	ring *keyring.Ring
+	ring    *keyring.Ring
+	proxies []netip.Prefix
 }
 
 func loadSettings() (settings, error) {
@@ -46,6 +51,9 @@ func loadSettings() (settings, error) {
 	}
 	if s.HashPlaces < 1 || s.HashPlaces > 10000 {
 		return settings{}, errors.New("HASH_PLACES must be 1 to 10000")
+	}
+	if s.proxies, err = web.ParseProxies(s.TrustedProxies); err != nil {
+		return settings{}, err
 	}
 	return s, s.Budget.Validate()
 }

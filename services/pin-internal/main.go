@@ -76,7 +76,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Directory: directory.Directory{DB: db},
 		Sessions:  session.Store{Redis: redis},
 	}
-	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, Patience: patience})
+	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, TrustedProxies: s.proxies, Patience: patience})
 	surface.Routes(e)
 	ops := web.Operations(registry,
 		map[string]web.Check{"postgres": db.PingContext},
