@@ -112,7 +112,8 @@ func putUser(ctx context.Context, tx *sql.Tx, email, password, role string) (id 
 		insert into users (email, password_hash, role, email_confirmed_at) values ($1, $2, $3, now())
 		on conflict (lower(email)) do update set
 			role = $3, updated_at = now(), email_confirmed_at = coalesce(users.email_confirmed_at, now()),
-			password_hash = case when $2 = '' then users.password_hash else $2 end
+			password_hash = case when $2 = '' then users.password_hash else $2 end,
+			password_generation = case when $2 = '' then users.password_generation else gen_random_uuid() end
 		returning id`
 	if err := tx.QueryRowContext(ctx, q, email, hash, role).Scan(&id); err != nil {
 		return uuid.Nil, fmt.Errorf("putting the user: %w", err)

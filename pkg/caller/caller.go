@@ -4,6 +4,7 @@ package caller
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,11 +41,13 @@ type Caller struct {
 	// RequestID and Address say by which request and from where, for the audit trail.
 	RequestID, Address string
 
-	// Of a user: the address (confirmed), whether it is an admin, the sign-in session and when that began.
-	Email      string
-	Admin      bool
-	SessionID  uuid.UUID
-	SignedInAt time.Time
+	// Of a user: the address (confirmed), whether it is an admin, the sign-in session, the methods by which that was proved
+	// (RFC 8176), and how long ago it last was, by Postgres's clock.
+	Email     string
+	Admin     bool
+	SessionID uuid.UUID
+	AMR       []string
+	ProvedAgo time.Duration
 
 	// Of an API key.
 	Scopes []string
@@ -62,6 +65,21 @@ func (c Caller) MayChange() bool {
 // MayRead reports whether the caller may see everything in the deployment.
 func (c Caller) MayRead() bool {
 	return c.MayChange() || c.Kind == APIKey && slices.Contains(c.Scopes, "read")
+}
+
+// freshFor is how long after a sign-in or a step-up a session may do what matters more than being signed in.
+const freshFor = 5 * time.Minute
+
+// ErrNotFresh asks for a step-up (RFC 9470).
+var ErrNotFresh = fault.New(fault.Unauthenticated, "insufficient_user_authentication", "Sign in again to do this").
+	Asking(fmt.Sprintf(`error="insufficient_user_authentication", error_description="A sign-in of the last 5 minutes is needed", max_age="%d"`, int(freshFor.Seconds())))
+
+// RequireFresh returns ErrNotFresh when the caller is a user whose session was last proved more than 5 minutes ago.
+func RequireFresh(ctx context.Context) error {
+	if who := From(ctx); who.Kind == User && who.ProvedAgo > freshFor {
+		return ErrNotFresh
+	}
+	return nil
 }
 
 type contextKey struct{}

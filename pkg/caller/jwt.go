@@ -12,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -80,13 +81,16 @@ func (a *AccessTokens) Authenticate(ctx context.Context, text string) (Caller, e
 		return Caller{}, err
 	}
 	const q = `
-		select u.id, u.email, u.role
+		select u.id, u.email, u.role, s.amr, extract(epoch from now() - s.proved_at)::float8 as proved_ago
 		  from user_sessions s join users u on u.id = s.user_id
 		 where s.id = $1 and s.revoked_at is null and s.expires_at > now() and u.email_confirmed_at is not null`
 	var row struct {
 		ID    uuid.UUID `db:"id"`
 		Email string    `db:"email"`
 		Role  string    `db:"role"`
+		// ProvedAgo is in seconds.
+		AMR       pq.StringArray `db:"amr"`
+		ProvedAgo float64        `db:"proved_ago"`
 	}
 	err = a.db.GetContext(ctx, &row, q, claims.SessionID)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && row.ID.String() != claims.Subject {
@@ -95,7 +99,10 @@ func (a *AccessTokens) Authenticate(ctx context.Context, text string) (Caller, e
 	if err != nil {
 		return Caller{}, fmt.Errorf("looking up a sign-in session: %w", err)
 	}
-	return Caller{Kind: User, ID: row.ID, Email: row.Email, Admin: claims.Role == "admin" && row.Role == "admin", SessionID: claims.SessionID}, nil
+	return Caller{
+		Kind: User, ID: row.ID, Email: row.Email, Admin: claims.Role == "admin" && row.Role == "admin",
+		SessionID: claims.SessionID, AMR: row.AMR, ProvedAgo: time.Duration(row.ProvedAgo * float64(time.Second)),
+	}, nil
 }
 
 // Read checks a token's signature and times and returns its claims, without asking whether its session still lives. It

@@ -40,6 +40,9 @@ type Error struct {
 	Field string
 	// After is how long to wait before another try; zero: no advice.
 	After time.Duration
+	// Challenge says to a program what an Unauthenticated needs beyond a credential, as parameters of the header
+	// WWW-Authenticate; empty: nothing.
+	Challenge string
 }
 
 // New declares a failure.
@@ -58,6 +61,13 @@ func (e *Error) About(field string) *Error {
 func (e *Error) RetryAfter(d time.Duration) *Error {
 	c := *e
 	c.After = d
+	return &c
+}
+
+// Asking returns a copy that says what is needed, as parameters of a WWW-Authenticate challenge.
+func (e *Error) Asking(challenge string) *Error {
+	c := *e
+	c.Challenge = challenge
 	return &c
 }
 

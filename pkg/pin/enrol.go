@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
 )
@@ -97,7 +98,7 @@ func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, b
 }
 
 // unlocked is the state in which an agent may change a PIN.
-const unlocked = `(h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null`
+const unlocked = budget.Allows
 
 // Remove takes a holder's own PIN away; there need not be one. Lock and counts stay. It returns ErrLocked (ByAgent only).
 func (e *Enroller) Remove(ctx context.Context, h Holder, by Authority) error {

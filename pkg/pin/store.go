@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/prepared"
 )
@@ -110,24 +111,15 @@ type charge struct {
 	Deactivated bool       `db:"deactivated"`
 }
 
-// The last attempt that the budget allows writes the lock itself, before its candidate is looked at: when its replica
-// dies, the lock stands.
+// The charge also ends the sessions that rest on the PIN when it writes a lock ahead.
 const chargeSQL = `
 	with charge as (
 	    update pin_holders h
-	       set (charged, window_start, locks, locked_by, locked_until, deactivated_by, session_generation) = (
-	           select n,
-	                  case when fills then n else h.window_start end,
-	                  h.locks + fills::int,
-	                  case when fills then n else h.locked_by end,
-	                  case when fills and not ends
-	                       then now() + least($3::float8 * 2 ^ least(h.locks, 30), $4::float8) * interval '1 second' end,
-	                  case when ends then n end,
+	       set (` + budget.Marks + `, session_generation) = (
+	           select ` + budget.Charged + `,
 	                  case when fills or ends then gen_random_uuid() else h.session_generation end
-	             from (select h.charged + 1 as n) as next,
-	                  lateral (select n - h.window_start >= $2 as fills, n - h.forgiven >= $5 as ends) as this)
-	     where h.holder_id = $1 and h.verifier is not null
-	       and (h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null
+	             from ` + budget.Next + `)
+	     where h.holder_id = $1 and h.verifier is not null and ` + budget.Allows + `
 	    returning h.holder_id, h.charged as number, h.charged - h.window_start as spent, h.verifier, h.generation,
 	              h.locked_until, h.deactivated_by is not null as deactivated
 	), attempt as (
@@ -139,7 +131,8 @@ const chargeSQL = `
 // charge spends one attempt of the PIN that applies, in a transaction of its own, or returns errNotCharged.
 func (s store) charge(ctx context.Context, st Standing, b Budget) (charge, error) {
 	var c charge
-	err := s.chargeQ.Get(ctx, &c, st.HolderID, b.Attempts, b.Lock.Seconds(), b.LockMax.Seconds(), b.Failures, st.InstanceID, caller.From(ctx).RequestID)
+	args := append([]any{st.HolderID}, budget.Limits(b).Args()...)
+	err := s.chargeQ.Get(ctx, &c, append(args, st.InstanceID, caller.From(ctx).RequestID)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return charge{}, errNotCharged
 	}
@@ -161,16 +154,12 @@ type budgetState struct {
 const budgetColumns = `now() as at, h.charged - h.window_start as spent, h.session_generation, h.deactivated_by is not null as deactivated,
 	case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
 
-// A right attempt forgives those up to its own number and lifts what they wrote ahead; a lock that a later one wrote
-// stays. It counts only for the PIN it was compared with and while it is young, so that a replica which slept through a
-// reset cannot undo what happened since.
+// A right attempt counts only for the PIN it was compared with and while it is young, so that a replica which slept through
+// a reset cannot undo what happened since.
 const settleRightSQL = `
 	with settled as (
 	    update pin_holders h
-	       set forgiven = greatest(h.forgiven, $2), window_start = greatest(h.window_start, $2),
-	           locks = case when h.locked_by <= $2 then 0 else h.locks end,
-	           locked_until = case when h.locked_by <= $2 then null else h.locked_until end,
-	           deactivated_by = case when h.deactivated_by <= $2 then null else h.deactivated_by end
+	       set ` + budget.Forgiven + `
 	     where h.holder_id = $1 and h.generation = $3
 	       and exists (select from attempts a where a.holder_id = $1 and a.number = $2 and a.outcome is null
 	                      and a.charged_at > now() - $4::float8 * interval '1 second')

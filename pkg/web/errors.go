@@ -47,7 +47,7 @@ func answerError(log *slog.Logger, away func(error) bool) echo.HTTPErrorHandler 
 		header := c.Response().Header()
 		switch status {
 		case http.StatusUnauthorized:
-			header.Set(echo.HeaderWWWAuthenticate, "Bearer")
+			header.Set(echo.HeaderWWWAuthenticate, strings.TrimSpace("Bearer "+failure.Challenge))
 		case http.StatusMethodNotAllowed:
 			if allow, ok := c.Get(echo.ContextKeyHeaderAllow).(string); ok {
 				header.Set(echo.HeaderAllow, strings.TrimPrefix(allow, "OPTIONS, "))

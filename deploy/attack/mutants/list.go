@@ -13,6 +13,7 @@ const (
 	verify   = "pkg/pin/verify.go"
 	statem   = "pkg/pin/store.go"
 	enrol    = "pkg/pin/enrol.go"
+	marks    = "pkg/budget/marks.go"
 	standing = "pkg/pin/standing.go"
 )
 
@@ -20,18 +21,18 @@ func one(name, file, old, new string) mutant { return mutant{name, []edit{{file,
 
 var mutants = []mutant{
 	one("the budget is looked at before the charge and not by it", statem,
-		"and (h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null\n\t    returning", "returning"),
-	one("the charge adds to what was read before", statem,
-		"from (select h.charged + 1 as n) as next", "from (select (select p.charged from pin_holders p where p.holder_id = $1) + 1 as n) as next"),
+		"h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"),
+	one("the charge adds to what was read before", marks,
+		"(select h.charged + 1 as n) as next", "(select (select p.charged from pin_holders p where p.holder_id = $1) + 1 as n) as next"),
 	one("an attempt without a verdict is refunded", verify,
 		"right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)\n\tif err != nil {",
 		"right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)\n\tif err != nil {\n\t\tv.store.db.MustExec(`update pin_holders set charged = charged - 1 where holder_id = $1`, c.HolderID)"),
 	one("hanging up cancels what was charged", verify, "context.WithoutCancel(ctx)", "ctx"),
 	{"the budget is in Redis alone", []edit{
-		{statem, "and (h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null\n\t    returning", "returning"},
+		{statem, "h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"},
 		{verify, "c, err := v.store.charge(", "if count > int64(v.budget.Attempts) {\n\t\treturn locked(s.At, s.At.Add(v.budget.Lock)), nil\n\t}\n\tc, err := v.store.charge("},
 	}},
-	one("a lock begins no new window", statem,
+	one("a lock begins no new window", marks,
 		"when fills then n else h.window_start end", "when fills then h.window_start else h.window_start end"),
 	one("a lock mirrored in Redis is believed, however old", "pkg/pin/shield.lua",
 		"if lock[1] and tonumber(lock[1]) > tonumber(ARGV[1]) then", "if lock[1] then"),
@@ -40,11 +41,11 @@ var mutants = []mutant{
 	one("the verifier is the one from before the charge", verify, "candidate, c.Verifier)", "candidate, *s.Verifier)"),
 	one("settling does not ask which PIN was compared", statem, "where h.holder_id = $1 and h.generation = $3\n\t       and exists", "where h.holder_id = $1 and $3::uuid is not null\n\t       and exists"),
 	one("settling does not ask how old the charge is", statem, "and a.charged_at > now() - $4::float8 * interval '1 second'", "and $4::float8 > 0"),
-	one("a right PIN forgives later attempts too", statem,
-		"set forgiven = greatest(h.forgiven, $2), window_start = greatest(h.window_start, $2)", "set forgiven = h.charged, window_start = h.charged"),
-	one("a right PIN lifts the lock of a later attempt", statem, "locked_until = case when h.locked_by <= $2 then null else h.locked_until end", "locked_until = null"),
-	one("the fiftieth failure deactivates nothing", statem, "n - h.forgiven >= $5 as ends", "$5 < 0 as ends"),
-	one("locks do not double", statem, "2 ^ least(h.locks, 30)", "1"),
+	one("a right PIN forgives later attempts too", marks,
+		"forgiven = greatest(h.forgiven, $2), window_start = greatest(h.window_start, $2)", "forgiven = h.charged, window_start = h.charged"),
+	one("a right PIN lifts the lock of a later attempt", marks, "locked_until = case when h.locked_by <= $2 then null else h.locked_until end", "locked_until = null"),
+	one("the fiftieth failure deactivates nothing", marks, "$5 > 0 and n - h.forgiven >= $5 as ends", "$5 < 0 as ends"),
+	one("locks do not double", marks, "2 ^ least(h.locks, 30)", "1"),
 	one("a lock keeps the sessions", statem, "case when fills or ends then gen_random_uuid() else h.session_generation end", "h.session_generation"),
 	one("a right PIN makes a session although a later attempt locked", verify, "if after.LockedUntil != nil || after.Deactivated {\n\t\treturn result", "if false {\n\t\treturn result"),
 	one("a set keeps the sessions", enrol, "session_generation = gen_random_uuid(),\n\t\t       window_start", "window_start"),

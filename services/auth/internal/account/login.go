@@ -22,20 +22,21 @@ var (
 
 // Login signs a user in. It returns ErrRefused for a wrong password and for an address (in lower case) that nobody has,
 // after the same work; ErrUnconfirmed only to who knows the password; and slowhash.ErrBusy when there is no place to hash.
-func (a *Accounts) Login(ctx context.Context, email string, password secret.Text) (SignIn, error) {
+func (a *Accounts) Login(ctx context.Context, email string, candidate secret.Text) (SignIn, error) {
 	release, err := a.pool.Reserve(everyone)
 	if err != nil {
 		return SignIn{}, err
 	}
 	defer release()
-	user, stored, err := a.credentials(ctx, email)
+	user, compared, err := a.credentials(ctx, email)
 	unknown := errors.Is(err, errNobody)
+	stored := compared.Hash
 	if unknown {
 		stored = decoy
 	} else if err != nil {
 		return SignIn{}, err
 	}
-	right, err := a.pool.Matches(ctx, canonical(password), stored)
+	right, err := a.pool.Matches(ctx, canonical(candidate), stored)
 	if err != nil {
 		return SignIn{}, fmt.Errorf("comparing a password: %w", err)
 	}
@@ -48,11 +49,11 @@ func (a *Accounts) Login(ctx context.Context, email string, password secret.Text
 		return SignIn{}, a.refuse(ctx, user.ID, "email_unconfirmed", ErrUnconfirmed)
 	}
 	if slowhash.Outdated(stored, "") {
-		if err := a.renew(ctx, user.ID, password, stored); err != nil {
+		if err := a.renew(ctx, user.ID, candidate, stored); err != nil {
 			return SignIn{}, err
 		}
 	}
-	return a.start(as(ctx, user.ID), user)
+	return a.start(as(ctx, user.ID), user, compared.Generation, "pwd")
 }
 
 // refuse records a refused login, for an unknown address as for a known one, and returns the refusal. Hanging up does not
@@ -68,19 +69,27 @@ func (a *Accounts) refuse(ctx context.Context, user uuid.UUID, why string, refus
 // errNobody says that no user has an address. It stays in here.
 var errNobody = errors.New("nobody has this address")
 
-// credentials returns the user with an address and the stored hash, or errNobody.
-func (a *Accounts) credentials(ctx context.Context, email string) (User, string, error) {
-	const q = `select id, email, role, email_confirmed_at, password_hash from users where lower(email) = lower($1)`
+// password is what a user's candidate is compared with.
+type password struct {
+	Hash       string    `db:"password_hash"`
+	Generation uuid.UUID `db:"password_generation"`
+}
+
+// credentials returns the user with an address and the password, or errNobody.
+func (a *Accounts) credentials(ctx context.Context, email string) (User, password, error) {
+	const q = `
+		select id, email, role, email_confirmed_at, password_hash, password_generation
+		  from users where lower(email) = lower($1)`
 	var row struct {
 		User
-		Hash string `db:"password_hash"`
+		password
 	}
 	err := a.db.GetContext(ctx, &row, q, email)
 	if errors.Is(err, sql.ErrNoRows) {
-		return User{}, "", errNobody
+		return User{}, password{}, errNobody
 	}
 	if err != nil {
-		return User{}, "", fmt.Errorf("looking up a user: %w", err)
+		return User{}, password{}, fmt.Errorf("looking up a user: %w", err)
 	}
-	return row.User, row.Hash, nil
+	return row.User, row.password, nil
 }

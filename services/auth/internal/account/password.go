@@ -45,7 +45,8 @@ func checkPassword(password secret.Text) error {
 	return nil
 }
 
-// renew stores a password anew, under today's costs, unless it was changed meanwhile.
+// renew stores a password anew, under today's costs, unless it was changed meanwhile. It is the same password, so its
+// generation stays.
 func (a *Accounts) renew(ctx context.Context, user uuid.UUID, password secret.Text, stored string) error {
 	fresh, err := a.pool.Hash(ctx, canonical(password), "")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/fault"
@@ -41,7 +42,7 @@ func (a *Accounts) Refresh(ctx context.Context, presented secret.Text) (SignIn, 
 	if err != nil {
 		return SignIn{}, err
 	}
-	return a.issue(ctx, s.User, s.Session, child)
+	return a.issue(ctx, s.User, s.Session, s.AMR, child)
 }
 
 // child derives the refresh token that follows parent, under one key of the ring.
@@ -93,7 +94,8 @@ func (a *Accounts) storedChild(parent token.Token, hash []byte) (token.Token, er
 // family is a session with its refresh tokens.
 type family struct {
 	User
-	Session uuid.UUID `db:"session_id"`
+	Session uuid.UUID      `db:"session_id"`
+	AMR     pq.StringArray `db:"amr"`
 	// Live says that the session was neither ended nor has run out.
 	Live bool `db:"live"`
 	// Presented and Current are the numbers of the token that was presented and of the one that is good now.
@@ -114,11 +116,11 @@ func (a *Accounts) rotate(ctx context.Context, parent, child token.Token) (famil
 			  from refresh_tokens p
 			 where p.token_hash = $1 and s.id = p.session_id and s.current_number = p.number
 			   and s.revoked_at is null and s.expires_at > now()
-			returning s.id, s.user_id, s.current_number
+			returning s.id, s.user_id, s.current_number, s.amr
 		), added as (
 			insert into refresh_tokens (token_hash, session_id, number) select $2, id, current_number from rotated
 		)
-		select r.id as session_id, u.id, u.email, u.role, u.email_confirmed_at from rotated r join users u on u.id = r.user_id`
+		select r.id as session_id, r.amr, u.id, u.email, u.role, u.email_confirmed_at from rotated r join users u on u.id = r.user_id`
 	var f family
 	err := a.db.GetContext(ctx, &f, q, parent.Hash(), child.Hash())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -133,7 +135,7 @@ func (a *Accounts) rotate(ctx context.Context, parent, child token.Token) (famil
 // family returns the session that a refresh token belongs or belonged to, or ErrRefreshRefused when it is unknown.
 func (a *Accounts) family(ctx context.Context, presented token.Token) (family, error) {
 	const q = `
-		select s.id as session_id, s.revoked_at is null and s.expires_at > now() as live,
+		select s.id as session_id, s.amr, s.revoked_at is null and s.expires_at > now() as live,
 		       p.number as presented, s.current_number as current, c.token_hash as current_hash,
 		       u.id, u.email, u.role, u.email_confirmed_at
 		  from refresh_tokens p

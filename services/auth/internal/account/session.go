@@ -9,6 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
@@ -25,19 +26,30 @@ type SignIn struct {
 	ExpiresAt time.Time
 }
 
-// methods say how every session is proved (RFC 8176): by a password.
-var methods = []string{"pwd"}
-
-// start opens a session with its first refresh token.
-func (a *Accounts) start(ctx context.Context, user User) (SignIn, error) {
+// start opens a session, proved by these methods (RFC 8176), with its first refresh token. password is the generation of the
+// one that was compared; ErrRefused when it is no longer the user's: who sets a password ends all sessions, and one that was
+// under way must not slip in behind.
+func (a *Accounts) start(ctx context.Context, user User, password uuid.UUID, methods ...string) (SignIn, error) {
 	session, refresh := uuid.New(), token.New(token.Refresh)
-	signIn, err := a.issue(ctx, user, session, refresh)
+	signIn, err := a.issue(ctx, user, session, methods, refresh)
 	if err != nil {
 		return SignIn{}, err
 	}
 	err = a.together(ctx, func(tx *sqlx.Tx) error {
-		if err := insertSession(ctx, tx, session, user.ID, refresh, a.config.SessionLifetime); err != nil {
-			return err
+		const q = `
+			with session as (
+				insert into user_sessions (id, user_id, amr, expires_at)
+				select $1, u.id, $4, now() + make_interval(secs => $5)
+				  from (select id from users where id = $2 and password_generation = $6 for share) u
+				returning id
+			)
+			insert into refresh_tokens (token_hash, session_id, number) select $3, id, 1 from session`
+		result, err := tx.ExecContext(ctx, q, session, user.ID, refresh.Hash(), pq.StringArray(methods), a.config.SessionLifetime.Seconds(), password)
+		if err != nil {
+			return fmt.Errorf("inserting a session: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, ErrRefused)
 		}
 		return audit.Record(ctx, tx, audit.Event{Action: "session.created", TargetID: audit.ID(session), Details: map[string]any{"amr": methods}})
 	})
@@ -47,20 +59,8 @@ func (a *Accounts) start(ctx context.Context, user User) (SignIn, error) {
 	return signIn, nil
 }
 
-func insertSession(ctx context.Context, tx *sqlx.Tx, session, user uuid.UUID, refresh token.Token, lifetime time.Duration) error {
-	const q = `
-		with session as (
-			insert into user_sessions (id, user_id, expires_at) values ($1, $2, now() + make_interval(secs => $4)) returning id
-		)
-		insert into refresh_tokens (token_hash, session_id, number) select $3, id, 1 from session`
-	if _, err := tx.ExecContext(ctx, q, session, user, refresh.Hash(), lifetime.Seconds()); err != nil {
-		return fmt.Errorf("inserting a session: %w", err)
-	}
-	return nil
-}
-
-// issue signs an access token for a session and puts the refresh token beside it.
-func (a *Accounts) issue(ctx context.Context, user User, session uuid.UUID, refresh token.Token) (SignIn, error) {
+// issue signs an access token for a session, which was proved by these methods, and puts the refresh token beside it.
+func (a *Accounts) issue(ctx context.Context, user User, session uuid.UUID, methods []string, refresh token.Token) (SignIn, error) {
 	now := time.Now()
 	expires := jwt.NewNumericDate(now.Add(a.config.AccessLifetime))
 	access, err := a.keys.Sign(ctx, caller.Claims{

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -141,4 +142,27 @@ func TestNothingSecretIsStored(t *testing.T) {
 	if logged := s.log.String(); strings.Contains(logged, p.email) || !strings.Contains(logged, `"route":"/auth/login"`) {
 		t.Errorf("an address was logged, or nothing:\n%s", logged)
 	}
+}
+
+func TestNoSessionBeginsOnAPasswordThatWasReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	change, err := s.owner.Beginx()
+	must(t, err)
+	defer change.Rollback()
+	_, err = change.Exec(`update users set password_generation = gen_random_uuid() where email = $1`, p.email)
+	must(t, err)
+	answered := make(chan answer)
+	go func() { answered <- s.post("/auth/login", p.form()) }()
+	// By now the password was compared, and the session waits for the user's row.
+	for one[int](s.deployment, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0 {
+		runtime.Gosched()
+	}
+	must(t, change.Commit())
+	s.want(<-answered, http.StatusUnauthorized)
+	if n := one[int](s.deployment, `select count(*) from user_sessions`); n != 0 {
+		t.Errorf("%d sessions", n)
+	}
+	s.login(p)
 }

@@ -49,7 +49,7 @@ func TestTheDirectParentIsAnsweredAgainWithTheSameToken(t *testing.T) {
 func TestManyRefreshesAtOnceLogNobodyOut(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	replicas := []*service{s, s.replica(both)}
+	replicas := []*service{s.replica(oldKey + "," + newKey), s.replica(both)} // the one is being promoted
 	tokens := s.login(s.user())
 	answers := make([]pair, 200)
 	var wait sync.WaitGroup

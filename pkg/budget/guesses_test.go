@@ -1,0 +1,170 @@
+package budget_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+const subject = "person@example.test"
+
+type world struct {
+	*testing.T
+	budget.Guesses
+	people storetest.People
+}
+
+// newWorld is a budget of 3 attempts, locks of 1, 2, 4 and 4 minutes, and an end after 9 failures.
+func newWorld(t *testing.T) world {
+	t.Parallel()
+	database := storetest.Postgres(t)
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth), Connections: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	limits := budget.Limits{Attempts: 3, Lock: time.Minute, LockMax: 4 * time.Minute, Failures: 9}
+	return world{t, budget.Guesses{DB: db, Kind: budget.Password, Limits: limits}, storetest.NewPeople(t, database)}
+}
+
+func (w world) charged() budget.Attempt {
+	w.Helper()
+	a, err := w.Charge(w.Context(), subject)
+	if err != nil {
+		w.Fatalf("not charged: %v", err)
+	}
+	return a
+}
+
+func (w world) right(a budget.Attempt) {
+	w.Helper()
+	if err := w.Right(w.Context(), w.DB, a); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// locked wants a refusal that lasts this long, give or take the time that the test took.
+func (w world) locked(want time.Duration) {
+	w.Helper()
+	_, err := w.Charge(w.Context(), subject)
+	var why *fault.Error
+	if !errors.As(err, &why) || !errors.Is(err, budget.ErrLocked) {
+		w.Fatalf("got %v, want a lock", err)
+	}
+	if why.After > want || why.After < want-30*time.Second {
+		w.Errorf("locked for %s, want %s", why.After, want)
+	}
+}
+
+func (w world) lockEnds() { w.people.Exec(`update guess_budgets set locked_until = now()`) }
+
+func TestExactlyAsManyAsAllowedAreCharged(t *testing.T) {
+	w := newWorld(t)
+	var charged atomic.Int64
+	var storm sync.WaitGroup
+	for range 60 {
+		storm.Go(func() {
+			switch _, err := w.Charge(t.Context(), subject); {
+			case err == nil:
+				charged.Add(1)
+			case !errors.Is(err, budget.ErrLocked):
+				t.Error(err)
+			}
+		})
+	}
+	storm.Wait()
+	if charged.Load() != 3 {
+		t.Errorf("%d were charged, want 3", charged.Load())
+	}
+}
+
+func TestLocksDoubleUpToTheirMaximumAndThenItEnds(t *testing.T) {
+	w := newWorld(t)
+	for _, lock := range []time.Duration{time.Minute, 2 * time.Minute} {
+		w.charged()
+		w.charged()
+		if a := w.charged(); a.LockedFor > lock || a.LockedFor < lock-30*time.Second {
+			t.Errorf("the last attempt says %s, want %s", a.LockedFor, lock)
+		}
+		w.locked(lock)
+		w.lockEnds()
+	}
+	w.Limits.Failures = 0
+	for range 3 {
+		w.charged()
+	}
+	w.locked(4 * time.Minute)
+	w.lockEnds()
+	for range 3 {
+		w.charged()
+	}
+	w.locked(4 * time.Minute)
+}
+
+func TestTheLastFailureEndsIt(t *testing.T) {
+	w := newWorld(t)
+	for range 9 {
+		w.charged()
+		w.lockEnds()
+	}
+	w.locked(time.Second)
+	w.lockEnds()
+	w.locked(time.Second)
+	if err := w.Renew(t.Context(), w.DB, subject); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.charged(); a.Number != 10 {
+		t.Errorf("number %d, want 10", a.Number)
+	}
+}
+
+func TestRightForgivesUpToItselfAndNoFurther(t *testing.T) {
+	w := newWorld(t)
+	first := w.charged()
+	w.charged()
+	w.right(first)
+	w.charged()
+	third := w.charged() // the window began after the first
+	w.locked(time.Minute)
+	w.right(first)
+	w.locked(time.Minute)
+	w.right(third)
+	w.charged()
+	w.charged()
+	w.charged()
+	w.locked(time.Minute) // and not two: a right one came between
+}
+
+func TestSubjectsAndKindsHaveBudgetsOfTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	for range 3 {
+		w.charged()
+	}
+	w.locked(time.Minute)
+	if _, err := w.Charge(t.Context(), "another@example.test"); err != nil {
+		t.Error(err)
+	}
+	w.Kind = budget.SecondFactor
+	w.charged()
+}
+
+func TestHangingUpCancelsNoCharge(t *testing.T) {
+	w := newWorld(t)
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	for range 3 {
+		if _, err := w.Charge(ctx, subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.locked(time.Minute)
+}
