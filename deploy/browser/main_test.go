@@ -94,8 +94,8 @@ func startStack(folder string) (*child.Process, error) {
 	}
 	cmd := exec.Command(filepath.Join(bin, "countersign"), "up")
 	cmd.Dir = folder
-	// Access tokens expire all the time, so that the console has to renew them.
-	cmd.Env = append(os.Environ(), "PORT_BASE="+strconv.Itoa(freePorts()), "ACCESS_LIFETIME=2s", "DATABASE_URL=", "REDIS_URL=")
+	// Access tokens expire all the time, so that the console has to renew them, and more often than people do.
+	cmd.Env = append(os.Environ(), "PORT_BASE="+strconv.Itoa(freePorts()), "ACCESS_LIFETIME=2s", "RATE_LOGIN=10000", "RATE_REFRESH=10000", "DATABASE_URL=", "REDIS_URL=")
 	log := filepath.Join(folder, "up.log")
 	up, err := child.StartLogged(cmd, log, syscall.SIGTERM)
 	if err != nil {

@@ -19,7 +19,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.ListenAddr != ":8081" || s.OpsListenAddr != ":9081" || s.AccessLifetime != 15*time.Minute || s.SessionLifetime != 30*24*time.Hour ||
-		s.HashPermits < 1 || s.HashPlaces < 1 || s.ring.Current() != "a" || s.URL != good["DATABASE_URL"] {
+		s.HashPermits < 1 || s.HashPlaces < 1 || s.ring.Current() != "a" || s.PostgresConfig.URL != good["DATABASE_URL"] {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -32,6 +32,7 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"ALLOWED_ORIGINS", "canary.example.test"}, {"ALLOWED_ORIGINS", "*"}, {"ALLOWED_ORIGINS", "https://canary.example.test/"},
 		{"ALLOWED_ORIGINS", "https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS", "https://Canary.example.test"},
 		{"TRUSTED_PROXIES", "canary"}, {"TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1"},
+		{"RATE_LOGIN", "0"}, {"RATE_SIGNUP", "-1"}, {"RATE_STATUS", "canary"},
 		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},
 		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"},
 	} {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/web"
@@ -51,6 +52,11 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
+	redis, err := stores.OpenRedis(s.RedisConfig)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	spec, err := web.LoadSpec(openAPI, directory.CheckEmail)
@@ -66,10 +72,14 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool),
 		Keys:         keys,
 		Lifetimes:    s.Config,
+		Limiter:      ratelimit.New(redis),
+		Rates:        s.Rates,
 	}
 	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: s.AllowedOrigins, TrustedProxies: s.proxies})
 	surface.Routes(e)
-	ops := web.Operations(registry, map[string]web.Check{"postgres": db.PingContext}, nil)
+	ops := web.Operations(registry,
+		map[string]web.Check{"postgres": db.PingContext},
+		map[string]web.Check{"redis": func(ctx context.Context) error { return redis.Ping(ctx).Err() }})
 
 	if err := keys.Prepare(ctx); err != nil {
 		log.Warn("no signing key yet: the first sign-in will make one", "error", err.Error())

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
@@ -35,6 +37,11 @@ const (
 
 var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
 
+// plenty is more than any test asks, and all of them ask from one address.
+var plenty = api.Rates{
+	Signup: 1e6, Login: 1e6, Refresh: 1e6, Verify: 1e6, Resend: 1e6, Status: 1e6, Forgot: 1e6, Reset: 1e6, Token: 1e6, Challenge: 1e6, Decrypt: 1e6,
+}
+
 // deployment is a database of the test's own, with one replica of the service or several.
 type deployment struct {
 	t *testing.T
@@ -45,6 +52,11 @@ type deployment struct {
 	log       *webtest.Log
 	// origins are those that the replicas to come admit.
 	origins []string
+	// proxies and rates are theirs too.
+	proxies []netip.Prefix
+	rates   api.Rates
+	// redisURL is where they count.
+	redisURL string
 
 	mu sync.Mutex
 	// secrets are all passwords and tokens that were sent or answered. None may stand in the log.
@@ -65,7 +77,8 @@ type service struct {
 func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
-	d := &deployment{t: t, owner: database.Open(t, ""), asService: database.URLAs(schema.RoleAuth), log: &webtest.Log{}, secrets: map[string]bool{}}
+	d := &deployment{t: t, owner: database.Open(t, ""), asService: database.URLAs(schema.RoleAuth), redisURL: storetest.Redis(t),
+		rates: plenty, log: &webtest.Log{}, secrets: map[string]bool{}}
 	s := d.replica(oldKey)
 	t.Cleanup(func() {
 		for secret := range d.secrets {
@@ -85,6 +98,9 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: d.asService, Connections: 20})
 	must(d.t, err)
 	d.t.Cleanup(func() { db.Close() })
+	redis, err := stores.OpenRedis(stores.RedisConfig{URL: d.redisURL})
+	must(d.t, err)
+	d.t.Cleanup(func() { redis.Close() })
 	ring, err := keyring.Parse(keys)
 	must(d.t, err)
 	document, err := os.ReadFile("../../openapi.yaml")
@@ -95,8 +111,10 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring), pool: pool}
 	tokens := caller.NewAccessTokens(db, issuer)
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool)
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins})
-	(&api.API{Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes}).Routes(e)
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
+	(&api.API{
+		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(redis), Rates: d.rates,
+	}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)
 	return s

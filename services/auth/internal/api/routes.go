@@ -5,6 +5,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
@@ -19,18 +20,20 @@ type API struct {
 	Keys         *signing.Keys
 	// Lifetimes are those of the tokens that Accounts issues.
 	Lifetimes account.Config
+	Limiter   *ratelimit.Limiter
+	Rates     Rates
 }
 
 // Routes is the whole surface, with who may call beside each line. anyone: no credential in a header. user: whoever shows
-// an access token of a session that lives.
+// an access token of a session that lives. perMinute: how often.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
-	anyone, user := a.anyone, a.user
+	anyone, user, perMinute, rates := a.anyone, a.user, a.perMinute, a.Rates
 
-	e.POST("/auth/signup", h.Signup, anyone)
-	e.POST("/auth/login", h.Login, anyone)
-	e.POST("/auth/refresh", h.Refresh, anyone) // who holds the refresh token in the body
-	e.POST("/auth/logout", h.Logout, anyone)   // who holds the access token in the body
+	e.POST("/auth/signup", h.Signup, perMinute(rates.Signup), anyone)
+	e.POST("/auth/login", h.Login, perMinute(rates.Login), anyone)
+	e.POST("/auth/refresh", h.Refresh, perMinute(rates.Refresh), anyone) // who holds the refresh token in the body
+	e.POST("/auth/logout", h.Logout, anyone)                             // who holds the access token in the body
 
 	e.GET("/auth/profile", h.GetProfile, user)
 

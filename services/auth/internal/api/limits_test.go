@@ -1,0 +1,87 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+// rated is a replica on a Redis of its own behind a proxy on this machine, with these limits, from which on the test says
+// by X-Forwarded-For where it asks from.
+func (s *service) rated(server *storetest.RedisServer, change func(*service)) *service {
+	s.t.Helper()
+	s.redisURL, s.proxies = server.URL, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	change(s)
+	return s.replica(oldKey)
+}
+
+func TestRequestsAreLimitedForEachClientAddress(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	server := storetest.OwnRedis(t)
+	first := s.rated(server, func(s *service) { s.rates.Login, s.rates.Signup = 3, 1 })
+	replicas := []*service{first, s.replica(oldKey)}
+	for i, address := range []string{"203.0.113.7", "203.0.113.8", "2001:db8:1:2::1"} {
+		for n := range 5 {
+			ask := replicas[n%2]
+			from := address
+			if i == 2 {
+				from = fmt.Sprintf("2001:db8:1:2::%x", n+1) // all of one client's
+			}
+			a := ask.post("/auth/login", p.form(), "X-Forwarded-For", "198.51.100."+strconv.Itoa(n)+", "+from)
+			if n < 3 {
+				ask.want(a, http.StatusOK)
+			} else if ask.want(a, http.StatusTooManyRequests); a.body["detail"] == "" || a.Header.Get("Retry-After") == "" {
+				t.Errorf("got %s %v", a.Body, a.Header)
+			}
+			remaining, reset := strconv.Itoa(max(0, 2-n)), a.Header.Get("RateLimit-Reset")
+			if seconds, err := strconv.Atoi(reset); err != nil || seconds < 1 || seconds > 60 || a.Header.Get("RateLimit-Limit") != "3" || a.Header.Get("RateLimit-Remaining") != remaining {
+				t.Errorf("request %d from %s: %v", n, from, a.Header)
+			}
+		}
+	}
+	// Another route has a limit of its own.
+	first.want(first.post("/auth/signup", newPerson().form(), "X-Forwarded-For", "203.0.113.7"), http.StatusOK)
+}
+
+// A limit counts before anything about a request is looked at, so that nothing is tried out for free.
+func TestMalformedRequestsCountToo(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s = s.rated(storetest.OwnRedis(t), func(s *service) { s.rates.Signup = 2 })
+	s.want(s.post("/auth/signup", "{"), http.StatusUnprocessableEntity)
+	s.want(s.post("/auth/signup/", map[string]any{}), http.StatusUnprocessableEntity)
+	s.want(s.post("/auth/signup", newPerson().form()), http.StatusTooManyRequests)
+}
+
+func TestWithoutRedisPeopleSignInAndAreLimitedStill(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	server := storetest.OwnRedis(t)
+	s = s.rated(server, func(s *service) { s.rates.Login = 3 })
+	server.Stop()
+	for range 3 {
+		s.login(p)
+	}
+	s.want(s.post("/auth/login", p.form()), http.StatusTooManyRequests)
+}
+
+func TestTheTrailHasTheClientsAddress(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1")
+	s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	proxied := s.replica(oldKey)
+	proxied.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1, 203.0.113.7")
+	for address, want := range map[string]int{"127.0.0.1": 1, "203.0.113.7": 1, "198.51.100.1": 0} {
+		if n := one[int](s.deployment, `select count(*) from audit where action = 'login.refused' and address = $1`, address); n != want {
+			t.Errorf("%d rows from %s, want %d", n, address, want)
+		}
+	}
+}
