@@ -8,21 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/storetest"
 )
-
-func open(t *testing.T, url string) redis.UniversalClient {
-	t.Helper()
-	client, err := stores.OpenRedis(stores.RedisConfig{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	return client
-}
 
 // storm takes n times at once, from several limiters, and returns how many were within the limit.
 func storm(limiters []*Limiter, n, limit int, whom string) int {
@@ -43,7 +32,7 @@ func storm(limiters []*Limiter, n, limit int, whom string) int {
 
 func TestReplicasShareALimit(t *testing.T) {
 	t.Parallel()
-	client := open(t, storetest.Redis(t))
+	client := storetest.PatientRedis(t, storetest.Redis(t))
 	replicas, whom := []*Limiter{New(client), New(client)}, uuid.NewString()
 	if got := storm(replicas, 50, 7, whom); got != 7 {
 		t.Errorf("%d within a limit of 7", got)
@@ -63,7 +52,7 @@ func TestReplicasShareALimit(t *testing.T) {
 
 func TestAWindowEnds(t *testing.T) {
 	t.Parallel()
-	client := open(t, storetest.Redis(t))
+	client := storetest.PatientRedis(t, storetest.Redis(t))
 	limiter, whom, ctx := New(client), uuid.NewString(), context.Background()
 	take := func() Quota { return limiter.Take(ctx, "test", whom, 1) }
 	take()
@@ -87,7 +76,12 @@ func TestAWindowEnds(t *testing.T) {
 func TestWithoutRedisEachReplicaCounts(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
-	limiter, whom := New(open(t, server.URL)), uuid.NewString()
+	client, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	limiter, whom := New(client), uuid.NewString()
 	server.Pause()
 	if got := storm([]*Limiter{limiter}, 50, 7, whom); got != 7 {
 		t.Errorf("frozen: %d within a limit of 7", got)

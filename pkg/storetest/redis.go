@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/localstores"
 )
@@ -15,6 +18,20 @@ import (
 func Redis(t testing.TB) string {
 	t.Helper()
 	return server(t, "TEST_REDIS_URL")
+}
+
+// PatientRedis connects to a Redis that must not be taken for one that is away, only because the machine is busy. It
+// closes when the test is over.
+func PatientRedis(t testing.TB, url string) redis.UniversalClient {
+	t.Helper()
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatalf("reading the address of Redis: %v", err)
+	}
+	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout, options.MaxRetries = time.Minute, time.Minute, time.Minute, -1
+	client := redis.NewClient(options)
+	t.Cleanup(func() { client.Close() })
+	return client
 }
 
 // RedisServer is a Redis that one test has to itself, to flush, stop, freeze and start again.

@@ -18,13 +18,36 @@ func TestTheDecoyCostsWhatAPasswordCosts(t *testing.T) {
 
 func TestPasswordsThatMayBeChosen(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]error{
-		"12345678": nil, "1234567": ErrPasswordShort, "": ErrPasswordShort, "パスワードパスワ": nil, "パスワードパス": ErrPasswordShort,
-		"e\u0301e\u0301e\u0301e\u0301": ErrPasswordShort, "        ": nil,
+	for _, rule := range []struct {
+		name      string
+		passwords []string
+		want      error
+	}{
+		{"good ones", []string{"kXv9-tRw", "correct horse battery staple", "Ada's cat is 12", "73920486", "パスワードパスワ", "password of my own", "countersigning ink"}, nil},
+		{"short", []string{"", "k", "kXv9-tR", "パスワードパス"}, ErrPasswordShort},
+		{"short once it is composed", []string{"e\u0301e\u0301e\u0301e\u0301"}, ErrPasswordShort},
+		{"the commonest", []string{"password", "iloveyou", "1qaz2wsx", "trustno1", "qwertyuiop"}, ErrPasswordCommon},
+		{"in capitals", []string{"PASSWORD", "TrustNo1"}, ErrPasswordCommon},
+		{"with digits and signs around", []string{"Password1!", "password2026", "!!sunshine!!", "123Iloveyou"}, ErrPasswordCommon},
+		{"dates", []string{"14071989", "19890714", "07142001"}, ErrPasswordCommon},
+		{"few different characters", []string{"        ", "aaaaaaaa", "abcabcab", "11223311", "ääääääää"}, ErrPasswordCommon},
+		{"runs", []string{"12345678", "87654321", "abcdefghij", "acegikmo"}, ErrPasswordCommon},
+		{"one block over and over", []string{"abcdabcd", "wxyz1wxyz1wxyz1"}, ErrPasswordCommon},
+		{"the address", []string{"grace.hopper", "Grace.Hopper", "grace.hopper1", "grace.hopper@example.test", "grace.hopper@example.test!", "xgrace.hopperx"}, ErrPasswordCommon},
+		{"our name", []string{"countersign", "Countersign123", "123countersign"}, ErrPasswordCommon},
+		{"more than the address", []string{"grace.hopper likes nanoseconds"}, nil},
 	} {
-		if err := checkPassword(secret.New(text)); err != want {
-			t.Errorf("%q: %v", text, err)
+		for _, text := range rule.passwords {
+			if err := checkPassword(secret.New(text), "grace.hopper@example.test"); err != rule.want {
+				t.Errorf("%s: %q: %v", rule.name, text, err)
+			}
 		}
+	}
+	if err := checkPassword(secret.New("aabacaad"), "a@example.test"); err != nil {
+		t.Errorf("a local part of one letter is found everywhere: %v", err)
+	}
+	if len(commonest) != 3000 {
+		t.Errorf("%d passwords are known as common", len(commonest))
 	}
 }
 

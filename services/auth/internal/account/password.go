@@ -5,20 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
 )
-
-// ErrPasswordShort says that a password is too short to be chosen.
-var ErrPasswordShort = fault.New(fault.Invalid, "password_too_short", "The password should have at least 8 characters").About("password")
-
-const minPassword = 8
 
 // everyone is the one tenant of the hashing pool: until a password was checked nobody is known to be anybody.
 var everyone = uuid.Nil
@@ -36,14 +29,6 @@ var decoy = func() string {
 // canonical returns the bytes of a password that are hashed. What looks the same to its owner is the same, whichever
 // keyboard composed it.
 func canonical(password secret.Text) []byte { return norm.NFC.Bytes([]byte(password.Reveal())) }
-
-// checkPassword returns ErrPasswordShort for a password that may not be chosen.
-func checkPassword(password secret.Text) error {
-	if utf8.RuneCount(canonical(password)) < minPassword {
-		return ErrPasswordShort
-	}
-	return nil
-}
 
 // renew stores a password anew, under today's costs, unless it was changed meanwhile. It is the same password, so its
 // generation stays.

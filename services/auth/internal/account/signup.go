@@ -17,7 +17,7 @@ import (
 // changes, and the answer looks and takes as if it were new: its id is one that nobody has. Either way there is one
 // hash, and one transaction that writes.
 func (a *Accounts) Signup(ctx context.Context, email string, password secret.Text) (User, error) {
-	if err := checkPassword(password); err != nil {
+	if err := checkPassword(password, email); err != nil {
 		return User{}, err
 	}
 	release, err := a.pool.Reserve(everyone)

@@ -114,6 +114,7 @@ func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
 		{"a token that is a number", "/auth/refresh", `{"refresh_token":4242}`, []string{`"type":"string_type","loc":["body","refresh_token"],"msg":"Input should be a valid string"`}},
 		{"a token that is null", "/auth/logout", `{"access_token":null}`, []string{`"type":"string_type","loc":["body","access_token"]`}},
 		{"a short password", "/auth/signup", `{"email":"canary@example.test","password":"7 chars"}`, []string{tooShort}},
+		{"a common password", "/auth/signup", `{"email":"canary@example.test","password":"Password2026!"}`, []string{`{"type":"value_error","loc":["body","password"],"msg":"Value error, The password is among the first that anybody would try","ctx":{"error":{}}}`}},
 		{"a long password", "/auth/signup", `{"email":"canary@example.test","password":"` + strings.Repeat("x", 1025) + `"}`, []string{`"type":"string_too_long","loc":["body","password"]`}},
 		{"a long password to log in", "/auth/login", `{"email":"canary@example.test","password":"` + strings.Repeat("x", 1025) + `"}`, []string{`"type":"string_too_long"`}},
 		{"NUL in a password", "/auth/login", `{"email":"canary@example.test","password":"Canary\u0000value"}`, []string{`"type":"value_error","loc":["body","password"]`}},
@@ -163,6 +164,7 @@ func TestBodiesOfOtherTypesAndSizes(t *testing.T) {
 		if a.body["detail"] != "Request body too large" {
 			t.Errorf("got %s", a.Body)
 		}
+		s.want(s.post(path, `{"email":"ada@example.test","password":"`+strings.Repeat("x", 10<<20)+`"}`), http.StatusRequestEntityTooLarge)
 		s.want(s.post(path, strings.Repeat(" ", 16<<10)), http.StatusUnprocessableEntity)
 		s.want(s.post(path+"?x=%zz", form), http.StatusUnprocessableEntity)
 	}

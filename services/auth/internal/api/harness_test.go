@@ -98,9 +98,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: d.asService, Connections: 20})
 	must(d.t, err)
 	d.t.Cleanup(func() { db.Close() })
-	redis, err := stores.OpenRedis(stores.RedisConfig{URL: d.redisURL})
-	must(d.t, err)
-	d.t.Cleanup(func() { redis.Close() })
+	counts := storetest.PatientRedis(d.t, d.redisURL)
 	ring, err := keyring.Parse(keys)
 	must(d.t, err)
 	document, err := os.ReadFile("../../openapi.yaml")
@@ -113,7 +111,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool)
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
-		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(redis), Rates: d.rates,
+		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
 	}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)

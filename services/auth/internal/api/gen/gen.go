@@ -186,7 +186,8 @@ type SignupRequest struct {
 	// Email A bare address, without a name. Upper and lower case are the same.
 	Email string `json:"email"`
 
-	// Password Any characters but NUL. Different encodings of the same characters are the same (Unicode NFC).
+	// Password Any characters but NUL. Different encodings of the same characters are the same (Unicode NFC). The commonest, and
+	// what is little more than the address, are refused.
 	Password secret.Text `json:"password"`
 }
 
