@@ -5,8 +5,6 @@ package account
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -51,31 +49,6 @@ type User struct {
 	Role  string    `db:"role"`
 	// EmailConfirmedAt is nil while the address is not proved; then the user cannot sign in.
 	EmailConfirmedAt *time.Time `db:"email_confirmed_at"`
-}
-
-// Profile is what users see of themselves.
-type Profile struct {
-	ID        uuid.UUID `db:"id"`
-	Email     string    `db:"email"`
-	FullName  *string   `db:"full_name"`
-	AvatarURL *string   `db:"avatar_url"`
-	Phone     *string   `db:"phone"`
-	CreatedAt time.Time `db:"created_at"`
-	UpdatedAt time.Time `db:"updated_at"`
-}
-
-// Profile returns the profile of a user who is signed in, or caller.ErrInvalid when the user is gone by now.
-func (a *Accounts) Profile(ctx context.Context, user uuid.UUID) (Profile, error) {
-	const q = `select id, email, full_name, avatar_url, phone, created_at, updated_at from users where id = $1`
-	var p Profile
-	err := a.db.GetContext(ctx, &p, q, user)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Profile{}, caller.ErrInvalid
-	}
-	if err != nil {
-		return Profile{}, fmt.Errorf("looking up a profile: %w", err)
-	}
-	return p, nil
 }
 
 // as returns a context in which this user acts, who has just proved it, for the audit trail.

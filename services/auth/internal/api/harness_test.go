@@ -46,7 +46,8 @@ var plenty = api.Rates{
 type deployment struct {
 	t *testing.T
 	// owner may see and do everything in the database.
-	owner *sqlx.DB
+	owner  *sqlx.DB
+	people storetest.People
 	// asService is how the service connects to it.
 	asService string
 	log       *webtest.Log
@@ -77,8 +78,8 @@ type service struct {
 func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
-	d := &deployment{t: t, owner: database.Open(t, ""), asService: database.URLAs(schema.RoleAuth), redisURL: storetest.Redis(t),
-		rates: plenty, log: &webtest.Log{}, secrets: map[string]bool{}}
+	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
+		redisURL: storetest.Redis(t), rates: plenty, log: &webtest.Log{}, secrets: map[string]bool{}}
 	s := d.replica(oldKey)
 	t.Cleanup(func() {
 		for secret := range d.secrets {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
@@ -13,8 +14,48 @@ func (a *API) GetProfile(ctx context.Context, _ gen.GetProfileRequestObject) (ge
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetProfile200JSONResponse{
-		ID: p.ID, Email: p.Email, FullName: p.FullName, AvatarURL: p.AvatarURL, Phone: p.Phone,
-		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
-	}, nil
+	return gen.GetProfile200JSONResponse(p), nil
+}
+
+// ChangeProfile changes what is given of it.
+func (a *API) ChangeProfile(ctx context.Context, r gen.ChangeProfileRequestObject) (gen.ChangeProfileResponseObject, error) {
+	p, err := a.Accounts.ChangeProfile(ctx, caller.From(ctx).ID, account.ProfileChange{
+		FullName: r.Body.FullName, AvatarURL: r.Body.AvatarURL, Phone: r.Body.Phone,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gen.ChangeProfile200JSONResponse(p), nil
+}
+
+// ExportAccount answers with everything that is kept about who is signed in.
+func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObject) (gen.ExportAccountResponseObject, error) {
+	e, err := a.Accounts.Export(ctx, caller.From(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
+	export := gen.Export{
+		ExportedAt: e.ExportedAt, Profile: gen.Profile(e.Profile), Role: e.Role, EmailConfirmedAt: e.EmailConfirmedAt,
+		Sessions: []gen.PastSession{},
+	}
+	for _, s := range e.Sessions {
+		export.Sessions = append(export.Sessions, gen.PastSession{
+			ID: s.ID, CreatedAt: s.CreatedAt, RefreshedAt: s.RefreshedAt, ExpiresAt: s.ExpiresAt, ProvedAt: s.ProvedAt,
+			AMR: s.AMR, EndedAt: s.EndedAt, EndedBy: s.EndedBy,
+		})
+	}
+	return gen.ExportAccount200JSONResponse{Body: export, Headers: gen.ExportAccount200ResponseHeaders{
+		CacheControl: "no-store", ContentDisposition: `attachment; filename="countersign-account.json"`,
+	}}, nil
+}
+
+// DeleteAccount deletes who is signed in, and has just proved to be that user.
+func (a *API) DeleteAccount(ctx context.Context, _ gen.DeleteAccountRequestObject) (gen.DeleteAccountResponseObject, error) {
+	if err := caller.RequireFresh(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.Accounts.Delete(ctx, caller.From(ctx).ID); err != nil {
+		return nil, err
+	}
+	return gen.DeleteAccount204Response{}, nil
 }

@@ -36,6 +36,12 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST("/auth/logout", h.Logout, anyone)                             // who holds the access token in the body
 
 	e.GET("/auth/profile", h.GetProfile, user)
+	e.PATCH("/auth/profile", h.ChangeProfile, user)
+	e.GET("/auth/sessions", h.ListSessions, user)
+	e.DELETE("/auth/sessions", h.EndOtherSessions, user)
+	e.DELETE("/auth/sessions/:session_id", h.EndSession, user)
+	e.GET("/auth/export", h.ExportAccount, user)
+	e.DELETE("/auth/account", h.DeleteAccount, user) // who signed in within the last 5 minutes
 
 	e.GET("/.well-known/jwks.json", h.GetJWKS, anyone)
 }

@@ -1,0 +1,48 @@
+package api
+
+import (
+	"context"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/page"
+	"github.com/countersign/countersign/services/auth/internal/api/gen"
+)
+
+// ListSessions answers where the user is signed in.
+func (a *API) ListSessions(ctx context.Context, r gen.ListSessionsRequestObject) (gen.ListSessionsResponseObject, error) {
+	who, p := caller.From(ctx), page.Page{Number: 1, Size: 20}
+	if r.Params.Page != nil {
+		p.Number = *r.Params.Page
+	}
+	if r.Params.PerPage != nil {
+		p.Size = *r.Params.PerPage
+	}
+	found, err := a.Accounts.Sessions(ctx, who.ID, p)
+	if err != nil {
+		return nil, err
+	}
+	list := gen.SessionPage{Items: []gen.Session{}, Total: found.Total, Page: p.Number, PerPage: p.Size}
+	for _, s := range found.Items {
+		list.Items = append(list.Items, gen.Session{
+			ID: s.ID, CreatedAt: s.CreatedAt, RefreshedAt: s.RefreshedAt, ExpiresAt: s.ExpiresAt, AMR: s.AMR, Current: s.ID == who.SessionID,
+		})
+	}
+	return gen.ListSessions200JSONResponse(list), nil
+}
+
+// EndSession ends a session of the user's own.
+func (a *API) EndSession(ctx context.Context, r gen.EndSessionRequestObject) (gen.EndSessionResponseObject, error) {
+	if err := a.Accounts.EndSession(ctx, caller.From(ctx).ID, r.SessionID); err != nil {
+		return nil, err
+	}
+	return gen.EndSession204Response{}, nil
+}
+
+// EndOtherSessions ends every session of the user but the one that asks.
+func (a *API) EndOtherSessions(ctx context.Context, _ gen.EndOtherSessionsRequestObject) (gen.EndOtherSessionsResponseObject, error) {
+	who := caller.From(ctx)
+	if err := a.Accounts.EndOtherSessions(ctx, who.ID, who.SessionID); err != nil {
+		return nil, err
+	}
+	return gen.EndOtherSessions204Response{}, nil
+}
