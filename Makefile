@@ -34,6 +34,9 @@ bench: $(LOCAL)/bin/countersign ## the benchmarks
 attack: ## one guess too many, tried with faults on real processes: RUN=TestRedis for a part, ATTACK_SEED=1 for the same again
 	cd deploy/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
 
+attack-pooled: ## the same through a pgbouncer in transaction mode, but for attacks that bring stores of their own
+	cd deploy/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'FailsOver|Cluster|FullDisk|TenThousandWait' .
+
 model: ## every order in which guesses, crashes and changes can meet, in a small world
 	MODEL=large go test -count=1 -v ./pkg/pin/model
 
@@ -65,4 +68,4 @@ $(LOCAL)/tools: deploy/tools/go.mod deploy/tools/go.sum
 	cd deploy/tools && GOWORK=off go build -o $@/ tool
 	@touch $@
 
-.PHONY: help run up compose-test test compiler bench attack model fuzz mutants lint generate $(LOCAL)/bin/countersign
+.PHONY: help run up compose-test test compiler bench attack attack-pooled model fuzz mutants lint generate $(LOCAL)/bin/countersign

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/pkg/localstores"
+	"github.com/countersign/countersign/pkg/schema"
 )
 
 // run is what all attacks of one run share.
@@ -24,6 +25,8 @@ var run struct {
 	options  localstores.Options
 	// seed is the run's; ATTACK_SEED makes a run again.
 	seed uint64
+	// pooler stands between the services and Postgres when ATTACK_POOLED is set; else nil.
+	pooler *localstores.Server
 }
 
 func TestMain(m *testing.M) {
@@ -67,6 +70,12 @@ func prepared(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, run.postgres.Stop()) }()
 	os.Setenv("TEST_DATABASE_URL", run.postgres.URL)
+	if os.Getenv("ATTACK_POOLED") != "" {
+		if run.pooler, err = localstores.StartPooler(context.Background(), os.Stderr, run.postgres.URL, schema.RolePinInternal); err != nil {
+			return 1, err
+		}
+		defer func() { err = errors.Join(err, run.pooler.Stop()) }()
+	}
 	return m.Run(), nil
 }
 

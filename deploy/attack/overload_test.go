@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/lib/pq"
-
-	"github.com/countersign/countersign/pkg/schema"
 )
 
 // A thousand wrong guesses a second over five thousand holders of one instance, while somebody confirms on another one.
@@ -18,7 +16,7 @@ func TestOverload(t *testing.T) {
 	const holders, rate, seconds, bound = 5000, 1000, 10, 350
 	s := newStack(t, 0)
 	// Without the proxies, which would have to share the cores.
-	s.replicas = []*replica{s.start("pin-internal", "DATABASE_URL="+s.database.URLAs(schema.RolePinInternal), "REDIS_URL="+s.redis.URL)}
+	s.replicas = []*replica{s.start("pin-internal", "DATABASE_URL="+s.serviceURL, "REDIS_URL="+s.redis.URL)}
 	s.people.Exec(`insert into customers (email) select 'crowd' || n || '@example.com' from generate_series(1, $1::int) n`, holders)
 	// A candidate that is wrong is wrong under anybody's verifier.
 	s.people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)

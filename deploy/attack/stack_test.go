@@ -52,6 +52,7 @@ type stack struct {
 	redis    *storetest.RedisServer
 
 	toPostgres, toRedis *toxiproxy.Proxy
+	serviceURL          string // of Postgres, or of the pooler in front of it, past the proxy
 	redisURL            string
 	replicas            []*replica
 
@@ -72,7 +73,13 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	t.Helper()
 	s := &stack{t: t, random: rand.New(rand.NewPCG(run.seed, 0)), database: database, redis: storetest.OwnRedis(t)}
 	s.people = storetest.NewPeople(t, s.database)
-	s.toPostgres, s.toRedis = proxy(t, s.database.URL), proxy(t, s.redis.URL)
+	s.serviceURL = database.URLAs(schema.RolePinInternal)
+	if run.pooler != nil {
+		u := parsed(run.pooler.URL)
+		u.Path, u.RawQuery = parsed(database.URL).Path, "sslmode=disable"
+		s.serviceURL = u.String()
+	}
+	s.toPostgres, s.toRedis = proxy(t, s.serviceURL), proxy(t, s.redis.URL)
 	s.redisURL = through(s.toRedis, s.redis.URL)
 	ring, err := keyring.Parse(pinKeys)
 	must(t, err)
@@ -154,7 +161,8 @@ func (s *stack) startOn(ports [2]int, program string, env ...string) *replica {
 	cmd := exec.Command(filepath.Join(run.folder, program))
 	cmd.Env = append(os.Environ(), append([]string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", ports[0]), fmt.Sprintf("OPS_LISTEN_ADDR=127.0.0.1:%d", ports[1]), "PIN_KEYS=" + pinKeys,
-		"DATABASE_URL=" + through(s.toPostgres, s.database.URLAs(schema.RolePinInternal)), "REDIS_URL=" + s.redisURL,
+		"DATABASE_URL=" + through(s.toPostgres, s.serviceURL), "DATABASE_POOLED=" + strconv.FormatBool(run.pooler != nil),
+		"REDIS_URL=" + s.redisURL,
 	}, env...)...)
 	var err error
 	r.process, err = child.StartLogged(cmd, r.log, syscall.SIGKILL)

@@ -56,7 +56,7 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 		insert into audit (actor_kind, actor_id, action, customer_id, identity_id, instance_id, target_id, request_id, address, details)
 		select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
 	_, err = db.ExecContext(ctx, q+condition, who.Kind, ID(who.ID), e.Action, e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID,
-		who.RequestID, who.Address, details)
+		who.RequestID, who.Address, string(details))
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", e.Action, err)
 	}

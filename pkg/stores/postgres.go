@@ -24,6 +24,9 @@ type PostgresConfig struct {
 	URL string `envconfig:"DATABASE_URL"`
 	// Connections is the most that one process opens.
 	Connections int `envconfig:"DATABASE_CONNECTIONS" default:"20"`
+	// Pooled says that the URL is that of a pooler in transaction mode, as pgbouncer. A statement is then parsed and planned
+	// each time it is run.
+	Pooled bool `envconfig:"DATABASE_POOLED" default:"false"`
 }
 
 // silence is how long Postgres may keep us waiting on one read or write before its connection counts as dead. lib/pq
@@ -47,12 +50,17 @@ func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
 		cfg.Runtime = map[string]string{}
 	}
 	cfg.Runtime["timezone"] = "UTC"
+	cfg.BinaryParameters = c.Pooled // a statement and its arguments are one message then, and so reach one server
 	connector, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, ErrPostgresURL
 	}
 	connector.Dialer(dialer{net.Dialer{Timeout: silence}})
-	db := sqlx.NewDb(sql.OpenDB(away{connector}), "postgres")
+	var source driver.Connector = away{connector}
+	if c.Pooled {
+		source = throughPooler{source}
+	}
+	db := sqlx.NewDb(sql.OpenDB(source), "postgres")
 	db.SetMaxOpenConns(c.Connections)
 	db.SetMaxIdleConns(c.Connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)

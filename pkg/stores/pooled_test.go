@@ -1,0 +1,68 @@
+package stores_test
+
+import (
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/prepared"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/storetest"
+)
+
+// A pooler in transaction mode may hand each message to another server. On a connection for one, nothing may be left behind
+// that the next statement needs, and every kind of argument that we use has to arrive all the same.
+func TestThroughAPoolerNothingIsPrepared(t *testing.T) {
+	t.Parallel()
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: storetest.Postgres(t).URL, Connections: 1, Pooled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const q = `
+		select $1::uuid as id, $2::uuid as nobody, $3::bytea as bytes, $4::bigint as number, $5::float8 as fraction, $6::timestamptz as at,
+		       $7::text[] as words, $8::jsonb->>'word' as word, $9::boolean as yes`
+	var got struct {
+		ID       uuid.UUID      `db:"id"`
+		Nobody   uuid.NullUUID  `db:"nobody"`
+		Bytes    []byte         `db:"bytes"`
+		Number   int64          `db:"number"`
+		Fraction float64        `db:"fraction"`
+		At       time.Time      `db:"at"`
+		Words    pq.StringArray `db:"words"`
+		Word     string         `db:"word"`
+		Yes      bool           `db:"yes"`
+	}
+	id, at := uuid.New(), time.Now().UTC().Truncate(time.Microsecond)
+	args := []any{id, uuid.NullUUID{}, []byte{0, 255}, int64(1) << 40, 0.25, at, pq.StringArray{"a b", `c"d`}, `{"word": "x"}`, true}
+	statement := prepared.New(db, q)
+	for range 2 {
+		if err := statement.Get(t.Context(), &got, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got.ID != id || got.Nobody.Valid || string(got.Bytes) != "\x00\xff" || got.Number != 1<<40 || got.Fraction != 0.25 ||
+		!got.At.Equal(at) || len(got.Words) != 2 || got.Words[1] != `c"d` || got.Word != "x" || !got.Yes {
+		t.Errorf("got %+v", got)
+	}
+	if err := prepared.New(db, `select 1 where $1`).Get(t.Context(), new(int), false); err != sql.ErrNoRows {
+		t.Errorf("got %v", err)
+	}
+	if _, err := db.Exec(`create temporary table words (word text)`); err != nil {
+		t.Fatal(err)
+	}
+	insert, err := db.Preparex(`insert into words values ($1)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := insert.Exec("x"); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := db.Get(&left, `select count(*) from pg_prepared_statements`); err != nil || left != 0 {
+		t.Errorf("%d prepared statements, %v", left, err)
+	}
+}
