@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -103,7 +104,7 @@ func (t Trail) seal(last Entry) (string, error) {
 // open reads a cursor. One that does not open is the client's mistake, whatever is wrong with it.
 func (t Trail) open(cursor string) (place, error) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil {
+	if err != nil || strings.ContainsAny(cursor, "\r\n") { // which the decoder passes over
 		return place{}, ErrCursor
 	}
 	plain, err := t.Ring.Open(keyring.AuditCursor, "", sealed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,5 +43,49 @@ func TestAFloodIsShedFirst(t *testing.T) {
 	leave()
 	if _, err := verifier.Verify(context.Background(), w.subject(), wrongPIN); err == nil || errors.Is(err, slowhash.ErrBusy) {
 		t.Errorf("with a place: %v", err)
+	}
+}
+
+// While Postgres keeps a charge waiting, its verification holds a place and no core: others are compared.
+func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	other := w.people.Customer()
+	w.set(pin.Holder{CustomerID: other}, thirdPIN, pin.ByAdmin)
+	w.people.Identity(other, w.instance)
+	ring, err := keyring.Parse(keyOne)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := pin.NewVerifier(w.db, w.redis, ring, slowhash.NewPool(1, 100), w.budget, prometheus.NewRegistry())
+
+	row, err := w.db.BeginTxx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer row.Rollback()
+	if _, err := row.Exec(`select from pin_holders where holder_id = $1 for update`, w.customer); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error)
+	go func() {
+		_, err := verifier.Verify(context.Background(), w.subject(), rightPIN)
+		waiting <- err
+	}()
+	for blocked := false; !blocked; {
+		w.people.Get(&blocked, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // before the one that waits gives up
+	defer cancel()
+	result, err := verifier.Verify(ctx, pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(other)}, thirdPIN)
+	if err != nil || result.Outcome != pin.Right {
+		t.Errorf("%s, %v", result.Outcome, err)
+	}
+	if err := row.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waiting; err != nil {
+		t.Errorf("the one that waited: %v", err)
 	}
 }

@@ -15,6 +15,7 @@ const (
 	enrol    = "pkg/pin/enrol.go"
 	marks    = "pkg/budget/marks.go"
 	standing = "pkg/pin/standing.go"
+	pool     = "pkg/slowhash/pool.go"
 )
 
 func one(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
@@ -28,6 +29,21 @@ var mutants = []mutant{
 		"right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)\n\tif err != nil {",
 		"right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)\n\tif err != nil {\n\t\tv.store.db.MustExec(`update pin_holders set charged = charged - 1 where holder_id = $1`, c.HolderID)"),
 	one("hanging up cancels what was charged", verify, "context.WithoutCancel(ctx)", "ctx"),
+	{"the charge is in a transaction that a failed verification rolls back", []edit{
+		{statem, "func (s store) charge(ctx context.Context, st", "func (s store) charge(ctx context.Context, tx *sqlx.Tx, st"},
+		{statem, "err := s.chargeQ.Get(ctx, &c, append(args, st.InstanceID, caller.From(ctx).RequestID)...)",
+			"err := tx.GetContext(ctx, &c, chargeSQL, append(args, st.InstanceID, caller.From(ctx).RequestID)...)"},
+		{verify, "c, err := v.store.charge(ctx, s, v.budget)",
+			"tx, err := v.store.db.BeginTxx(ctx, nil)\n\tif err != nil {\n\t\treturn Result{}, err\n\t}\n\tdefer tx.Rollback()\n\tc, err := v.store.charge(ctx, tx, s, v.budget)"},
+		{verify, "v.comparisons.Inc()\n", "v.comparisons.Inc()\n\tif right {\n\t\t_ = tx.Commit()\n\t}\n"},
+	}},
+	{"a permit is held while charging", []edit{
+		{pool, "p.mu.Lock()\n\tdefer p.mu.Unlock()\n\tif p.full(tenant) {\n\t\treturn nil, ErrBusy", "p.mu.Lock()\n\tbusy := p.full(tenant)\n\tp.mu.Unlock()\n\tif busy {\n\t\treturn nil, ErrBusy"},
+		{pool, "p.taken[tenant]++\n\tp.total++\n", "p.permits <- struct{}{}\n\tp.mu.Lock()\n\tdefer p.mu.Unlock()\n\tp.taken[tenant]++\n\tp.total++\n"},
+		{pool, "sync.OnceFunc(func() { p.free(tenant) })", "sync.OnceFunc(func() { p.free(tenant); <-p.permits })"},
+		{pool, "select {\n\tcase p.permits <- struct{}{}:\n\tcase <-ctx.Done():\n\t\treturn nil, fmt.Errorf(\"waiting for a hashing permit: %w\", ctx.Err())\n\t}\n\tdefer func() { <-p.permits }()\n",
+			"if ctx.Err() != nil {\n\t\treturn nil, fmt.Errorf(\"hashing: %w\", ctx.Err())\n\t}\n"},
+	}},
 	{"the budget is in Redis alone", []edit{
 		{statem, "h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"},
 		{verify, "c, err := v.store.charge(", "if count > int64(v.budget.Attempts) {\n\t\treturn locked(s.At, s.At.Add(v.budget.Lock)), nil\n\t}\n\tc, err := v.store.charge("},
@@ -68,6 +84,6 @@ var mutants = []mutant{
 			"leave, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {\n\t\t_, _ = v.store.charge(ctx, s, v.budget)"},
 	}},
 	one("a flood is shed after its query", verify, "if v.hasher.pool.Full(who.InstanceID) {", "if false {"),
-	one("one tenant may take every place", "pkg/slowhash/pool.go", "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
+	one("one tenant may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
 	one("the wrong proof is one", "pkg/pin/proof.go", "return ErrProofWrong", "return nil"),
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // judged are the packages whose tests have to notice.
-var judged = []string{"./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/pin-internal/internal/api"}
+var judged = []string{"./pkg/budget", "./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/pin-internal/internal/api"}
 
 func main() {
 	survivors, err := judge(os.Args[1:])

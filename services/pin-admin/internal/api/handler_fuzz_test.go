@@ -1,0 +1,57 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/webtest"
+)
+
+// FuzzHandler sends bodies and queries through the whole service: pages, sorts, searches, cursors, PINs, policies. Every
+// answer is in the OpenAPI document and none is a failure of ours, and none repeats the PIN that stood in the question. In
+// seeds and finds, CUSTOMER, INSTANCE and IDENTITY stand for true ones.
+func FuzzHandler(f *testing.F) {
+	s := newService(f)
+	customer, instance := s.people.Customer(), s.people.Instance()
+	real := strings.NewReplacer("CUSTOMER", customer.String(), "INSTANCE", instance.String(), "IDENTITY", s.people.Identity(customer, instance).String())
+	operations := []struct{ method, path string }{
+		{"GET", "/v1/customers"}, {"POST", "/v1/customers"}, {"PATCH", "/v1/customers/CUSTOMER"},
+		{"GET", "/v1/instances"}, {"POST", "/v1/instances"}, {"PATCH", "/v1/instances/INSTANCE"}, {"PATCH", "/v1/instances/INSTANCE/pin-policy"},
+		{"GET", "/v1/customers/CUSTOMER/identities"}, {"POST", "/v1/customers/CUSTOMER/identities"}, {"PATCH", "/v1/customers/CUSTOMER/identities/IDENTITY"},
+		{"POST", "/v1/customers/CUSTOMER/pin"}, {"POST", "/v1/instances/INSTANCE/proxy-keys"}, {"POST", "/v1/api-keys"}, {"GET", "/v1/api-keys"},
+		{"GET", "/v1/audit"}, {"GET", "/v1/customers/lookup/identity"},
+	}
+	for i := range operations {
+		for _, body := range []string{"", `{}`, `{"email": "a@example.com", "display_name": null}`, `{"name": "x", "owner_customer_id": "CUSTOMER", "expires_at": "2031-01-01T00:00:00Z", "scopes": ["read"]}`,
+			`{"instance_id": "INSTANCE", "channel": "sms", "external_id": "1", "role_override": "owner"}`, `{"pin": "` + otherPIN + `"}`,
+			`{"pin_applies_to": "owner", "pin_required_skills": ["pay*", ""], "pin_session_ttl_minutes": 1441}`, `{"name": "\u0000"}`, `{"scopes": [[]]}`, "\xff", `null`} {
+			f.Add(uint8(i), "", body)
+		}
+		for _, query := range []string{"page=1&per_page=100&search=a%25_%5C&sort_by=email&sort_dir=desc", "page=0", "page=9223372036854775807", "per_page=1e3&page=%00",
+			"sort_by=email;drop", "limit=1&cursor=AAAA&since=2026-01-01T00:00:00Z", "since=9999-99-99", "until=0000-01-01T00:00:00Z", "action=%ff", "channel=sms&external_id=1&instance_id=INSTANCE", "page=1&page=2;%zz"} {
+			f.Add(uint8(i), query, "")
+		}
+	}
+	f.Fuzz(func(t *testing.T, operation uint8, query, body string) {
+		o := operations[int(operation)%len(operations)]
+		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
+			t.Skip("no client can send that")
+		}
+		request := webtest.Request{Method: o.method, Path: real.Replace(o.path) + "?" + real.Replace(query), Body: real.Replace(body),
+			Header: map[string]string{"X-Api-Key": s.apiKey.Reveal(), "Content-Type": "application/json"}}
+		if _, err := http.NewRequest(o.method, s.URL()+request.Path, nil); err != nil {
+			t.Skip("no client can send that")
+		}
+		a, err := s.Try(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Status >= 500 {
+			t.Errorf("%s %s?%s %q answered %d %s", o.method, o.path, query, body, a.Status, a.Body)
+		}
+		if strings.Contains(a.Body, otherPIN) && strings.HasSuffix(o.path, "/pin") {
+			t.Errorf("%s %s answered with the PIN", o.method, o.path)
+		}
+	})
+}
