@@ -60,6 +60,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer redis.Close()
+	slowhash.MakeRoom(s.HashPermits)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	spec, err := web.LoadSpec(openAPI, directory.CheckEmail)
