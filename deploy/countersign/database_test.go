@@ -116,3 +116,40 @@ func TestCountKeys(t *testing.T) {
 		t.Errorf("got\n%s", out.String())
 	}
 }
+
+func TestSigningKeysAreRotatedAndRevoked(t *testing.T) {
+	t.Parallel()
+	db, _ := open(t)
+	for _, change := range []struct {
+		action, statement, want string
+	}{
+		{"signing_keys.rotated", rotateSigningKeys, "2 keys, 1 signs for 15 minutes"},
+		{"signing_keys.rotated", rotateSigningKeys, "2 keys, 1 signs for 15 minutes"},
+		{"signing_keys.revoked", revokeSigningKeys, "0 keys, 0 signs for 15 minutes"},
+	} {
+		if change.statement == rotateSigningKeys {
+			const q = `insert into signing_keys (id, public_key, private_sealed, retired_at)
+				select gen_random_uuid(), decode(repeat('00', 32), 'hex'), '', at from unnest(array[null, now() - interval '1 hour']) at
+				 where not exists (select from signing_keys)`
+			if _, err := db.Exec(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := changeSigningKeys(t.Context(), db, change.action, change.statement); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		const q = `select format('%s keys, %s signs for 15 minutes', count(*),
+			count(*) filter (where retired_at - now() between interval '14 minutes' and interval '15 minutes')) from signing_keys`
+		if err := db.QueryRow(q).Scan(&got); err != nil || got != change.want {
+			t.Errorf("%s: %s, %v", change.action, got, err)
+		}
+	}
+	var trail string
+	if err := db.QueryRow(`select string_agg(actor_kind || ' ' || action || ' ' || details, ', ' order by id) from audit`).Scan(&trail); err != nil {
+		t.Fatal(err)
+	}
+	if trail != `operator signing_keys.rotated {"keys": 1}, operator signing_keys.rotated {"keys": 0}, operator signing_keys.revoked {"keys": 2}` {
+		t.Errorf("the audit trail says %s", trail)
+	}
+}

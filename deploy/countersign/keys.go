@@ -20,15 +20,17 @@ import (
 )
 
 // keys prints how much lies under each key id, so that an operator knows when a key can go; keys new prints a fresh key;
-// keys renew seals what auth keeps anew under its current key. PINs are renewed as people type them.
+// keys renew seals what auth keeps anew under its current key. PINs are renewed as people type them. keys rotate-signing has
+// auth make a new key for access tokens; keys revoke-signing does so at once and ends all access tokens that there are.
 func keys(ctx context.Context, args []string) error {
-	if len(args) == 1 && args[0] == "new" {
+	what := strings.Join(args, " ")
+	switch what {
+	case "new":
 		_, err := fmt.Println(newKey())
 		return err
-	}
-	renew := len(args) == 1 && args[0] == "renew"
-	if len(args) > 0 && !renew {
-		return errors.New("keys: no arguments, or new, or renew")
+	case "", "renew", "rotate-signing", "revoke-signing":
+	default:
+		return errors.New("keys: no arguments, or new, renew, rotate-signing or revoke-signing")
 	}
 	var cfg struct {
 		DatabaseURL string `envconfig:"DATABASE_URL"`
@@ -42,10 +44,16 @@ func keys(ctx context.Context, args []string) error {
 		return err
 	}
 	defer db.Close()
-	if renew {
-		if err := renewSeals(ctx, db, cfg.AuthKeys); err != nil {
-			return err
-		}
+	switch what {
+	case "renew":
+		err = renewSeals(ctx, db, cfg.AuthKeys)
+	case "rotate-signing":
+		err = changeSigningKeys(ctx, db, "signing_keys.rotated", rotateSigningKeys)
+	case "revoke-signing":
+		err = changeSigningKeys(ctx, db, "signing_keys.revoked", revokeSigningKeys)
+	}
+	if err != nil {
+		return err
 	}
 	return printKeys(ctx, db, os.Stdout)
 }

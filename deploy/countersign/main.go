@@ -19,7 +19,7 @@ type command struct {
 var commands = []command{
 	{"up", "run the whole stack on this machine, with demo data", up},
 	{"migrate", "bring the database of DATABASE_URL up to date", migrate},
-	{"keys", "count what lies under each key; keys new: make a key; keys renew: seal anew what auth keeps", keys},
+	{"keys", "count what lies under each key; keys new: make one; renew: seal anew what auth keeps; rotate-signing, revoke-signing: those of access tokens", keys},
 	{"admin", "create an admin, or make a user one: admin --email ADDRESS", admin},
 	{"doctor", "look for what is wrong with a deployment, and say how to mend it", doctor},
 	{"secrets", "make a stack's secrets, once; secrets append, promote or retire PIN_KEYS or AUTH_KEYS: rotate", secretsCommand},

@@ -2,18 +2,15 @@ package caller
 
 import (
 	"context"
-	"crypto/ed25519"
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
-	"golang.org/x/sync/singleflight"
 )
 
 // Audience is the aud of every access token.
@@ -40,34 +37,16 @@ func (c Claims) Validate() error {
 	return nil
 }
 
-const (
-	// maxKeys bounds the memory for key ids, also those that were asked for in vain.
-	maxKeys = 1000
-	// keyTime is how long a key is taken for what it was, so that one that was deleted stops opening.
-	keyTime = 5 * time.Minute
-)
-
-// publicKey is what the database said of a key id; key is nil when there is none.
-type publicKey struct {
-	key  ed25519.PublicKey
-	read time.Time
-}
-
-// AccessTokens reads access tokens. Public keys come from the database, so that auth may be away,
-// and each is kept for a while.
+// AccessTokens reads access tokens. Public keys come from the database, so that auth may be away.
 type AccessTokens struct {
 	db     *sqlx.DB
 	parser *jwt.Parser
-
-	// loads lets those who need the same key at the same moment ask for it once.
-	loads singleflight.Group
-	mu    sync.Mutex
-	keys  map[uuid.UUID]publicKey
+	keys   *publicKeys
 }
 
 // NewAccessTokens reads the tokens of one issuer: auth's public URL.
 func NewAccessTokens(db *sqlx.DB, issuer string) *AccessTokens {
-	return &AccessTokens{db: db, keys: map[uuid.UUID]publicKey{}, parser: jwt.NewParser(
+	return &AccessTokens{db: db, keys: newPublicKeys(db), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(issuer), jwt.WithAudience(Audience), jwt.WithExpirationRequired(), jwt.WithStrictDecoding(),
 	)}
@@ -143,7 +122,7 @@ func (a *AccessTokens) read(ctx context.Context, text string, claims jwt.Claims)
 	var away error
 	_, err := a.parser.ParseWithClaims(text, claims, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
-		key, err := a.key(ctx, kid)
+		key, err := a.keys.find(ctx, kid)
 		if !errors.Is(err, ErrInvalid) {
 			away = err
 		}
@@ -156,42 +135,4 @@ func (a *AccessTokens) read(ctx context.Context, text string, claims jwt.Claims)
 		return ErrInvalid
 	}
 	return nil
-}
-
-func (a *AccessTokens) key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
-	id, err := uuid.Parse(kid)
-	if err != nil {
-		return nil, ErrInvalid
-	}
-	a.mu.Lock()
-	known, ok := a.keys[id]
-	a.mu.Unlock()
-	if !ok || time.Since(known.read) > keyTime {
-		loaded, err, _ := a.loads.Do(kid, func() (any, error) { return a.load(context.WithoutCancel(ctx), id) })
-		if err != nil {
-			return nil, err
-		}
-		known = loaded.(publicKey)
-	}
-	if known.key == nil {
-		return nil, ErrInvalid
-	}
-	return known.key, nil
-}
-
-func (a *AccessTokens) load(ctx context.Context, id uuid.UUID) (publicKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	var key []byte
-	err := a.db.GetContext(ctx, &key, `select public_key from signing_keys where id = $1`, id)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return publicKey{}, fmt.Errorf("looking up a signing key: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.keys) >= maxKeys {
-		clear(a.keys) // somebody is making ids up; the true ones come back with their next use
-	}
-	a.keys[id] = publicKey{key, time.Now()}
-	return a.keys[id], nil
 }

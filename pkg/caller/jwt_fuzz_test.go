@@ -50,15 +50,14 @@ func FuzzAccessToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		text = lines.Replace(text)
 		// Whatever key it names, it is this one: the database is not what is fuzzed.
-		known := publicKey{private.Public().(ed25519.PublicKey), time.Now()}
 		unverified, _, err := jwt.NewParser().ParseUnverified(text, &Claims{})
 		if err == nil {
 			named, _ := unverified.Header["kid"].(string)
 			if id, err := uuid.Parse(named); err == nil {
-				tokens.mu.Lock()
-				clear(tokens.keys)
-				tokens.keys[id] = known
-				tokens.mu.Unlock()
+				tokens.keys.mu.Lock()
+				tokens.keys.known = map[uuid.UUID]ed25519.PublicKey{id: private.Public().(ed25519.PublicKey)}
+				tokens.keys.readAt = time.Now()
+				tokens.keys.mu.Unlock()
 			}
 		}
 		_, err = tokens.Read(t.Context(), text)

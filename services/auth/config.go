@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
@@ -39,6 +40,8 @@ type settings struct {
 	// HashPlaces bounds how many requests hash or wait to. Half of them are used: a pool keeps room for another tenant,
 	// and all passwords are of one.
 	HashPlaces int `envconfig:"HASH_PLACES" default:"32"`
+	// SigningKeyLifetime is the age at which the key that signs access tokens is replaced: at least an hour.
+	SigningKeyLifetime time.Duration `envconfig:"SIGNING_KEY_LIFETIME" default:"2160h"`
 
 	ring    *keyring.Ring
 	proxies []netip.Prefix
@@ -75,6 +78,7 @@ func (s *settings) validate() error {
 	wrong(s.HashPlaces < 1, "HASH_PLACES is not positive")
 	wrong(s.AccessLifetime <= 0, "ACCESS_LIFETIME is not positive")
 	wrong(s.SessionLifetime < s.AccessLifetime, "SESSION_LIFETIME is shorter than ACCESS_LIFETIME")
+	wrong(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
 	return errors.Join(problems...)
 }
 

@@ -34,7 +34,7 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"TRUSTED_PROXIES", "canary"}, {"TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1"},
 		{"RATE_LOGIN", "0"}, {"RATE_SIGNUP", "-1"}, {"RATE_STATUS", "canary"},
 		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},
-		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"},
+		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"}, {"SIGNING_KEY_LIFETIME", "59m"}, {"SIGNING_KEY_LIFETIME", "canary"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			for name, value := range good {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,7 +66,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 
-	keys, tokens := signing.New(db, s.ring), caller.NewAccessTokens(db, s.PublicURL)
+	keys, tokens := signing.New(db, s.ring, s.SigningKeyLifetime), caller.NewAccessTokens(db, s.PublicURL)
 	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
 	surface := &api.API{
 		Spec:         spec,
@@ -85,5 +86,10 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err := keys.Prepare(ctx); err != nil {
 		log.Warn("no signing key yet: the first sign-in will make one", "error", err.Error())
 	}
+	ctx, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer stop()
+	background.Go(func() { keys.Run(ctx, log) })
 	return web.Serve(ctx, log, s.ListenAddr, e, s.OpsListenAddr, ops)
 }

@@ -35,6 +35,8 @@ const (
 	places = 400
 )
 
+const keyLifetime = 2160 * time.Hour
+
 var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
 
 // plenty is more than any test asks, and all of them ask from one address.
@@ -107,7 +109,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	spec, err := web.LoadSpec(document, directory.CheckEmail)
 	must(d.t, err)
 
-	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring), pool: pool}
+	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool}
 	tokens := caller.NewAccessTokens(db, issuer)
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool)
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})

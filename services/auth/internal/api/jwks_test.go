@@ -118,3 +118,93 @@ func TestAReplacedKeyringSignsAnew(t *testing.T) {
 		t.Error("the old replica stopped signing")
 	}
 }
+
+// kidOf is the key by which a sign-in is signed now.
+func (s *service) kidOf(p person) string {
+	s.t.Helper()
+	_, kid := s.claimsOf(s.login(p).access)
+	return kid
+}
+
+// TestKeysAreReplacedWithOverlap follows a rotation: the new key is published before it signs, and the old one while its
+// tokens are good; all replicas change over at the same moment.
+func TestKeysAreReplacedWithOverlap(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]string{
+		"by age":         `update signing_keys set created_at = now() - interval '2160 hours'`,
+		"by an operator": `update signing_keys set created_at = now() - interval '1 day', retired_at = now() + interval '15 minutes'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t)
+			replicas, p := []*service{s, s.replica(oldKey)}, s.user()
+			tokens := s.login(p)
+			_, old := s.claimsOf(tokens.access)
+			prepare := func() {
+				var wait sync.WaitGroup
+				for i := range 20 {
+					wait.Go(func() {
+						if err := replicas[i%2].keys.Prepare(context.Background()); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wait.Wait()
+			}
+			pass := func(minutes int) {
+				s.exec(`update signing_keys set created_at = created_at - make_interval(mins => $1), retired_at = retired_at - make_interval(mins => $1)`, minutes)
+			}
+			prepare()
+			if kid := s.kidOf(p); kid != old || len(s.published()) != 1 {
+				t.Errorf("a key was made before one was needed: %d", len(s.published()))
+			}
+			s.exec(begin)
+			prepare()
+			prepare()
+			if published := s.published(); len(published) != 2 || published[old] == nil {
+				t.Fatalf("%d keys are published", len(published))
+			}
+			for range 2 {
+				for _, replica := range replicas {
+					if replica.kidOf(p) != old {
+						t.Error("the new key signs before every verifier may know it")
+					}
+				}
+				pass(4)
+			}
+			pass(3)
+			fresh := s.kidOf(p)
+			if fresh == old || replicas[1].kidOf(p) != fresh || s.published()[fresh] == nil {
+				t.Error("the new key does not sign, or not everywhere")
+			}
+			s.want(replicas[1].profile(tokens.access), http.StatusOK)
+			if !s.verifies(tokens.access) {
+				t.Error("the old key is not published while its tokens are good")
+			}
+			pass(22)
+			if s.published()[old] != nil {
+				t.Error("the old key is published for longer than its tokens are good")
+			}
+			prepare()
+			if s.kidOf(p) != fresh || len(s.published()) != 1 {
+				t.Error("the new key did not stay the only one")
+			}
+		})
+	}
+}
+
+// TestARevokedKeyIsReplacedAtOnce: an operator deletes a key that somebody else has.
+func TestARevokedKeyIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	stolen := s.login(p)
+	s.exec(`delete from signing_keys`)
+	after := s.pairOf(s.refresh(stolen.refresh))
+	restarted := s.replica(oldKey) // those who know a key by heart take it for some minutes
+	s.want(restarted.profile(stolen.access), http.StatusUnauthorized)
+	s.want(restarted.profile(after.access), http.StatusOK)
+	if len(s.published()) != 1 || !s.verifies(after.access) {
+		t.Error("the keys that are published are not those that sign")
+	}
+}
