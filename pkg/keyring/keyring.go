@@ -24,10 +24,11 @@ type Purpose string
 
 // The purposes in use.
 const (
-	Pepper       Purpose = "countersign/pepper/v1"
-	SigningKeys  Purpose = "countersign/signing-keys/v1"
-	RefreshChain Purpose = "countersign/refresh-chain/v1"
-	AuditCursor  Purpose = "countersign/audit-cursor/v1"
+	Pepper        Purpose = "countersign/pepper/v1"
+	SigningKeys   Purpose = "countersign/signing-keys/v1"
+	RefreshChain  Purpose = "countersign/refresh-chain/v1"
+	AuditCursor   Purpose = "countersign/audit-cursor/v1"
+	SecondFactors Purpose = "countersign/second-factors/v1"
 )
 
 const keyBytes = 32

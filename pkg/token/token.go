@@ -24,6 +24,8 @@ const (
 	APIKey   Kind = "csa"
 	Refresh  Kind = "csr"
 	Session  Kind = "cst"
+	// Challenge names a sign-in that awaits its second factor.
+	Challenge Kind = "csc"
 )
 
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
 )
 
 // settings are what the environment says, each as NAME or as NAME_FILE.
@@ -24,6 +25,7 @@ type settings struct {
 	stores.RedisConfig
 	account.Config
 	api.Rates
+	mfa.Budget
 	// Keys is the keyring of auth, "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
@@ -71,7 +73,7 @@ func (s *settings) validate() error {
 		problems = append(problems, fmt.Errorf("AUTH_KEYS: %w", err))
 	}
 	s.proxies, err = web.ParseProxies(s.TrustedProxies)
-	problems = append(problems, err, s.Rates.Validate())
+	problems = append(problems, err, s.Rates.Validate(), s.Budget.Validate())
 	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
 	wrong(slices.ContainsFunc(s.AllowedOrigins, isNoOrigin), "ALLOWED_ORIGINS is not a list of origins, as https://admin.example.com, with commas between")
 	wrong(s.HashPermits < 1, "HASH_PERMITS is negative")

@@ -24,6 +24,7 @@ import (
 	"github.com/countersign/countersign/pkg/web/ready"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
@@ -68,10 +69,12 @@ func run(ctx context.Context, log *slog.Logger) error {
 
 	keys, tokens := signing.New(db, s.ring, s.SigningKeyLifetime), caller.NewAccessTokens(db, s.PublicURL)
 	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
+	factors := mfa.New(db, s.ring, s.Budget, s.PublicURL)
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: tokens,
-		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool),
+		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors),
+		Factors:      factors,
 		Keys:         keys,
 		Lifetimes:    s.Config,
 		Limiter:      ratelimit.New(redis),

@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
@@ -28,18 +29,19 @@ type Config struct {
 
 // Accounts knows the users of the deployment.
 type Accounts struct {
-	config Config
-	issuer string
-	db     *sqlx.DB
-	ring   *keyring.Ring
-	keys   *signing.Keys
-	tokens *caller.AccessTokens
-	pool   *slowhash.Pool
+	config  Config
+	issuer  string
+	db      *sqlx.DB
+	ring    *keyring.Ring
+	keys    *signing.Keys
+	tokens  *caller.AccessTokens
+	pool    *slowhash.Pool
+	factors *mfa.Factors
 }
 
 // New prepares Accounts. issuer is the public URL of the service, which access tokens name and tokens reads.
-func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool) *Accounts {
-	return &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool}
+func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool, factors *mfa.Factors) *Accounts {
+	return &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool, factors: factors}
 }
 
 // User is somebody who can sign in.

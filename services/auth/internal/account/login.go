@@ -21,7 +21,8 @@ var (
 )
 
 // Login signs a user in. It returns ErrRefused for a wrong password and for an address (in lower case) that nobody has,
-// after the same work; ErrUnconfirmed only to who knows the password; and slowhash.ErrBusy when there is no place to hash.
+// after the same work; ErrUnconfirmed, or a Challenge where there is a second factor, only to who knows the password; and
+// slowhash.ErrBusy when there is no place to hash.
 func (a *Accounts) Login(ctx context.Context, email string, candidate secret.Text) (SignIn, error) {
 	release, err := a.pool.Reserve(everyone)
 	if err != nil {
@@ -52,6 +53,13 @@ func (a *Accounts) Login(ctx context.Context, email string, candidate secret.Tex
 		if err := a.renew(ctx, user.ID, candidate, stored); err != nil {
 			return SignIn{}, err
 		}
+	}
+	factor, err := a.factors.Status(ctx, user.ID)
+	if err != nil {
+		return SignIn{}, err
+	}
+	if factor.ActiveSince != nil {
+		return SignIn{}, a.challenge(ctx, user.ID, compared.Generation)
 	}
 	return a.start(as(ctx, user.ID), user, compared.Generation, "pwd")
 }

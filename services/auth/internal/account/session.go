@@ -27,36 +27,40 @@ type SignIn struct {
 }
 
 // start opens a session, proved by these methods (RFC 8176), with its first refresh token. password is the generation of the
-// one that was compared; ErrRefused when it is no longer the user's: who sets a password ends all sessions, and one that was
-// under way must not slip in behind.
+// one that was compared; ErrRefused when it is no longer the user's.
 func (a *Accounts) start(ctx context.Context, user User, password uuid.UUID, methods ...string) (SignIn, error) {
-	session, refresh := uuid.New(), token.New(token.Refresh)
-	signIn, err := a.issue(ctx, user, session, methods, refresh)
+	session := uuid.New()
+	signIn, err := a.issue(ctx, user, session, methods, token.New(token.Refresh))
 	if err != nil {
 		return SignIn{}, err
 	}
-	err = a.together(ctx, func(tx *sqlx.Tx) error {
-		const q = `
-			with session as (
-				insert into user_sessions (id, user_id, amr, expires_at)
-				select $1, u.id, $4, now() + make_interval(secs => $5)
-				  from (select id from users where id = $2 and password_generation = $6 for share) u
-				returning id
-			)
-			insert into refresh_tokens (token_hash, session_id, number) select $3, id, 1 from session`
-		result, err := tx.ExecContext(ctx, q, session, user.ID, refresh.Hash(), pq.StringArray(methods), a.config.SessionLifetime.Seconds(), password)
-		if err != nil {
-			return fmt.Errorf("inserting a session: %w", err)
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, ErrRefused)
-		}
-		return audit.Record(ctx, tx, audit.Event{Action: "session.created", TargetID: audit.ID(session), Details: map[string]any{"amr": methods}})
-	})
+	err = a.together(ctx, func(tx *sqlx.Tx) error { return a.open(ctx, tx, session, signIn, password, methods) })
 	if err != nil {
 		return SignIn{}, fmt.Errorf("opening a session: %w", err)
 	}
 	return signIn, nil
+}
+
+// open makes a session good whose tokens are issued. It returns ErrRefused when the password that was compared is no longer
+// the user's: who sets a password ends all sessions, and one that was under way must not slip in behind.
+func (a *Accounts) open(ctx context.Context, tx *sqlx.Tx, session uuid.UUID, s SignIn, password uuid.UUID, methods []string) error {
+	const q = `
+		with session as (
+			insert into user_sessions (id, user_id, amr, expires_at)
+			select $1, u.id, $4, now() + make_interval(secs => $5)
+			  from (select id from users where id = $2 and password_generation = $6 for share) u
+			returning id
+		)
+		insert into refresh_tokens (token_hash, session_id, number) select $3, id, 1 from session`
+	lifetime := a.config.SessionLifetime.Seconds()
+	result, err := tx.ExecContext(ctx, q, session, s.User.ID, s.RefreshToken.Hash(), pq.StringArray(methods), lifetime, password)
+	if err != nil {
+		return fmt.Errorf("inserting a session: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, ErrRefused)
+	}
+	return audit.Record(ctx, tx, audit.Event{Action: "session.created", TargetID: audit.ID(session), Details: map[string]any{"amr": methods}})
 }
 
 // issue signs an access token for a session, which was proved by these methods, and puts the refresh token beside it.

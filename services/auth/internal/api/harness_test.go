@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/countersign/countersign/pkg/webtest"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
@@ -44,6 +46,8 @@ var plenty = api.Rates{
 	Signup: 1e6, Login: 1e6, Refresh: 1e6, Verify: 1e6, Resend: 1e6, Status: 1e6, Forgot: 1e6, Reset: 1e6, Token: 1e6, Challenge: 1e6, Decrypt: 1e6,
 }
 
+var guesses = mfa.Budget{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}
+
 // deployment is a database of the test's own, with one replica of the service or several.
 type deployment struct {
 	t *testing.T
@@ -58,6 +62,10 @@ type deployment struct {
 	// proxies and rates are theirs too.
 	proxies []netip.Prefix
 	rates   api.Rates
+	// budget is that of codes.
+	budget mfa.Budget
+	// clock is the time that codes go by, in seconds since 1970. It stands unless the test moves it.
+	clock atomic.Int64
 	// redisURL is where they count.
 	redisURL string
 
@@ -81,7 +89,8 @@ func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
 	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
-		redisURL: storetest.Redis(t), rates: plenty, log: &webtest.Log{}, secrets: map[string]bool{}}
+		redisURL: storetest.Redis(t), rates: plenty, budget: guesses, log: &webtest.Log{}, secrets: map[string]bool{}}
+	d.clock.Store(1_800_000_000)
 	s := d.replica(oldKey)
 	t.Cleanup(func() {
 		for secret := range d.secrets {
@@ -111,15 +120,24 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 
 	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool}
 	tokens := caller.NewAccessTokens(db, issuer)
-	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool)
+	factors := mfa.New(db, ring, d.budget, issuer)
+	factors.Now = d.now
+	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors)
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
-		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
+		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Factors: factors, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
 	}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)
 	return s
 }
+
+// now is the time that codes go by.
+func (d *deployment) now() time.Time {
+	return time.Unix(d.clock.Load(), 0)
+}
+
+var secretNames = map[string]bool{"password": true, "code": true, "secret": true, "otpauth_uri": true}
 
 // remember collects the secrets in a body.
 func (d *deployment) remember(body map[string]any) {
@@ -131,7 +149,12 @@ func (d *deployment) remember(body map[string]any) {
 			if inner, is := value.(map[string]any); is {
 				look(inner)
 			}
-			if text, _ := value.(string); len(text) >= 8 && (name == "password" || strings.HasSuffix(name, "_token")) {
+			if name == "recovery_codes" {
+				for _, code := range value.([]any) {
+					look(map[string]any{"code": code})
+				}
+			}
+			if text, _ := value.(string); len(text) >= 8 && (secretNames[name] || strings.HasSuffix(name, "_token")) {
 				d.secrets[text] = true
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
@@ -17,6 +18,7 @@ type API struct {
 	Spec         *web.Spec
 	AccessTokens *caller.AccessTokens
 	Accounts     *account.Accounts
+	Factors      *mfa.Factors
 	Keys         *signing.Keys
 	// Lifetimes are those of the tokens that Accounts issues.
 	Lifetimes account.Config
@@ -34,6 +36,14 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST("/auth/login", h.Login, perMinute(rates.Login), anyone)
 	e.POST("/auth/refresh", h.Refresh, perMinute(rates.Refresh), anyone) // who holds the refresh token in the body
 	e.POST("/auth/logout", h.Logout, anyone)                             // who holds the access token in the body
+
+	e.POST("/auth/mfa/challenge", h.AnswerChallenge, perMinute(rates.Challenge), anyone) // who holds the challenge token in the body
+	e.POST("/auth/step-up", h.StepUp, user, perMinute(rates.Challenge))
+	e.GET("/auth/mfa", h.GetMFA, user)
+	e.POST("/auth/mfa/totp", h.EnrolTOTP, user) // who proved the session within the last 5 minutes
+	e.DELETE("/auth/mfa/totp", h.RemoveTOTP, user, perMinute(rates.Challenge))
+	e.POST("/auth/mfa/totp/confirm", h.ConfirmTOTP, user, perMinute(rates.Challenge))
+	e.POST("/auth/mfa/recovery-codes", h.RenewRecoveryCodes, user, perMinute(rates.Challenge))
 
 	e.GET("/auth/profile", h.GetProfile, user)
 	e.PATCH("/auth/profile", h.ChangeProfile, user)

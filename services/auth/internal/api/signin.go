@@ -8,6 +8,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
 )
 
 // Signup registers an address.
@@ -39,6 +40,22 @@ func (a *API) Login(ctx context.Context, request gen.LoginRequestObject) (gen.Lo
 	return gen.Login200JSONResponse(shown(signIn)), nil
 }
 
+// AnswerChallenge exchanges a challenge and a code for a session.
+func (a *API) AnswerChallenge(ctx context.Context, request gen.AnswerChallengeRequestObject) (gen.AnswerChallengeResponseObject, error) {
+	code, err := mfa.ParseCode(request.Body.Code)
+	if err != nil {
+		return nil, err
+	}
+	signIn, err := a.Accounts.Answer(ctx, request.Body.ChallengeToken, code)
+	if result, ok := refused(err); ok {
+		return gen.AnswerChallenge401JSONResponse{RefusedJSONResponse: result}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.AnswerChallenge200JSONResponse(shown(signIn)), nil
+}
+
 // Refresh exchanges a refresh token for the next pair.
 func (a *API) Refresh(ctx context.Context, request gen.RefreshRequestObject) (gen.RefreshResponseObject, error) {
 	signIn, err := a.Accounts.Refresh(ctx, request.Body.RefreshToken)
@@ -65,8 +82,14 @@ func refused(err error) (gen.RefusedJSONResponse, bool) {
 	if !errors.As(err, &why) || why.Kind != fault.Unauthenticated {
 		return gen.RefusedJSONResponse{}, false
 	}
+	result := gen.SignInResult{Error: &why.Text}
+	if challenge := (*account.Challenge)(nil); errors.As(err, &challenge) {
+		result.MFA = &gen.MFAChallenge{
+			ChallengeToken: challenge.Token.Reveal(), Methods: []gen.MFAChallengeMethods{gen.TOTP, gen.RecoveryCode}, ExpiresAt: challenge.ExpiresAt.Unix(),
+		}
+	}
 	return gen.RefusedJSONResponse{
-		Body:    gen.SignInResult{Error: &why.Text},
+		Body:    result,
 		Headers: gen.RefusedResponseHeaders{WWWAuthenticate: "Bearer"},
 	}, true
 }

@@ -1,0 +1,365 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pquerna/otp/hotp"
+)
+
+// guarded is a user with a second factor.
+type guarded struct {
+	person
+	pair
+	id, secret string
+	recovery   []string
+}
+
+func (s *service) enrol(access string) (secret string) {
+	s.t.Helper()
+	secret, _ = s.want(s.as(access, "POST", "/auth/mfa/totp", nil), http.StatusOK).body["secret"].(string)
+	return secret
+}
+
+func (s *service) confirm(access, code string) answer {
+	s.t.Helper()
+	return s.as(access, "POST", "/auth/mfa/totp/confirm", map[string]any{"code": code})
+}
+
+func (s *service) stepUp(access string, body map[string]any) answer {
+	s.t.Helper()
+	return s.as(access, "POST", "/auth/step-up", body)
+}
+
+func (s *service) remove(access, code string) answer {
+	s.t.Helper()
+	return s.as(access, "DELETE", "/auth/mfa/totp", map[string]any{"code": code})
+}
+
+func (s *service) renewCodes(access, code string) answer {
+	s.t.Helper()
+	return s.as(access, "POST", "/auth/mfa/recovery-codes", map[string]any{"code": code})
+}
+
+// code is what an app shows that many time steps from now.
+func (s *service) code(secret string, steps int) string {
+	s.t.Helper()
+	code, err := hotp.GenerateCode(secret, uint64(s.now().Unix()/30+int64(steps)))
+	must(s.t, err)
+	return code
+}
+
+// next is a code that was not used yet.
+func (s *service) next(o guarded) string {
+	s.t.Helper()
+	s.clock.Add(30)
+	return s.code(o.secret, 0)
+}
+
+// wrong is a code that is none of an app's, now or soon.
+func (s *service) wrong(o guarded) string {
+	s.t.Helper()
+	for i := range 1_000_000 {
+		code := fmt.Sprintf("%06d", i)
+		if !slices.ContainsFunc([]int{-2, -1, 0, 1, 2}, func(step int) bool { return s.code(o.secret, step) == code }) {
+			return code
+		}
+	}
+	return ""
+}
+
+// guarded signs up, in, and makes a second factor.
+func (s *service) guarded() guarded {
+	s.t.Helper()
+	o := guarded{person: s.user()}
+	o.pair = s.login(o.person)
+	o.id = one[string](s.deployment, `select id from users where email = $1`, o.email)
+	o.secret = s.enrol(o.access)
+	for _, code := range s.want(s.confirm(o.access, s.code(o.secret, 0)), http.StatusOK).body["recovery_codes"].([]any) {
+		o.recovery = append(o.recovery, code.(string))
+	}
+	return o
+}
+
+// charged is how many codes were compared since the last right one.
+func (s *service) charged() int {
+	s.t.Helper()
+	return one[int](s.deployment, `select coalesce(sum(charged - window_start), 0) from guess_budgets where kind = 'second_factor'`)
+}
+
+func (s *service) trail(action, target string) int {
+	s.t.Helper()
+	return one[int](s.deployment, `select count(*) from audit where action = $1 and target_id = $2`, action, target)
+}
+
+func TestASecondFactorIsAskedForOnceItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	tokens := s.login(p)
+	status := func() string { return s.want(s.as(tokens.access, "GET", "/auth/mfa", nil), http.StatusOK).Body }
+	const none = `{"active":false,"active_since":null,"recovery_codes_left":0}`
+	if got := strings.TrimSpace(status()); got != none {
+		t.Errorf("before: %s", got)
+	}
+	first := s.enrol(tokens.access)
+	made := s.want(s.as(tokens.access, "POST", "/auth/mfa/totp", nil), http.StatusOK)
+	secret, uri := made.body["secret"].(string), made.body["otpauth_uri"].(string)
+	u, err := url.Parse(uri)
+	must(t, err)
+	if !regexp.MustCompile(`^[A-Z2-7]{32}$`).MatchString(secret) || secret == first || u.Scheme != "otpauth" || u.Host != "totp" || u.Path != "/auth.example.test:"+p.email ||
+		u.Query().Get("secret") != secret || u.Query().Get("issuer") != "auth.example.test" || u.Query().Get("digits") != "6" || u.Query().Get("period") != "30" {
+		t.Errorf("got %s", made.Body)
+	}
+	// It is not confirmed: nothing asks for it, and it opens nothing.
+	if got := strings.TrimSpace(status()); got != none {
+		t.Errorf("enrolled: %s", got)
+	}
+	elsewhere := s.login(p)
+	s.want(s.stepUp(tokens.access, map[string]any{"code": s.code(secret, 0)}), http.StatusConflict)
+	s.want(s.remove(tokens.access, s.code(secret, 0)), http.StatusConflict)
+	s.want(s.renewCodes(tokens.access, s.code(secret, 0)), http.StatusConflict)
+
+	s.want(s.confirm(tokens.access, s.code(first, 0)), http.StatusForbidden) // that one was replaced
+	codes := s.want(s.confirm(tokens.access, s.code(secret, 0)), http.StatusOK).body["recovery_codes"].([]any)
+	seen := map[any]bool{}
+	for _, code := range codes {
+		if seen[code] || !regexp.MustCompile(`^([0-9a-hjkmnp-tv-z]{4}-){3}[0-9a-hjkmnp-tv-z]{4}$`).MatchString(code.(string)) {
+			t.Errorf("recovery code %v", code)
+		}
+		seen[code] = true
+	}
+	if got := status(); !strings.Contains(got, `"active":true`) || strings.Contains(got, "null") || !strings.Contains(got, `"recovery_codes_left":10`) {
+		t.Errorf("confirmed: %s", got)
+	}
+	s.want(s.confirm(tokens.access, s.code(secret, 1)), http.StatusConflict)
+	s.want(s.as(tokens.access, "POST", "/auth/mfa/totp", nil), http.StatusConflict)
+	// The other session began with less than is asked for now, as would a sign-in that has got past the password.
+	s.want(s.profile(elsewhere.access), http.StatusUnauthorized)
+	s.want(s.refresh(elsewhere.refresh), http.StatusUnauthorized)
+	s.want(s.profile(tokens.access), http.StatusOK)
+	id := one[string](s.deployment, `select id from users`)
+	for action, want := range map[string]int{"second_factor.enrolled": 2, "second_factor.refused": 1, "second_factor.confirmed": 1} {
+		if n := s.trail(action, id); n != want {
+			t.Errorf("%d %s in the audit trail, want %d", n, action, want)
+		}
+	}
+}
+
+func TestConfirmingOutdatesThePasswordsThatWereRightBefore(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	tokens := s.login(p)
+	before := one[string](s.deployment, `select password_generation from users`)
+	secret := s.enrol(tokens.access)
+	if one[string](s.deployment, `select password_generation from users`) != before {
+		t.Error("enrolling did")
+	}
+	s.want(s.confirm(tokens.access, s.code(secret, 0)), http.StatusOK)
+	if one[string](s.deployment, `select password_generation from users`) == before {
+		t.Error("a sign-in under way can still open a session without a code")
+	}
+}
+
+func TestACodeIsGoodForAStepBeforeAndAfterAndOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	o := s.guarded()
+	for _, rule := range []struct{ steps, want int }{
+		{-2, http.StatusForbidden}, {-1, http.StatusNoContent}, {0, http.StatusNoContent}, {1, http.StatusNoContent}, {2, http.StatusForbidden},
+	} {
+		s.clock.Add(300)
+		code := s.code(o.secret, rule.steps)
+		if a := s.stepUp(o.access, map[string]any{"code": code}); a.Status != rule.want {
+			t.Errorf("%d steps from now: got %d %s", rule.steps, a.Status, a.Body)
+		}
+		if a := s.stepUp(o.access, map[string]any{"code": code}); a.Status != http.StatusForbidden {
+			t.Errorf("%d steps from now, again: got %d %s", rule.steps, a.Status, a.Body)
+		}
+	}
+	// One that is older than the last is used up too, wherever it is shown.
+	s.clock.Add(300)
+	s.want(s.stepUp(o.access, map[string]any{"code": s.code(o.secret, 0)}), http.StatusNoContent)
+	for _, a := range []answer{s.stepUp(o.access, map[string]any{"code": s.code(o.secret, -1)}), s.remove(o.access, s.code(o.secret, 0)), s.renewCodes(o.access, s.code(o.secret, 0))} {
+		s.want(a, http.StatusForbidden)
+	}
+}
+
+func TestOfManyWhoShowOneCodeOneGetsThrough(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.budget.Attempts, s.budget.Failures = 1000, 1000
+	replicas := []*service{s.replica(oldKey), s.replica(oldKey)}
+	o := s.guarded()
+	for _, code := range []string{s.next(o), o.recovery[0]} {
+		var through atomic.Int64
+		var wait sync.WaitGroup
+		for i := range 100 {
+			wait.Go(func() {
+				switch a := replicas[i%2].stepUp(o.access, map[string]any{"code": code}); a.Status {
+				case http.StatusNoContent:
+					through.Add(1)
+				case http.StatusForbidden:
+				default:
+					t.Errorf("got %d %s", a.Status, a.Body)
+				}
+			})
+		}
+		wait.Wait()
+		if through.Load() != 1 {
+			t.Errorf("%d got through", through.Load())
+		}
+	}
+}
+
+func TestWrongCodesLockEveryWayIn(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	o := s.guarded()
+	challenge := s.challenged(o)
+	wrong := s.wrong(o)
+	s.want(s.answers(challenge, wrong), http.StatusUnauthorized)
+	s.want(s.stepUp(o.access, map[string]any{"code": wrong}), http.StatusForbidden)
+	s.want(s.remove(o.access, wrong), http.StatusForbidden)
+	s.want(s.renewCodes(o.access, wrong), http.StatusForbidden)
+	s.want(s.answers(challenge, "0000-0000-0000-0000"), http.StatusUnauthorized)
+	locked := func() {
+		t.Helper()
+		right := s.next(o)
+		for _, a := range []answer{
+			s.answers(challenge, right), s.answers(challenge, o.recovery[0]), s.stepUp(o.access, map[string]any{"code": right}), s.remove(o.access, right),
+			s.renewCodes(o.access, right), s.answers(challenge, wrong),
+		} {
+			if a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+				t.Errorf("got %d %s", a.Status, a.Body)
+			}
+		}
+	}
+	locked()
+	if n := s.trail("second_factor.refused", o.id); n != 5 {
+		t.Errorf("%d refusals in the audit trail", n)
+	}
+	if n := one[int](s.deployment, `select count(*) from audit where action = 'second_factor.refused' and details ->> 'locked' = 'true'`); n != 1 {
+		t.Errorf("%d locks in the audit trail", n)
+	}
+	// The next lock is twice as long, and a right code ends it all.
+	s.exec(`update guess_budgets set locked_until = now()`)
+	for range 5 {
+		s.want(s.stepUp(o.access, map[string]any{"code": wrong}), http.StatusForbidden)
+	}
+	locked()
+	if n := one[int](s.deployment, `select count(*) from guess_budgets where locked_until between now() + interval '9 minutes' and now() + interval '10 minutes'`); n != 1 {
+		t.Error("the second lock does not last 10 minutes")
+	}
+	s.exec(`update guess_budgets set locked_until = now()`)
+	s.pairOf(s.answers(challenge, o.recovery[0]))
+	if n := s.charged(); n != 0 {
+		t.Errorf("%d still charged", n)
+	}
+}
+
+func TestRecoveryCodesCountOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	o := s.guarded()
+	tokens := s.pairOf(s.answers(s.challenged(o), o.recovery[0]))
+	claims, _ := s.claimsOf(tokens.access)
+	if fmt.Sprint(claims.AMR) != "[pwd mfa]" {
+		t.Errorf("amr is %v", claims.AMR)
+	}
+	s.want(s.answers(s.challenged(o), o.recovery[0]), http.StatusUnauthorized)
+	s.pairOf(s.answers(s.challenged(o), " "+strings.ToUpper(strings.ReplaceAll(o.recovery[1], "-", " "))))
+	if a := s.as(o.access, "GET", "/auth/mfa", nil); a.body["recovery_codes_left"] != float64(8) {
+		t.Errorf("got %s", a.Body)
+	}
+	// Another's are worth nothing.
+	s.want(s.answers(s.challenged(s.guarded()), o.recovery[2]), http.StatusUnauthorized)
+	s.want(s.renewCodes(o.access, s.next(o)), http.StatusOK)
+	s.want(s.answers(s.challenged(o), o.recovery[2]), http.StatusUnauthorized)
+	if a := s.as(o.access, "GET", "/auth/mfa", nil); a.body["recovery_codes_left"] != float64(10) {
+		t.Errorf("got %s", a.Body)
+	}
+	if n := one[int](s.deployment, `select count(*) from audit where action = 'second_factor.proved' and target_id = $1 and details ->> 'recovery_code' = 'true'`, o.id); n != 2 {
+		t.Errorf("%d used recovery codes in the audit trail", n)
+	}
+}
+
+func TestRemovingTheSecondFactor(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, show := range []func(guarded) string{s.next, func(o guarded) string { return o.recovery[9] }} {
+		o := s.guarded()
+		s.want(s.remove(o.access, s.wrong(o)), http.StatusForbidden)
+		s.want(s.remove(o.access, show(o)), http.StatusNoContent)
+		s.want(s.remove(o.access, s.next(o)), http.StatusConflict)
+		s.login(o.person)
+		if n := s.trail("second_factor.removed", o.id); n != 1 {
+			t.Errorf("%d rows in the audit trail", n)
+		}
+		// Another one begins from nothing: no recovery code of the first is left.
+		o.secret = s.enrol(o.access)
+		s.want(s.confirm(o.access, s.code(o.secret, 0)), http.StatusOK)
+		s.want(s.answers(s.challenged(o), o.recovery[5]), http.StatusUnauthorized)
+	}
+}
+
+func TestCodesOfOtherForms(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	o := s.guarded()
+	challenge := s.challenged(o)
+	for _, code := range []string{
+		"", " ", "-", "12345", "1234567", "12345a", "１２３４５６", "٣٤٥٦٧٨", "123456\n", "+12345", "12.345", "0x1234", "1e5000", "abcd-efgh-jkmn-pqr",
+		"abcd-efgh-jkmn-pqrst", "abcd-efgh-jkmn-pqro", "abcd_efgh_jkmn_pqrs", "\u212abcd-efgh-jkmn-pqrs", strings.Repeat("1", 65),
+	} {
+		for _, a := range []answer{
+			s.answers(challenge, code), s.answers("nonsense", code), s.stepUp(o.access, map[string]any{"code": code}), s.remove(o.access, code),
+			s.confirm(o.access, code), s.renewCodes(o.access, code),
+		} {
+			if a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, `"loc":["body","code"]`) || len(code) > 1 && strings.Contains(a.Body, code) {
+				t.Errorf("%q: got %d %s", code, a.Status, a.Body)
+			}
+		}
+	}
+	if n := s.charged(); n != 0 {
+		t.Errorf("%d charged", n)
+	}
+	for _, form := range []string{"%.3s %s", "%.3s-%s", " %.3s%s ", "%.3s  %s"} {
+		code := s.next(o)
+		s.want(s.stepUp(o.access, map[string]any{"code": fmt.Sprintf(form, code, code[3:])}), http.StatusNoContent)
+	}
+}
+
+func TestASecretUnderAKeyThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	o := s.guarded()
+	without := s.replica(newKey)
+	challenge := s.challenged(o)
+	s.want(without.answers(challenge, s.next(o)), http.StatusServiceUnavailable)
+	if n := s.charged(); n != 0 {
+		t.Errorf("%d charged", n)
+	}
+	s.pairOf(without.answers(challenge, o.recovery[0]))
+	s.pairOf(s.replica(both).answers(s.challenged(o), s.next(o)))
+}
+
+func TestWhoGoesTakesTheSecondFactorAlong(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.challenged(s.guarded())
+	s.exec(`delete from users`)
+	for _, table := range []string{"second_factors", "recovery_codes", "login_challenges"} {
+		if n := one[int](s.deployment, `select count(*) from `+table); n != 0 {
+			t.Errorf("%d rows left in %s", n, table)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// aged makes all sessions ones that were proved too long ago.
+func (s *service) aged() {
+	s.t.Helper()
+	s.exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
+}
+
+func TestAnOldSessionIsProvedAgain(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	tokens := s.login(p)
+	s.aged()
+	a := s.want(s.as(tokens.access, "POST", "/auth/mfa/totp", nil), http.StatusUnauthorized)
+	if challenge := a.Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_user_authentication"`) || !strings.Contains(challenge, `max_age="300"`) {
+		t.Errorf("WWW-Authenticate is %q", challenge)
+	}
+	s.want(s.profile(tokens.access), http.StatusOK)
+	for name, rule := range map[string]struct {
+		body map[string]any
+		want int
+	}{
+		"a wrong password": {map[string]any{"password": "Wrong-canary-1"}, http.StatusForbidden},
+		"a code":           {map[string]any{"code": "123456"}, http.StatusConflict},
+		"both":             {map[string]any{"password": p.password, "code": "123456"}, http.StatusConflict},
+		"nothing":          {map[string]any{}, http.StatusUnprocessableEntity},
+		"null":             {map[string]any{"password": nil}, http.StatusUnprocessableEntity},
+	} {
+		if a := s.stepUp(tokens.access, rule.body); a.Status != rule.want {
+			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
+		}
+	}
+	s.want(s.as(tokens.access, "POST", "/auth/mfa/totp", nil), http.StatusUnauthorized)
+	s.want(s.stepUp(tokens.access, map[string]any{"password": p.password}), http.StatusNoContent)
+	s.enrol(tokens.access)
+	claims, _ := s.claimsOf(s.pairOf(s.refresh(tokens.refresh)).access)
+	if fmt.Sprint(claims.AMR) != "[pwd]" {
+		t.Errorf("amr is %v", claims.AMR)
+	}
+	session, user := claims.SessionID.String(), claims.Subject
+	if n, refused := s.trail("session.proved", session), s.trail("step_up.refused", user); n != 1 || refused != 1 {
+		t.Errorf("%d step-ups and %d refusals in the audit trail", n, refused)
+	}
+	s.want(s.logout(tokens.access), http.StatusOK)
+	s.want(s.stepUp(tokens.access, map[string]any{"password": p.password}), http.StatusUnauthorized)
+}
+
+func TestWithASecondFactorThePasswordIsNotEnough(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	o := s.guarded()
+	fresh := func() bool {
+		return one[bool](s.deployment, `select proved_at > now() - interval '5 minutes' from user_sessions where revoked_at is null`)
+	}
+	for name, rule := range map[string]struct {
+		body map[string]any
+		want int
+	}{
+		"the password":                   {map[string]any{"password": o.password}, http.StatusUnprocessableEntity},
+		"nothing":                        {map[string]any{}, http.StatusUnprocessableEntity},
+		"a wrong code":                   {map[string]any{"code": s.wrong(o)}, http.StatusForbidden},
+		"a wrong code and the password":  {map[string]any{"code": s.wrong(o), "password": o.password}, http.StatusForbidden},
+		"a right code, a wrong password": {map[string]any{"code": s.next(o), "password": "Wrong-canary-1"}, http.StatusForbidden},
+		"a right code":                   {map[string]any{"code": s.next(o)}, http.StatusNoContent},
+		"a right code and the password":  {map[string]any{"code": s.next(o), "password": o.password}, http.StatusNoContent},
+		"a recovery code":                {map[string]any{"code": o.recovery[0]}, http.StatusNoContent},
+	} {
+		s.aged()
+		if code, _ := rule.body["code"].(string); rule.want == http.StatusNoContent && len(code) == 6 {
+			rule.body["code"] = s.next(o) // the map comes in any order
+		}
+		if a := s.stepUp(o.access, rule.body); a.Status != rule.want || fresh() != (rule.want == http.StatusNoContent) {
+			t.Errorf("%s: got %d %s, fresh %v", name, a.Status, a.Body, fresh())
+		}
+	}
+	claims, _ := s.claimsOf(s.pairOf(s.refresh(o.refresh)).access)
+	if fmt.Sprint(claims.AMR) != "[pwd otp mfa]" {
+		t.Errorf("amr is %v", claims.AMR)
+	}
+	// What opens more than a session is asked of a session that was proved with both.
+	s.aged()
+	s.want(s.as(o.access, "POST", "/auth/mfa/totp", nil), http.StatusUnauthorized)
+}

@@ -1,0 +1,56 @@
+package mfa
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/secret"
+)
+
+// recoveryCodes is how many a user gets.
+const recoveryCodes = 10
+
+// Confirm makes an enrolled factor active for who shows a code of it, and does open in the same transaction. It returns the
+// recovery codes, to be shown this once.
+func (f *Factors) Confirm(ctx context.Context, user uuid.UUID, code Code, open func(tx *sqlx.Tx) error) (codes []secret.Text, err error) {
+	err = f.check(ctx, user, code, false, "second_factor.confirmed", func(tx *sqlx.Tx) error {
+		if codes, err = replaceCodes(ctx, tx, user); err != nil {
+			return err
+		}
+		return open(tx)
+	})
+	return codes, err
+}
+
+// RenewRecoveryCodes replaces those that are left, for who shows a code. It returns the new ones, to be shown this once.
+func (f *Factors) RenewRecoveryCodes(ctx context.Context, user uuid.UUID, code Code) (codes []secret.Text, err error) {
+	err = f.check(ctx, user, code, true, "recovery_codes.replaced", func(tx *sqlx.Tx) error {
+		codes, err = replaceCodes(ctx, tx, user)
+		return err
+	})
+	return codes, err
+}
+
+func replaceCodes(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) ([]secret.Text, error) {
+	codes, hashes := make([]secret.Text, recoveryCodes), make(pq.ByteaArray, recoveryCodes)
+	for i := range codes {
+		codes[i] = newRecoveryCode()
+		code, err := ParseCode(codes[i])
+		if err != nil {
+			return nil, err
+		}
+		hashes[i] = code.hash(user)
+	}
+	if _, err := tx.ExecContext(ctx, `delete from recovery_codes where user_id = $1`, user); err != nil {
+		return nil, fmt.Errorf("removing the old recovery codes: %w", err)
+	}
+	const q = `insert into recovery_codes (user_id, code_hash) select $1, unnest($2::bytea[])`
+	if _, err := tx.ExecContext(ctx, q, user, hashes); err != nil {
+		return nil, fmt.Errorf("inserting recovery codes: %w", err)
+	}
+	return codes, nil
+}
