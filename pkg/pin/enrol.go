@@ -59,7 +59,11 @@ func (e *Enroller) Status(ctx context.Context, h Holder) (Status, error) {
 // Set gives a holder a PIN, in the place of the one it may have. Sessions that rest on the old one are dead, and verdicts
 // about it that are still under way are lost. tenant is the instance that the hashing is accounted to.
 //
-// Errors: ErrWeak, slowhash.ErrBusy, ErrLocked (ByAgent only), ErrGone when the holder was deleted meanwhile.
+// Where an instance on which the PIN applies demands it (kyc_required), only an admin gives one to who is not identified: the
+// same statement sees the policy, the approval and the PIN.
+//
+// Errors: ErrWeak, slowhash.ErrBusy, ErrLocked and ErrUnidentified (ByAgent only), ErrGone when the holder was deleted
+// meanwhile.
 func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority) (Status, error) {
 	if weak(p) {
 		return Status{}, ErrWeak
@@ -75,7 +79,9 @@ func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, b
 	}
 	const q = `
 		insert into pin_holders as h (holder_id, customer_id, identity_id, verifier, generation, pin_set_at)
-		values ($1, $2, $3, $4, gen_random_uuid(), now())
+		select $1, who.customer_id, who.identity_id, $4, gen_random_uuid(), now()
+		  from (select $2::uuid as customer_id, $3::uuid as identity_id) who
+		 where $5 or ` + identified + `
 		on conflict (holder_id) do update
 		   set verifier = excluded.verifier, generation = excluded.generation, pin_set_at = excluded.pin_set_at,
 		       session_generation = gen_random_uuid(),
@@ -90,11 +96,34 @@ func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, b
 	err = e.change(ctx, "pin.set", h, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier, bool(by))
 		if errors.Is(err, sql.ErrNoRows) {
-			return ErrLocked
+			return whyNot(ctx, tx, h)
 		}
 		return err
 	})
 	return status, err
+}
+
+// identified is the state of a holder, who, in which an agent may set a PIN: the customer's identity is verified, or no
+// instance on which the PIN applies demands it. An identity's own applies on its instance, a customer's on each that the
+// customer is within.
+const identified = `(exists (select from kyc_approvals a where a.customer_id = who.customer_id)
+		        or not exists (select from identities d join instances i on i.id = d.instance_id
+		                        where d.customer_id = who.customer_id and d.id = coalesce(who.identity_id, d.id) and i.kyc_required)
+		           and (who.identity_id is not null
+		                or not exists (select from instances i where i.owner_customer_id = who.customer_id and i.kyc_required)))`
+
+// whyNot names what kept an agent from setting a PIN.
+func whyNot(ctx context.Context, tx *sqlx.Tx, h Holder) error {
+	const q = `select ` + identified + ` from (select $1::uuid as customer_id, $2::uuid as identity_id) who`
+	var is bool
+	err := tx.GetContext(ctx, &is, q, h.CustomerID, h.IdentityID)
+	switch {
+	case err != nil:
+		return err
+	case !is:
+		return ErrUnidentified
+	}
+	return ErrLocked
 }
 
 // unlocked is the state in which an agent may change a PIN.

@@ -16,16 +16,17 @@ import (
 
 // The failures that a caller can do something about.
 var (
-	ErrForm       = fault.New(fault.Invalid, "pin_form", "A PIN has 4 to 12 digits").About("pin")
-	ErrWeak       = fault.New(fault.Invalid, "pin_weak", "The PIN is too easy to guess").About("pin")
-	ErrNoSubject  = fault.New(fault.Invalid, "subject_missing", "customer_id or identity_id is needed")
-	ErrNotWithin  = fault.New(fault.NotFound, "subject_not_found", "Customer or identity not found in this instance")
-	ErrGone       = fault.New(fault.NotFound, "holder_not_found", "Customer or identity not found")
-	ErrLocked     = fault.New(fault.Conflict, "pin_locked", "The PIN is locked or deactivated")
-	ErrUnproved   = fault.New(fault.Forbidden, "proof_needed", "The current PIN or a live PIN session is needed for this change")
-	ErrProofWrong = fault.New(fault.Forbidden, "proof_wrong", "The current PIN is wrong")
-	ErrUnknownKey = fault.New(fault.Unavailable, "pin_key_missing", "PINs cannot be checked at the moment").RetryAfter(time.Minute)
-	ErrChanging   = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
+	ErrForm         = fault.New(fault.Invalid, "pin_form", "A PIN has 4 to 12 digits").About("pin")
+	ErrWeak         = fault.New(fault.Invalid, "pin_weak", "The PIN is too easy to guess").About("pin")
+	ErrNoSubject    = fault.New(fault.Invalid, "subject_missing", "customer_id or identity_id is needed")
+	ErrNotWithin    = fault.New(fault.NotFound, "subject_not_found", "Customer or identity not found in this instance")
+	ErrGone         = fault.New(fault.NotFound, "holder_not_found", "Customer or identity not found")
+	ErrLocked       = fault.New(fault.Conflict, "pin_locked", "The PIN is locked or deactivated")
+	ErrUnidentified = fault.New(fault.Conflict, "kyc_required", "The customer's identity has to be verified before a PIN may be set (kyc_required)")
+	ErrUnproved     = fault.New(fault.Forbidden, "proof_needed", "The current PIN or a live PIN session is needed for this change")
+	ErrProofWrong   = fault.New(fault.Forbidden, "proof_wrong", "The current PIN is wrong")
+	ErrUnknownKey   = fault.New(fault.Unavailable, "pin_key_missing", "PINs cannot be checked at the moment").RetryAfter(time.Minute)
+	ErrChanging     = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
 )
 
 // PIN is a person's secret, or what somebody typed for it: 4 to 12 ASCII digits (ISO 9564). It prints as [redacted].

@@ -27,9 +27,10 @@ type PolicyChange struct {
 	RequiredSkills      *[]string
 	SessionTTLMinutes   *int
 	ChangeRequiresProof *bool
+	KYCRequired         *bool
 }
 
-const policyColumns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof`
+const policyColumns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
 
 // Get returns an instance's policy, or ErrNoInstance.
 func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
@@ -59,7 +60,8 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 		update instances
 		   set pin_applies_to = coalesce($2, pin_applies_to), pin_required_skills = coalesce($3, pin_required_skills),
 		       pin_session_ttl_minutes = coalesce($4, pin_session_ttl_minutes),
-		       pin_change_requires_proof = coalesce($5, pin_change_requires_proof), updated_at = now()
+		       pin_change_requires_proof = coalesce($5, pin_change_requires_proof),
+		       kyc_required = coalesce($6, kyc_required), updated_at = now()
 		 where id = $1
 		returning ` + policyColumns
 	var skills any
@@ -67,7 +69,7 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 		skills = pq.StringArray(*change.RequiredSkills)
 	}
 	var policy Policy
-	err = tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof)
+	err = tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Policy{}, ErrNoInstance
 	}
@@ -77,6 +79,7 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 	event := audit.Event{Action: "policy.changed", InstanceID: audit.ID(instance), Details: map[string]any{
 		"pin_applies_to": policy.AppliesTo, "pin_required_skills": policy.RequiredSkills,
 		"pin_session_ttl_minutes": policy.SessionTTLMinutes, "pin_change_requires_proof": policy.ChangeRequiresProof,
+		"kyc_required": policy.KYCRequired,
 	}}
 	if err := audit.Record(ctx, tx, event); err != nil {
 		return Policy{}, err

@@ -50,6 +50,8 @@ type Policy struct {
 	// SessionTTLMinutes is 1 to 1440.
 	SessionTTLMinutes   int  `db:"pin_session_ttl_minutes"`
 	ChangeRequiresProof bool `db:"pin_change_requires_proof"`
+	// KYCRequired says that a PIN is set only for a customer who is identified, or by an admin.
+	KYCRequired bool `db:"kyc_required"`
 }
 
 // TTL is how long a confirmation lasts.

@@ -36,7 +36,7 @@ func newStore(db *sqlx.DB) store {
 
 // standingColumns are Standing's, less the key and the roles, of an instance i, a subject s and the PIN h that applies.
 const standingColumns = `now() as at,
-	       i.id as instance_id, i.pin_applies_to, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof,
+	       i.id as instance_id, i.pin_applies_to, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof, i.kyc_required,
 	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity, h.verifier, h.session_generation,
 	       coalesce(h.charged, 0) as charged, h.deactivated_by is not null as deactivated,
 	       case when h.locked_until > now() then h.locked_until end as locked_until`

@@ -162,21 +162,16 @@ type validatedBody struct {
 
 func (b validatedBody) ValidatedValue() any { return b.value }
 
-func (s *Spec) checkBody(r *http.Request, operation *openapi3.Operation) ([]Issue, error) {
-	limit := int64(bodyLimit)
-	if own, ok := operation.Extensions["x-body-limit"].(float64); ok {
-		limit = int64(own)
-	}
+// RawBody reads the very bytes of a request's body, within its operation's limit: for credentials that are signatures of
+// the body, which are checked before anything about it is said.
+func (s *Spec) RawBody(c echo.Context) ([]byte, error) {
+	return readBody(c.Request(), s.operations[c.Request().Method+" "+c.Path()])
+}
+
+func readBody(r *http.Request, operation *openapi3.Operation) ([]byte, error) {
+	limit := limitOf(operation)
 	if r.ContentLength > limit {
 		return nil, errTooLarge
-	}
-	if operation.RequestBody == nil {
-		return nil, nil
-	}
-	media := operation.RequestBody.Value.Content.Get("application/json")
-	if media == nil {
-		r.Body = http.MaxBytesReader(nil, r.Body, limit)
-		return nil, nil
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -184,6 +179,32 @@ func (s *Spec) checkBody(r *http.Request, operation *openapi3.Operation) ([]Issu
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	return raw, nil
+}
+
+func limitOf(operation *openapi3.Operation) int64 {
+	if own, ok := operation.Extensions["x-body-limit"].(float64); ok {
+		return int64(own)
+	}
+	return bodyLimit
+}
+
+func (s *Spec) checkBody(r *http.Request, operation *openapi3.Operation) ([]Issue, error) {
+	if r.ContentLength > limitOf(operation) {
+		return nil, errTooLarge
+	}
+	if operation.RequestBody == nil {
+		return nil, nil
+	}
+	media := operation.RequestBody.Value.Content["application/json"] // Get would take */* for it
+	if media == nil {
+		r.Body = http.MaxBytesReader(nil, r.Body, limitOf(operation))
+		return nil, nil
+	}
+	raw, err := readBody(r, operation)
+	if err != nil {
+		return nil, err
 	}
 	loc := []any{"body"}
 	if len(bytes.TrimSpace(raw)) == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 )
 
@@ -26,6 +27,7 @@ type settings struct {
 	account.Config
 	api.Rates
 	mfa.Budget
+	KYC kyc.Config // a field of its own: two embedded Configs would be one name
 	// Keys is the keyring of auth, "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
@@ -81,7 +83,7 @@ func (s *settings) validate() error {
 	wrong(s.AccessLifetime <= 0, "ACCESS_LIFETIME is not positive")
 	wrong(s.SessionLifetime < s.AccessLifetime, "SESSION_LIFETIME is shorter than ACCESS_LIFETIME")
 	wrong(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
-	return errors.Join(problems...)
+	return errors.Join(append(problems, s.KYC.Validate())...)
 }
 
 func isBaseURL(text string) bool {

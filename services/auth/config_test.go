@@ -36,6 +36,8 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"MFA_BUDGET_FAILURES", "0"}, {"MFA_BUDGET_FAILURES", "101"}, {"RATE_LOGIN", "0"}, {"RATE_SIGNUP", "-1"}, {"RATE_STATUS", "canary"},
 		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},
 		{"ACCESS_LIFETIME", "0"}, {"ACCESS_LIFETIME", "canary"}, {"SESSION_LIFETIME", "1s"}, {"SIGNING_KEY_LIFETIME", "59m"}, {"SIGNING_KEY_LIFETIME", "canary"},
+		{"KYC_SUMSUB_SECRET", "canary,"}, {"KYC_PERSONA_SECRET", "canary, canary"}, {"KYC_ONFIDO_SECRET", "canary,canary,canary"}, {"KYC_VERIFF_SECRET", " canary"},
+		{"KYC_BEARER_TOKEN", "canary"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			for name, value := range good {

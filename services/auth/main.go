@@ -24,6 +24,7 @@ import (
 	"github.com/countersign/countersign/pkg/web/ready"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
@@ -79,6 +80,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Lifetimes:    s.Config,
 		Limiter:      ratelimit.New(redis),
 		Rates:        s.Rates,
+		KYC:          kyc.New(s.KYC, db, registry),
 	}
 	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: s.AllowedOrigins, TrustedProxies: s.proxies})
 	surface.Routes(e)

@@ -25,6 +25,7 @@ import (
 	"github.com/countersign/countersign/pkg/webtest"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
@@ -68,6 +69,8 @@ type deployment struct {
 	clock atomic.Int64
 	// redisURL is where they count.
 	redisURL string
+	// kyc holds the KYC secrets of the replicas to come.
+	kyc kyc.Config
 
 	mu sync.Mutex
 	// secrets are all passwords and tokens that were sent or answered. None may stand in the log.
@@ -89,7 +92,7 @@ func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
 	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
-		redisURL: storetest.Redis(t), rates: plenty, budget: guesses, log: &webtest.Log{}, secrets: map[string]bool{}}
+		redisURL: storetest.Redis(t), rates: plenty, budget: guesses, kyc: kycSecrets, log: &webtest.Log{}, secrets: map[string]bool{}}
 	d.clock.Store(1_800_000_000)
 	s := d.replica(oldKey)
 	t.Cleanup(func() {
@@ -123,9 +126,11 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors)
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
+	registry := prometheus.NewRegistry()
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
 		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Factors: factors, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
+		KYC: kyc.New(d.kyc, db, registry),
 	}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)

@@ -9,6 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
@@ -24,13 +25,15 @@ type API struct {
 	Lifetimes account.Config
 	Limiter   *ratelimit.Limiter
 	Rates     Rates
+	KYC       *kyc.KYC
 }
 
 // Routes is the whole surface, with who may call beside each line. anyone: no credential in a header. user: whoever shows
-// an access token of a session that lives. perMinute: how often.
+// an access token of a session that lives. vendor: who signs as a KYC vendor that is configured, or shows the static token.
+// perMinute: how often.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
-	anyone, user, perMinute, rates := a.anyone, a.user, a.perMinute, a.Rates
+	anyone, user, vendor, perMinute, rates := a.anyone, a.user, a.vendor, a.perMinute, a.Rates
 
 	e.POST("/auth/signup", h.Signup, perMinute(rates.Signup), anyone)
 	e.POST("/auth/login", h.Login, perMinute(rates.Login), anyone)
@@ -54,6 +57,10 @@ func (a *API) Routes(e *echo.Echo) {
 	e.DELETE("/auth/account", h.DeleteAccount, user) // who signed in within the last 5 minutes
 
 	e.GET("/.well-known/jwks.json", h.GetJWKS, anyone)
+
+	e.POST("/api/kyc/webhook", h.ReceiveKYCEvent, vendor)
+	e.GET("/api/kyc/health", h.GetKYCHealth, anyone)
+	e.GET("/api/kyc", h.GetKYCStatus, user)
 }
 
 // anyone lets everybody through, as anonymous, and holds the request against the spec.

@@ -29,7 +29,7 @@ func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject)
 func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
 	policy, err := a.Policies.Change(ctx, r.InstanceID, pin.PolicyChange{
 		AppliesTo: (*string)(r.Body.PINAppliesTo), RequiredSkills: r.Body.PINRequiredSkills,
-		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof,
+		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
 	})
 	if err != nil {
 		return nil, err
@@ -40,6 +40,6 @@ func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestO
 func showPolicy(instance uuid.UUID, p pin.Policy) gen.PolicyJSONResponse {
 	return gen.PolicyJSONResponse{
 		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
-		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof,
+		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof, KYCRequired: p.KYCRequired,
 	}
 }

@@ -11,7 +11,7 @@ func TestPolicy(t *testing.T) {
 	instance := s.people.Instance()
 	path := "/v1/instances/" + instance.String() + "/pin-policy"
 	fresh := s.want(s.ask("GET", path, nil), 200)
-	s.fields(fresh, map[string]any{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false})
+	s.fields(fresh, map[string]any{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false, "kyc_required": false})
 	if skills, ok := fresh.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
 		t.Errorf("a fresh policy protects %v", fresh.JSON("pin_required_skills"))
 	}
@@ -19,7 +19,8 @@ func TestPolicy(t *testing.T) {
 		"pin_required_skills.0": "pay*", "pin_required_skills.1": "mail.send", "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
 	s.fields(s.want(s.ask("PATCH", path, map[string]any{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), map[string]any{
 		"pin_required_skills.0": "pay*", "pin_applies_to": "owner", "pin_session_ttl_minutes": 1440.0})
-	s.want(s.ask("PATCH", path, map[string]any{}), 200)
+	s.fields(s.want(s.ask("PATCH", path, map[string]any{"kyc_required": true}), 200), map[string]any{"kyc_required": true, "pin_applies_to": "owner"})
+	s.fields(s.want(s.ask("PATCH", path, map[string]any{}), 200), map[string]any{"kyc_required": true})
 	s.want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{}}), 200)
 	after := s.want(s.ask("GET", path, nil), 200)
 	if skills, _ := after.JSON("pin_required_skills").([]any); len(skills) != 0 || after.JSON("pin_applies_to") != "owner" {
@@ -54,6 +55,8 @@ func TestNonsensePolicies(t *testing.T) {
 		`{"pin_required_skills": [` + strings.Repeat(`"x",`, 500) + `"x"]}`: "too_long",
 		`{"pin_change_requires_proof": "yes"}`:                              "bool_parsing",
 		`{"pin_change_requires_proof": 1}`:                                  "bool_type",
+		`{"kyc_required": "no"}`:                                            "bool_parsing",
+		`{"kyc_required": null}`:                                            "bool_type",
 		`[]`:                                                                "model_attributes_type",
 		``:                                                                  "missing",
 		`{"pin_applies_to": "owner", "pin_session_ttl_minutes": 0}`:         "greater_than_equal",

@@ -116,6 +116,23 @@ func TestAPolicyMayDemandProof(t *testing.T) {
 	s.want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 409)
 }
 
+func TestAPolicyMayDemandAVerifiedIdentity(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.people.Exec(`update instances set kyc_required = true`)
+	refused := s.want(s.post(s.identityPath(), map[string]any{"pin": right}), 409)
+	if detail, _ := refused.JSON("detail").(string); !strings.Contains(detail, "kyc_required") {
+		t.Errorf("got %s", refused.Body)
+	}
+	s.fields(s.check("", ""), map[string]any{"pin_set": false})
+	s.people.Exec(`insert into users (email, password_hash, email_confirmed_at) select email, 'x', now() from customers`)
+	s.people.Exec(`insert into kyc_events (provider, event_id, user_id, type, status, occurred_at) select 'sumsub', '1', id, 'applicantReviewed', 'approved', now() from users`)
+	s.setPIN()
+	s.people.Exec(`update kyc_events set status = 'rejected'`)
+	s.want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
+	s.fields(s.verify(right), map[string]any{"verified": true})
+}
+
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

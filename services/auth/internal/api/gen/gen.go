@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -72,6 +73,57 @@ const (
 func (e JWKUse) Valid() bool {
 	switch e {
 	case Sig:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KYCHealthStatus.
+const (
+	Disabled KYCHealthStatus = "disabled"
+	Ok       KYCHealthStatus = "ok"
+)
+
+// Valid indicates whether the value is a known member of the KYCHealthStatus enum.
+func (e KYCHealthStatus) Valid() bool {
+	switch e {
+	case Disabled:
+		return true
+	case Ok:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KYCStatusStatus.
+const (
+	Approved              KYCStatusStatus = "approved"
+	InReview              KYCStatusStatus = "in_review"
+	NotStarted            KYCStatusStatus = "not_started"
+	OnHold                KYCStatusStatus = "on_hold"
+	Pending               KYCStatusStatus = "pending"
+	Rejected              KYCStatusStatus = "rejected"
+	ResubmissionRequested KYCStatusStatus = "resubmission_requested"
+)
+
+// Valid indicates whether the value is a known member of the KYCStatusStatus enum.
+func (e KYCStatusStatus) Valid() bool {
+	switch e {
+	case Approved:
+		return true
+	case InReview:
+		return true
+	case NotStarted:
+		return true
+	case OnHold:
+		return true
+	case Pending:
+		return true
+	case Rejected:
+		return true
+	case ResubmissionRequested:
 		return true
 	default:
 		return false
@@ -156,6 +208,46 @@ type JWKUse string
 type JWKS struct {
 	Keys []JWK `json:"keys"`
 }
+
+// KYCHealth defines model for KYCHealth.
+type KYCHealth struct {
+	// Providers By name, who can send events. `bearer` is who shows the static token.
+	Providers map[string]bool `json:"providers"`
+
+	// Status disabled: nobody can send events.
+	Status KYCHealthStatus `json:"status"`
+}
+
+// KYCHealthStatus disabled: nobody can send events.
+type KYCHealthStatus string
+
+// KYCStatus defines model for KYCStatus.
+type KYCStatus struct {
+	// CanRetry The user may, and has to, try again.
+	CanRetry bool `json:"can_retry"`
+
+	// Level The vendor's name for what was verified, where it has one.
+	Level    *string `json:"level"`
+	Provider *string `json:"provider"`
+
+	// RejectLabels Why it was not approved, in the vendor's words.
+	RejectLabels []string `json:"reject_labels"`
+
+	// ReviewedAt When the vendor came to the result. Null while there is none.
+	ReviewedAt *time.Time `json:"reviewed_at"`
+
+	// Status pending: begun; in_review: everything is there. A result can be reversed later.
+	Status KYCStatusStatus `json:"status"`
+
+	// UpdatedAt When this was learned. Null while nothing was.
+	UpdatedAt *time.Time `json:"updated_at"`
+}
+
+// KYCStatusStatus pending: begun; in_review: everything is there. A result can be reversed later.
+type KYCStatusStatus string
+
+// KYCTaken Always null.
+type KYCTaken = map[string]interface{}
 
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
@@ -408,6 +500,15 @@ type ServerInterface interface {
 	// GetJWKS The public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx echo.Context) error
+	// GetKYCStatus Whether the signed-in user's identity is verified
+	// (GET /api/kyc)
+	GetKYCStatus(ctx echo.Context) error
+	// GetKYCHealth Which KYC vendors are configured
+	// (GET /api/kyc/health)
+	GetKYCHealth(ctx echo.Context) error
+	// ReceiveKYCEvent What a KYC vendor says about a user
+	// (POST /api/kyc/webhook)
+	ReceiveKYCEvent(ctx echo.Context) error
 	// DeleteAccount Delete one's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx echo.Context) error
@@ -475,6 +576,33 @@ func (w *ServerInterfaceWrapper) GetJWKS(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetJWKS(ctx)
+	return err
+}
+
+// GetKYCStatus converts echo context to params.
+func (w *ServerInterfaceWrapper) GetKYCStatus(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetKYCStatus(ctx)
+	return err
+}
+
+// GetKYCHealth converts echo context to params.
+func (w *ServerInterfaceWrapper) GetKYCHealth(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetKYCHealth(ctx)
+	return err
+}
+
+// ReceiveKYCEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) ReceiveKYCEvent(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReceiveKYCEvent(ctx)
 	return err
 }
 
@@ -729,6 +857,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/auth/export", wrapper.ExportAccount, options.OperationMiddlewares["exportAccount"]...)
 	router.DELETE(options.BaseURL+"/auth/account", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
+	router.POST(options.BaseURL+"/api/kyc/webhook", wrapper.ReceiveKYCEvent, options.OperationMiddlewares["receiveKYCEvent"]...)
+	router.GET(options.BaseURL+"/api/kyc/health", wrapper.GetKYCHealth, options.OperationMiddlewares["getKYCHealth"]...)
+	router.GET(options.BaseURL+"/api/kyc", wrapper.GetKYCStatus, options.OperationMiddlewares["getKYCStatus"]...)
 
 }
 
@@ -859,6 +990,286 @@ func (response GetJWKS500JSONResponse) VisitGetJWKSResponse(w http.ResponseWrite
 type GetJWKS503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetJWKS503JSONResponse) VisitGetJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCStatusRequestObject struct {
+}
+
+type GetKYCStatusResponseObject interface {
+	VisitGetKYCStatusResponse(w http.ResponseWriter) error
+}
+
+type GetKYCStatus200JSONResponse KYCStatus
+
+func (response GetKYCStatus200JSONResponse) VisitGetKYCStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCStatus401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetKYCStatus401JSONResponse) VisitGetKYCStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCStatus413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetKYCStatus413JSONResponse) VisitGetKYCStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCStatus422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetKYCStatus422JSONResponse) VisitGetKYCStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCStatus500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetKYCStatus500JSONResponse) VisitGetKYCStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCStatus503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetKYCStatus503JSONResponse) VisitGetKYCStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCHealthRequestObject struct {
+}
+
+type GetKYCHealthResponseObject interface {
+	VisitGetKYCHealthResponse(w http.ResponseWriter) error
+}
+
+type GetKYCHealth200JSONResponse KYCHealth
+
+func (response GetKYCHealth200JSONResponse) VisitGetKYCHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCHealth413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetKYCHealth413JSONResponse) VisitGetKYCHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCHealth422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetKYCHealth422JSONResponse) VisitGetKYCHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCHealth500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetKYCHealth500JSONResponse) VisitGetKYCHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetKYCHealth503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetKYCHealth503JSONResponse) VisitGetKYCHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEventRequestObject struct {
+	ContentType string
+	Body        io.Reader
+}
+
+type ReceiveKYCEventResponseObject interface {
+	VisitReceiveKYCEventResponse(w http.ResponseWriter) error
+}
+
+type ReceiveKYCEvent200JSONResponse KYCTaken
+
+func (response ReceiveKYCEvent200JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEvent400JSONResponse Problem
+
+func (response ReceiveKYCEvent400JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEvent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ReceiveKYCEvent401JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEvent413JSONResponse Problem
+
+func (response ReceiveKYCEvent413JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEvent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ReceiveKYCEvent422JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEvent500JSONResponse struct{ InternalJSONResponse }
+
+func (response ReceiveKYCEvent500JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveKYCEvent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ReceiveKYCEvent503JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2835,6 +3246,15 @@ type StrictServerInterface interface {
 	// GetJWKS The public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx context.Context, request GetJWKSRequestObject) (GetJWKSResponseObject, error)
+	// GetKYCStatus Whether the signed-in user's identity is verified
+	// (GET /api/kyc)
+	GetKYCStatus(ctx context.Context, request GetKYCStatusRequestObject) (GetKYCStatusResponseObject, error)
+	// GetKYCHealth Which KYC vendors are configured
+	// (GET /api/kyc/health)
+	GetKYCHealth(ctx context.Context, request GetKYCHealthRequestObject) (GetKYCHealthResponseObject, error)
+	// ReceiveKYCEvent What a KYC vendor says about a user
+	// (POST /api/kyc/webhook)
+	ReceiveKYCEvent(ctx context.Context, request ReceiveKYCEventRequestObject) (ReceiveKYCEventResponseObject, error)
 	// DeleteAccount Delete one's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
@@ -2920,6 +3340,79 @@ func (sh *strictHandler) GetJWKS(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetJWKSResponseObject); ok {
 		return validResponse.VisitGetJWKSResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetKYCStatus operation middleware
+func (sh *strictHandler) GetKYCStatus(ctx echo.Context) error {
+	var request GetKYCStatusRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetKYCStatus(ctx.Request().Context(), request.(GetKYCStatusRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetKYCStatus")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetKYCStatusResponseObject); ok {
+		return validResponse.VisitGetKYCStatusResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetKYCHealth operation middleware
+func (sh *strictHandler) GetKYCHealth(ctx echo.Context) error {
+	var request GetKYCHealthRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetKYCHealth(ctx.Request().Context(), request.(GetKYCHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetKYCHealth")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetKYCHealthResponseObject); ok {
+		return validResponse.VisitGetKYCHealthResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReceiveKYCEvent operation middleware
+func (sh *strictHandler) ReceiveKYCEvent(ctx echo.Context) error {
+	var request ReceiveKYCEventRequestObject
+
+	request.ContentType = ctx.Request().Header.Get("Content-Type")
+
+	request.Body = ctx.Request().Body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReceiveKYCEvent(ctx.Request().Context(), request.(ReceiveKYCEventRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReceiveKYCEvent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReceiveKYCEventResponseObject); ok {
+		return validResponse.VisitReceiveKYCEventResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

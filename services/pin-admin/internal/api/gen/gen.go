@@ -305,8 +305,11 @@ type PIN = pin.PIN
 
 // PINPolicy defines model for PINPolicy.
 type PINPolicy struct {
-	InstanceID   openapi_types.UUID `json:"instance_id"`
-	PINAppliesTo AppliesTo          `json:"pin_applies_to"`
+	InstanceID openapi_types.UUID `json:"instance_id"`
+
+	// KYCRequired A PIN that applies here is set only for a customer whose identity is verified: whose address is that of a user with the KYC status approved. PINs that are set already stay. Admins are not bound by it.
+	KYCRequired  bool      `json:"kyc_required"`
+	PINAppliesTo AppliesTo `json:"pin_applies_to"`
 
 	// PINChangeRequiresProof An agent that sets or removes a PIN must prove the one that applies
 	PINChangeRequiresProof bool `json:"pin_change_requires_proof"`
@@ -318,6 +321,7 @@ type PINPolicy struct {
 
 // PINPolicyChange defines model for PINPolicyChange.
 type PINPolicyChange struct {
+	KYCRequired            *bool      `json:"kyc_required,omitempty"`
 	PINAppliesTo           *AppliesTo `json:"pin_applies_to,omitempty"`
 	PINChangeRequiresProof *bool      `json:"pin_change_requires_proof,omitempty"`
 

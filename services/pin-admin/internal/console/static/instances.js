@@ -74,6 +74,8 @@ function policyForm(at, policy) {
       { name: 'pin_session_ttl_minutes', label: 'Minutes that a confirmation is remembered', kind: 'number', value: policy.pin_session_ttl_minutes,
         attributes: { min: 1, max: 1440, inputmode: 'numeric', class: 'short' }, hint: '1 to 1440' },
       { name: 'pin_change_requires_proof', label: 'Agents must prove the PIN before they change it', kind: 'checkbox', value: policy.pin_change_requires_proof },
+      { name: 'kyc_required', label: 'A PIN is set only for people whose identity is verified', kind: 'checkbox', value: policy.kyc_required,
+        hint: 'Admins are not bound by this.' },
     ],
     onsubmit: async (values) => {
       const skills = values.pin_required_skills.split('\n').map((line) => line.trim()).filter(Boolean);

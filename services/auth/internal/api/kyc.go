@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
+)
+
+// webhookKey is where a context carries the kyc.Webhook.
+type webhookKey struct{}
+
+// vendor lets through who is a KYC vendor by its signature, which is of the body as it came, or shows the static token, and
+// then holds the request against the spec.
+func (a *API) vendor(next echo.HandlerFunc) echo.HandlerFunc {
+	next = a.Spec.Validate(next)
+	return func(c echo.Context) error {
+		carry(c, caller.Caller{Kind: caller.Anonymous})
+		ctx := c.Request().Context()
+		bearer, _ := web.Bearer(c.Request())
+		webhook, err := a.KYC.Authenticate(ctx, c.Request().Header, bearer, func() ([]byte, error) { return a.Spec.RawBody(c) })
+		if err != nil {
+			return err
+		}
+		c.SetRequest(c.Request().WithContext(context.WithValue(ctx, webhookKey{}, webhook)))
+		return next(c)
+	}
+}
+
+// ReceiveKYCEvent takes what a vendor says about a user.
+func (a *API) ReceiveKYCEvent(ctx context.Context, _ gen.ReceiveKYCEventRequestObject) (gen.ReceiveKYCEventResponseObject, error) {
+	if err := a.KYC.Receive(ctx, ctx.Value(webhookKey{}).(kyc.Webhook)); err != nil {
+		return nil, err
+	}
+	return gen.ReceiveKYCEvent200JSONResponse(nil), nil
+}
+
+// GetKYCHealth says which vendors are configured.
+func (a *API) GetKYCHealth(context.Context, gen.GetKYCHealthRequestObject) (gen.GetKYCHealthResponseObject, error) {
+	providers, status := a.KYC.Configured(), gen.Disabled
+	for _, is := range providers {
+		if is {
+			status = gen.Ok
+		}
+	}
+	return gen.GetKYCHealth200JSONResponse{Status: status, Providers: providers}, nil
+}
+
+// GetKYCStatus tells users whether their identity is verified.
+func (a *API) GetKYCStatus(ctx context.Context, _ gen.GetKYCStatusRequestObject) (gen.GetKYCStatusResponseObject, error) {
+	s, err := a.KYC.State(ctx, caller.From(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetKYCStatus200JSONResponse{
+		Status: gen.KYCStatusStatus(s.Status), Level: s.Level, Provider: s.Provider, CanRetry: s.CanRetry(),
+		RejectLabels: s.RejectLabels, ReviewedAt: s.ReviewedAt(), UpdatedAt: s.ReceivedAt,
+	}, nil
+}

@@ -1,0 +1,55 @@
+package kyc
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// onfido is heard about workflow runs, which alone name our user and say what became of them.
+var onfido = vendor{
+	name: "onfido", headers: []string{"X-SHA2-Signature"},
+	secrets: func(c Config) []string { return c.Onfido },
+	signed:  onfidoSigned, read: readOnfido, clock: time.RFC3339,
+}
+
+func onfidoSigned(secret string, h http.Header, body []byte, _ time.Time) bool {
+	return hmacIs(only(h, "X-SHA2-Signature"), sha256.New, secret, body)
+}
+
+var onfidoOutcomes = map[string]Status{
+	"approved":  Approved,
+	"declined":  Rejected,
+	"review":    InReview,
+	"error":     OnHold,
+	"abandoned": Resubmission,
+}
+
+func readOnfido(body []byte) (report, error) {
+	var p struct {
+		Payload struct {
+			Action string `json:"action"`
+			Object struct {
+				Status      string `json:"status"`
+				StartedAt   string `json:"started_at_iso8601"`
+				CompletedAt string `json:"completed_at_iso8601"`
+			} `json:"object"`
+			Resource struct {
+				CustomerUserID string   `json:"customer_user_id"`
+				Reasons        []string `json:"reasons"`
+			} `json:"resource"`
+		} `json:"payload"`
+	}
+	err := json.Unmarshal(body, &p)
+	e := p.Payload
+	r := report{kind: e.Action, user: e.Resource.CustomerUserID, labels: e.Resource.Reasons, at: cmp.Or(e.Object.CompletedAt, e.Object.StartedAt)}
+	switch e.Action {
+	case "workflow_run.started":
+		r.status = Pending
+	case "workflow_run.completed":
+		r.status = cmp.Or(onfidoOutcomes[e.Object.Status], InReview)
+	}
+	return r, err
+}

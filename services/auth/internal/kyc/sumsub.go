@@ -1,0 +1,76 @@
+package kyc
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/json"
+	"hash"
+	"net/http"
+	"time"
+)
+
+// sumsub gives an event no id of its own: applicantId is the person's and correlationId may be that of several.
+var sumsub = vendor{
+	name: "sumsub", headers: []string{"X-Payload-Digest", "X-Payload-Digest-Alg"},
+	secrets: func(c Config) []string { return c.Sumsub },
+	signed:  sumsubSigned, read: readSumsub, clock: "2006-01-02 15:04:05", // UTC; a fraction may follow
+}
+
+var sumsubHashes = map[string]func() hash.Hash{
+	"HMAC_SHA1_HEX": sha1.New, "HMAC_SHA256_HEX": sha256.New, "HMAC_SHA512_HEX": sha512.New,
+}
+
+func sumsubSigned(secret string, h http.Header, body []byte, _ time.Time) bool {
+	hash, known := sumsubHashes[only(h, "X-Payload-Digest-Alg")]
+	return known && hmacIs(only(h, "X-Payload-Digest"), hash, secret, body)
+}
+
+// sumsubSteps are the events before, between and after reviews. What begins anew is no longer approved.
+var sumsubSteps = map[string]Status{
+	"applicantCreated":         Pending,
+	"applicantPending":         Pending,
+	"applicantAwaitingUser":    Pending,
+	"applicantLevelChanged":    Pending,
+	"applicantAwaitingService": InReview,
+	"applicantPrechecked":      InReview,
+	"applicantOnHold":          OnHold,
+	"applicantReset":           NotStarted,
+	"applicantDeleted":         NotStarted,
+}
+
+func readSumsub(body []byte) (report, error) {
+	var p struct {
+		Type           string `json:"type"`
+		ExternalUserID string `json:"externalUserId"`
+		CreatedAtMs    string `json:"createdAtMs"`
+		LevelName      string `json:"levelName"`
+		ReviewResult   struct {
+			ReviewAnswer     string   `json:"reviewAnswer"`
+			ReviewRejectType string   `json:"reviewRejectType"`
+			RejectLabels     []string `json:"rejectLabels"`
+		} `json:"reviewResult"`
+	}
+	err := json.Unmarshal(body, &p)
+	r := report{
+		kind: p.Type, status: sumsubSteps[p.Type], user: p.ExternalUserID, at: p.CreatedAtMs, level: p.LevelName, labels: p.ReviewResult.RejectLabels,
+	}
+	switch p.Type {
+	case "applicantReviewed", "applicantWorkflowCompleted", "applicantWorkflowFailed":
+		r.status = sumsubAnswer(p.ReviewResult.ReviewAnswer, p.ReviewResult.ReviewRejectType)
+	}
+	return r, err
+}
+
+// sumsubAnswer takes nothing for an approval but GREEN.
+func sumsubAnswer(answer, rejectType string) Status {
+	switch {
+	case answer == "GREEN":
+		return Approved
+	case answer == "RED" && rejectType == "RETRY":
+		return Resubmission
+	case answer == "RED":
+		return Rejected
+	}
+	return InReview
+}
