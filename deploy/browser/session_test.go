@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/pquerna/otp/totp"
 )
 
 func TestSigningInAndOut(t *testing.T) {
@@ -53,6 +54,55 @@ func TestSigningInAndOut(t *testing.T) {
 	if !expired(t, p) {
 		t.Error("the session lives on")
 	}
+}
+
+func TestSigningInWithASecondFactor(t *testing.T) {
+	const email, password = "second.factor@example.com", "a password that is long"
+	do := func(path, access string, body any) map[string]any {
+		t.Helper()
+		status, answer := ask(t, "POST", stack.AuthURL+path, body, "Authorization: Bearer "+access)
+		if status != http.StatusOK {
+			t.Fatalf("%s answered %d %v", path, status, answer)
+		}
+		return answer
+	}
+	do("/auth/signup", "", map[string]any{"email": email, "password": password})
+	execute(t, `update users set role = 'admin', email_confirmed_at = now() where email = $1`, email)
+	access := func() string { // it expires soon
+		return do("/auth/login", "", map[string]any{"email": email, "password": password})["session"].(map[string]any)["access_token"].(string)
+	}
+	code, err := totp.GenerateCode(do("/auth/mfa/totp", access(), nil)["secret"].(string), time.Now())
+	must(t, err)
+	recovery := do("/auth/mfa/totp/confirm", access(), map[string]any{"code": code})["recovery_codes"].([]any)
+
+	p := newPage(t)
+	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
+	signIn := func() {
+		t.Helper()
+		p.fill("Address", email)
+		p.fill("Password", password)
+		p.press("Sign in")
+		p.heading("Second factor")
+	}
+	signIn()
+	p.until("the code's field to have the focus", `document.activeElement?.autocomplete === 'one-time-code'`)
+	p.shot("second-factor")
+	p.fill("Code", "12345")
+	p.press("Sign in")
+	p.until("a word at the code", `document.querySelector('input').matches('[aria-invalid=true]:focus')`)
+	p.fill("Code", "0000-0000-0000-0000")
+	p.press("Sign in")
+	p.see("The code is wrong")
+	p.press("Cancel")
+	p.heading("Sign in")
+	if value[int](p, `sessionStorage.length`) != 0 {
+		t.Error("half a sign-in is kept")
+	}
+	signIn()
+	p.fill("Code", recovery[0].(string))
+	p.key(kb.Enter)
+	p.heading("Customers")
+	p.see(email)
 }
 
 // expired reports whether the page's last access token is refused.

@@ -21,7 +21,7 @@ import (
 )
 
 // admin creates a confirmed admin, or makes a user one. Somebody who has an account keeps the password, unless another
-// one is given; that ends every session of theirs.
+// one is given; that ends every session of theirs. admin --reset-mfa takes a user's second factor away, and nothing else.
 func admin(ctx context.Context, args []string) error {
 	var cfg struct {
 		DatabaseURL string `envconfig:"DATABASE_URL"`
@@ -29,8 +29,12 @@ func admin(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("admin", flag.ContinueOnError)
 	email := flags.String("email", "", "the admin's address")
 	fromStdin := flags.Bool("password-stdin", false, "read the password from standard input; else a new admin gets one that is printed, once")
+	reset := flags.Bool("reset-mfa", false, "take away the second factor of a user, who stays what they are")
 	if err := flags.Parse(args); err != nil {
 		return exitCode(2)
+	}
+	if *reset && *fromStdin {
+		return errors.New("admin: --reset-mfa changes no password")
 	}
 	if err := config.Load(&cfg); err != nil {
 		return err
@@ -51,6 +55,9 @@ func admin(ctx context.Context, args []string) error {
 	}
 	defer db.Close()
 	ctx = caller.NewContext(ctx, caller.Caller{Kind: caller.Operator, RequestID: uuid.NewString()})
+	if *reset {
+		return resetMFA(ctx, db, address)
+	}
 	return putAdmin(ctx, db, address, password)
 }
 

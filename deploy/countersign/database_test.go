@@ -91,6 +91,42 @@ func TestPutAdmin(t *testing.T) {
 	}
 }
 
+func TestResetMFA(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, _ := open(t)
+	execute := func(q string) {
+		t.Helper()
+		if _, err := db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	execute(`insert into users (email, password_hash, email_confirmed_at) values ('ada@example.com', 'x', now())`)
+	for _, email := range []string{"ada@example.com", "bob@example.com"} {
+		if err := resetMFA(ctx, db, email); err == nil {
+			t.Errorf("%s: there was nothing to reset", email)
+		}
+	}
+	execute(`insert into second_factors (user_id, secret_sealed, confirmed_at) select id, 'x', now() from users`)
+	execute(`insert into recovery_codes select id, decode(repeat('00', 32), 'hex') from users`)
+	execute(`insert into guess_budgets (subject, kind, charged, deactivated_by, locks, locked_until)
+		select sha256(convert_to('second_factor', 'utf8') || '\x00'::bytea || convert_to(id::text, 'utf8')), 'second_factor', 100, 100, 9, now() + interval '1 hour' from users`)
+	if err := resetMFA(ctx, db, "ada@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	var left, locked, trail int
+	const q = `
+		select (select count(*) from second_factors) + (select count(*) from recovery_codes),
+		       (select count(*) from guess_budgets where deactivated_by is not null or locked_until is not null or forgiven < charged),
+		       (select count(*) from audit a join users u on u.id = a.target_id where action = 'second_factor.removed' and role = 'user')`
+	if err := db.QueryRow(q).Scan(&left, &locked, &trail); err != nil {
+		t.Fatal(err)
+	}
+	if left != 0 || locked != 0 || trail != 1 {
+		t.Errorf("%d rows and %d locks are left, %d rows are in the trail", left, locked, trail)
+	}
+}
+
 func TestCountKeys(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)

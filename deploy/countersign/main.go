@@ -20,7 +20,7 @@ var commands = []command{
 	{"up", "run the whole stack on this machine, with demo data", up},
 	{"migrate", "bring the database of DATABASE_URL up to date", migrate},
 	{"keys", "count what lies under each key; keys new: make one; renew: seal anew what auth keeps; rotate-signing, revoke-signing: those of access tokens", keys},
-	{"admin", "create an admin, or make a user one: admin --email ADDRESS", admin},
+	{"admin", "create an admin, or make a user one: admin --email ADDRESS; --reset-mfa: take away a user's second factor", admin},
 	{"doctor", "look for what is wrong with a deployment, and say how to mend it", doctor},
 	{"secrets", "make a stack's secrets, once; secrets append, promote or retire PIN_KEYS or AUTH_KEYS: rotate", secretsCommand},
 	{"demo", "put demo data into a stack, and print a tour of it", demoCommand},

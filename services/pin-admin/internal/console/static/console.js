@@ -10,7 +10,7 @@ import { form } from './form.js';
 import { instancePage, instancesPage } from './instances.js';
 import { keyPanel } from './keys.js';
 import { Problem } from './http.js';
-import { canResume, email, onEnd, signIn, signOut, token } from './session.js';
+import { canResume, email, onEnd, showCode, signIn, signOut, token } from './session.js';
 
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
@@ -83,11 +83,32 @@ function leave(text) {
         { name: 'password', label: 'Password', kind: 'password', attributes: { autocomplete: 'current-password' } },
       ],
       onsubmit: async (values) => {
-        await signIn(values.email.trim(), values.password);
+        try {
+          await signIn(values.email.trim(), values.password);
+        } catch (problem) {
+          if (problem.mfa) return askForCode(problem.mfa);
+          throw problem;
+        }
         await admitted();
         enter();
       },
     }))].filter(Boolean),
+  });
+  main.querySelector('input').focus();
+}
+
+function askForCode(mfa) {
+  show({
+    title: 'Second factor',
+    nodes: [h('div', { class: 'narrow panel' }, h('h1', { tabindex: '-1' }, 'Second factor'), form({
+      label: 'Second factor', submit: 'Sign in', cancel: () => leave(''),
+      fields: [{ name: 'code', label: 'Code', hint: 'From your authenticator app, or a recovery code', attributes: { autocomplete: 'one-time-code' } }],
+      onsubmit: async ({ code }) => {
+        await showCode(mfa, code);
+        await admitted();
+        enter();
+      },
+    }))],
   });
   main.querySelector('input').focus();
 }

@@ -2,10 +2,12 @@
 
 export class Problem extends Error {
   // issues are what a 422 names: {loc, msg}.
-  constructor(status, message, issues = []) {
+  // mfa is what a sign-in awaits beside the password.
+  constructor(status, message, issues = [], mfa = null) {
     super(message);
     this.status = status;
     this.issues = issues;
+    this.mfa = mfa;
   }
 }
 
@@ -35,5 +37,5 @@ function problemOf(response, answer) {
   }
   const wait = response.headers.get('Retry-After');
   const text = typeof detail === 'string' ? detail : `The server answered ${response.status}.`;
-  return new Problem(response.status, wait ? `${text} (wait ${wait} s)` : text);
+  return new Problem(response.status, wait ? `${text} (wait ${wait} s)` : text, [], answer?.mfa);
 }

@@ -24,6 +24,11 @@ export async function signIn(address, password) {
   keep(await ask(`${auth}/auth/login`, { method: 'POST', body: { email: address, password } }));
 }
 
+// showCode finishes a sign-in whose Problem had an mfa.
+export async function showCode(mfa, code) {
+  keep(await ask(`${auth}/auth/mfa/challenge`, { method: 'POST', body: { challenge_token: mfa.challenge_token, code } }));
+}
+
 export function canResume() {
   return sessionStorage.getItem(key) !== null;
 }
