@@ -98,10 +98,10 @@ func TestChallengesThatAreOver(t *testing.T) {
 	o, other := s.guarded(), s.guarded()
 	used := s.challenged(o)
 	s.pairOf(s.answers(used, s.next(o)))
-	expired := s.challenged(o)
-	s.exec(`update login_challenges set expires_at = now()`)
 	outdated := s.challenged(o)
 	s.exec(`update users set password_generation = gen_random_uuid()`)
+	expired := s.challenged(o)
+	s.exec(`update login_challenges set expires_at = now() where token_hash = sha256($1::bytea)`, expired)
 	foreign := s.challenged(other)
 	for name, challenge := range map[string]string{
 		"used": used, "expired": expired, "older than the password": outdated, "unknown": token.New(token.Challenge).Reveal(), "empty": "",

@@ -60,25 +60,25 @@ func TestWithASecondFactorThePasswordIsNotEnough(t *testing.T) {
 	fresh := func() bool {
 		return one[bool](s.deployment, `select proved_at > now() - interval '5 minutes' from user_sessions where revoked_at is null`)
 	}
-	for name, rule := range map[string]struct {
-		body map[string]any
-		want int
+	const right, wrong, none = "right", "wrong", ""
+	for _, rule := range []struct {
+		password, code string
+		want           int
 	}{
-		"the password":                   {map[string]any{"password": o.password}, http.StatusUnprocessableEntity},
-		"nothing":                        {map[string]any{}, http.StatusUnprocessableEntity},
-		"a wrong code":                   {map[string]any{"code": s.wrong(o)}, http.StatusForbidden},
-		"a wrong code and the password":  {map[string]any{"code": s.wrong(o), "password": o.password}, http.StatusForbidden},
-		"a right code, a wrong password": {map[string]any{"code": s.next(o), "password": "Wrong-canary-1"}, http.StatusForbidden},
-		"a right code":                   {map[string]any{"code": s.next(o)}, http.StatusNoContent},
-		"a right code and the password":  {map[string]any{"code": s.next(o), "password": o.password}, http.StatusNoContent},
-		"a recovery code":                {map[string]any{"code": o.recovery[0]}, http.StatusNoContent},
+		{right, none, http.StatusUnprocessableEntity}, {none, none, http.StatusUnprocessableEntity}, {wrong, none, http.StatusUnprocessableEntity},
+		{none, wrong, http.StatusForbidden}, {right, wrong, http.StatusForbidden}, {wrong, right, http.StatusForbidden},
+		{none, right, http.StatusNoContent}, {right, right, http.StatusNoContent}, {none, "recovery", http.StatusNoContent},
 	} {
 		s.aged()
-		if code, _ := rule.body["code"].(string); rule.want == http.StatusNoContent && len(code) == 6 {
-			rule.body["code"] = s.next(o) // the map comes in any order
+		body := map[string]any{}
+		if rule.password != none {
+			body["password"] = map[string]string{right: o.password, wrong: "Wrong-canary-1"}[rule.password]
 		}
-		if a := s.stepUp(o.access, rule.body); a.Status != rule.want || fresh() != (rule.want == http.StatusNoContent) {
-			t.Errorf("%s: got %d %s, fresh %v", name, a.Status, a.Body, fresh())
+		if rule.code != none {
+			body["code"] = map[string]string{right: s.next(o), wrong: s.wrong(o), "recovery": o.recovery[0]}[rule.code]
+		}
+		if a := s.stepUp(o.access, body); a.Status != rule.want || fresh() != (rule.want == http.StatusNoContent) {
+			t.Errorf("%s password, %s code: got %d %s, fresh %v", rule.password, rule.code, a.Status, a.Body, fresh())
 		}
 	}
 	claims, _ := s.claimsOf(s.pairOf(s.refresh(o.refresh)).access)

@@ -191,7 +191,7 @@ func TestWithoutADatabaseNothingIsGranted(t *testing.T) {
 	away := s.replica(oldKey)
 	for name, a := range map[string]answer{
 		"signup": away.post("/auth/signup", newPerson().form()), "login": away.post("/auth/login", p.form()), "refresh": away.refresh(tokens.refresh),
-		"logout": away.logout(tokens.access), "profile": away.profile(tokens.access), "keys": away.request(http.MethodGet, "/.well-known/jwks.json", nil),
+		"challenge": away.answers(token.New(token.Challenge).Reveal(), "123456"), "logout": away.logout(tokens.access), "profile": away.profile(tokens.access), "keys": away.request(http.MethodGet, "/.well-known/jwks.json", nil),
 	} {
 		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || len(a.body) != 1 {
 			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
