@@ -35,6 +35,7 @@ var stack struct {
 	APIKey           string `json:"api_key"`
 	ProxyKey         string `json:"proxy_key"`
 	InstanceID       string `json:"instance_id"`
+	MailDir          string `json:"mail_dir"`
 }
 
 var (

@@ -27,7 +27,7 @@ func (r *report) postgres(ctx context.Context, cfg doctorConfig) {
 	}
 	defer db.Close()
 	r.add(fine, "Postgres answers", "")
-	for _, look := range []func(context.Context, *sql.DB, doctorConfig) error{r.server, r.clock, r.migrations, r.roles, r.rings} {
+	for _, look := range []func(context.Context, *sql.DB, doctorConfig) error{r.server, r.clock, r.migrations, r.roles, r.rings, r.mails} {
 		if err := look(ctx, db, cfg); err != nil {
 			r.add(wrong, "Postgres cannot be asked: "+err.Error(), "let DATABASE_URL name the user who owns the schema, as for countersign migrate")
 		}
@@ -80,6 +80,21 @@ func (r *report) migrations(ctx context.Context, db *sql.DB, _ doctorConfig) err
 		return err
 	}
 	r.hold(!pending, "no migration is pending", "a migration is pending", mend)
+	return nil
+}
+
+// mails looks whether what auth has to mail goes out.
+func (r *report) mails(ctx context.Context, db *sql.DB, _ doctorConfig) error {
+	var waiting int
+	const q = `select count(*) from mails where due_at is not null and created_at < now() - interval '5 minutes'`
+	if err := db.QueryRowContext(ctx, q).Scan(&waiting); err != nil {
+		return fmt.Errorf("looking for mails: %w", err)
+	}
+	if waiting == 0 {
+		r.add(fine, "no mail waits to be sent", "")
+	} else {
+		r.add(advice, fmt.Sprintf("%d mails have waited to be sent for more than 5 minutes", waiting), "set SMTP_URL; where it is set, auth's log says why they were not sent")
+	}
 	return nil
 }
 

@@ -114,11 +114,15 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 			"WRONG countersign_pin_admin owns own"},
 		{"another password", `alter role countersign_pin_admin password 'another'`, `alter role countersign_pin_admin password 'b'`,
 			"WRONG countersign_pin_admin cannot log in: "},
-		{"a migration to come", `delete from goose_db_version where version_id = (select max(version_id) from goose_db_version)`,
-			`insert into goose_db_version (version_id, is_applied) select max(version_id) + 1, true from goose_db_version`,
+		{"a migration to come", `update goose_db_version set version_id = -version_id where version_id = (select max(version_id) from goose_db_version)`,
+			`update goose_db_version set version_id = -version_id where version_id < 0`,
 			"WRONG a migration is pending"},
 		{"a lost key", holder, `delete from customers`,
 			"WRONG 1 PINs lie under the key lost, which is not on PIN_KEYS"},
+		{"a mail that waits", `with u as (insert into users (email, password_hash) values ('ann@example.test', 'x') returning id)
+			insert into mails (id, user_id, kind, created_at, expires_at) select gen_random_uuid(), id, 'notice', now() - interval '6 minutes', now() from u`,
+			`delete from users`,
+			"advice 1 mails have waited to be sent"},
 	} {
 		p.exec(t, illness.cause)
 		if got := p.complaints(t); len(got) == 0 || !strings.HasPrefix(got[0], illness.want) {

@@ -76,7 +76,7 @@ func startServices(ctx context.Context, services []service, local localFolder) e
 // ours are the settings that a service must not inherit from our environment: it gets its own, and no other service's.
 // Each might also come as a _FILE.
 var ours = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
-	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "KYC_SUMSUB_SECRET"}
+	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL", "KYC_SUMSUB_SECRET"}
 
 func (s *service) start(in localFolder) (err error) {
 	cmd := exec.Command(in.path("bin/" + s.name))

@@ -29,6 +29,8 @@ const (
 	RefreshChain  Purpose = "countersign/refresh-chain/v1"
 	AuditCursor   Purpose = "countersign/audit-cursor/v1"
 	SecondFactors Purpose = "countersign/second-factors/v1"
+	MailLinks     Purpose = "countersign/mail-links/v1"
+	MailPauses    Purpose = "countersign/mail-pauses/v1"
 )
 
 const keyBytes = 32

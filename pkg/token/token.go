@@ -1,6 +1,6 @@
-// Package token makes and reads opaque credentials: proxy keys, API keys, refresh tokens and PIN sessions. Each carries
-// 256 random bits, so its SHA-256 is all that has to be stored; a prefix that secret scanners find; and a checksum, so
-// that a typo never reaches a store.
+// Package token makes and reads opaque credentials: proxy keys, API keys, refresh tokens, PIN sessions and the links in
+// mails. Each carries 256 random bits, so its SHA-256 is all that has to be stored; a prefix that secret scanners find; and
+// a checksum, so that a typo never reaches a store.
 package token
 
 import (
@@ -26,6 +26,8 @@ const (
 	Session  Kind = "cst"
 	// Challenge names a sign-in that awaits its second factor.
 	Challenge Kind = "csc"
+	// Link is what a link in a mail carries.
+	Link Kind = "csl"
 )
 
 const (

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 )
 
@@ -27,11 +28,15 @@ type settings struct {
 	account.Config
 	api.Rates
 	mfa.Budget
-	KYC kyc.Config // a field of its own: two embedded Configs would be one name
+	// Fields of their own: embedded Configs would be one name.
+	KYC  kyc.Config
+	Mail mail.Config
 	// Keys is the keyring of auth, "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
 	PublicURL string `envconfig:"PUBLIC_URL"`
+	// SignInURL is the page where people sign in, to which they are sent once their address is confirmed; optional.
+	SignInURL string `envconfig:"SIGN_IN_URL"`
 	// AllowedOrigins are those of pages that may sign people in from a browser, as pin-admin's console; none by default.
 	AllowedOrigins []string `envconfig:"ALLOWED_ORIGINS"`
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For counts; none by default.
@@ -77,6 +82,9 @@ func (s *settings) validate() error {
 	s.proxies, err = web.ParseProxies(s.TrustedProxies)
 	problems = append(problems, err, s.Rates.Validate(), s.Budget.Validate())
 	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(s.SignInURL != "" && !isBaseURL(s.SignInURL), "SIGN_IN_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(s.Mail.LinkURL != "" && !isBaseURL(s.Mail.LinkURL), "EMAIL_LINK_URL is not an http:// or https:// URL without user, query and fragment")
+	problems = append(problems, s.Mail.Check())
 	wrong(slices.ContainsFunc(s.AllowedOrigins, isNoOrigin), "ALLOWED_ORIGINS is not a list of origins, as https://admin.example.com, with commas between")
 	wrong(s.HashPermits < 1, "HASH_PERMITS is negative")
 	wrong(s.HashPlaces < 1, "HASH_PLACES is not positive")

@@ -29,6 +29,8 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"AUTH_KEYS", ""}, {"AUTH_KEYS", "canary"}, {"AUTH_KEYS", "a:canary"}, {"AUTH_KEYS_FILE", "/canary"},
 		{"PUBLIC_URL", ""}, {"PUBLIC_URL", "canary.example.test"}, {"PUBLIC_URL", "ftp://canary"}, {"PUBLIC_URL", "https://canary:pw@example.test"},
 		{"PUBLIC_URL", "https://example.test?canary=1"}, {"PUBLIC_URL", "https://[canary"},
+		{"SIGN_IN_URL", "canary"}, {"SIGN_IN_URL", "https://example.test/#canary"}, {"EMAIL_LINK_URL", "javascript:canary"}, {"EMAIL_LINK_URL", "https://example.test?canary"},
+		{"SMTP_URL", "canary"}, {"SMTP_URL", "smtp://ann:canary@:587"}, {"SMTP_URL", "smtp://ann:canary@mail?tls=1"}, {"MAIL_FROM", "canary"}, {"MAIL_FROM", "Canary <canary@exämple.test>"},
 		{"ALLOWED_ORIGINS", "canary.example.test"}, {"ALLOWED_ORIGINS", "*"}, {"ALLOWED_ORIGINS", "https://canary.example.test/"},
 		{"ALLOWED_ORIGINS", "https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS", "https://Canary.example.test"},
 		{"TRUSTED_PROXIES", "canary"}, {"TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1"},
@@ -51,6 +53,22 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestMailsGoToOnePlace(t *testing.T) {
+	for name, value := range good {
+		t.Setenv(name, value)
+	}
+	t.Setenv("SMTP_URL", "smtp://ann:canary@mail.example.test")
+	t.Setenv("EMAIL_LINK_URL", "https://app.example.test/account")
+	s, err := loadSettings()
+	if err != nil || s.Mail.SMTP == "" || s.Mail.Folder != "" || s.Mail.From == "" || s.Mail.LinkURL != "https://app.example.test/account" {
+		t.Errorf("%v", err)
+	}
+	t.Setenv("MAIL_DIR", "/mails")
+	if _, err := loadSettings(); err == nil || !strings.Contains(err.Error(), "MAIL_DIR") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("%v", err)
 	}
 }
 

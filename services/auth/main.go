@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -25,7 +27,9 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/pages"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
@@ -69,21 +73,25 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 
 	keys, tokens := signing.New(db, s.ring, s.SigningKeyLifetime), caller.NewAccessTokens(db, s.PublicURL)
-	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
+	pool, outbox := slowhash.NewPool(s.HashPermits, s.HashPlaces), mail.NewOutbox(s.ring)
 	factors := mfa.New(db, s.ring, s.Budget, s.PublicURL)
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: tokens,
-		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors),
+		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors, outbox),
 		Factors:      factors,
 		Keys:         keys,
 		Lifetimes:    s.Config,
 		Limiter:      ratelimit.New(redis),
 		Rates:        s.Rates,
 		KYC:          kyc.New(s.KYC, db, registry),
+		Links:        api.Links{SignIn: s.SignInURL, Resend: strings.TrimSuffix(s.PublicURL, "/") + "/auth/resend-verification"},
 	}
 	e := web.New(web.Options{Log: log, Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: s.AllowedOrigins, TrustedProxies: s.proxies})
 	surface.Routes(e)
+	for path, page := range pages.All() {
+		e.GET(path, echo.WrapHandler(page))
+	}
 	ops := web.Operations(registry,
 		map[string]web.Check{"postgres": db.PingContext},
 		map[string]web.Check{"redis": func(ctx context.Context) error { return redis.Ping(ctx).Err() }})
@@ -96,5 +104,6 @@ func run(ctx context.Context, log *slog.Logger) error {
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { keys.Run(ctx, log) })
+	background.Go(func() { mail.NewSender(s.Mail, s.PublicURL, db, outbox, log, registry).Run(ctx) })
 	return web.Serve(ctx, log, s.ListenAddr, e, s.OpsListenAddr, ops)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
@@ -37,11 +38,12 @@ type Accounts struct {
 	tokens  *caller.AccessTokens
 	pool    *slowhash.Pool
 	factors *mfa.Factors
+	outbox  *mail.Outbox
 }
 
 // New prepares Accounts. issuer is the public URL of the service, which access tokens name and tokens reads.
-func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool, factors *mfa.Factors) *Accounts {
-	return &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool, factors: factors}
+func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool, factors *mfa.Factors, outbox *mail.Outbox) *Accounts {
+	return &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool, factors: factors, outbox: outbox}
 }
 
 // User is somebody who can sign in.

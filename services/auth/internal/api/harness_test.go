@@ -26,6 +26,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
@@ -36,6 +37,7 @@ const (
 	newKey = "new:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
 	both   = newKey + "," + oldKey
 	places = 400
+	signIn = "https://app.example.test/sign-in"
 )
 
 const keyLifetime = 2160 * time.Hour
@@ -86,6 +88,8 @@ type service struct {
 	pool     *slowhash.Pool
 	keys     *signing.Keys
 	accounts *account.Accounts
+	db       *sqlx.DB
+	outbox   *mail.Outbox
 }
 
 func newService(t *testing.T) *service {
@@ -121,16 +125,17 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	spec, err := web.LoadSpec(document, directory.CheckEmail)
 	must(d.t, err)
 
-	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool}
+	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool, db: db, outbox: mail.NewOutbox(ring)}
 	tokens := caller.NewAccessTokens(db, issuer)
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
-	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors)
+	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox)
 	registry := prometheus.NewRegistry()
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
 		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Factors: factors, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
-		KYC: kyc.New(d.kyc, db, registry),
+		KYC:   kyc.New(d.kyc, db, registry),
+		Links: api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
 	}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)
@@ -159,7 +164,7 @@ func (d *deployment) remember(body map[string]any) {
 					look(map[string]any{"code": code})
 				}
 			}
-			if text, _ := value.(string); len(text) >= 8 && (secretNames[name] || strings.HasSuffix(name, "_token")) {
+			if text, _ := value.(string); len(text) >= 8 && (secretNames[name] || strings.HasSuffix(name, "token")) {
 				d.secrets[text] = true
 			}
 		}

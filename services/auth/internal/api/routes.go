@@ -26,6 +26,15 @@ type API struct {
 	Limiter   *ratelimit.Limiter
 	Rates     Rates
 	KYC       *kyc.KYC
+	Links     Links
+}
+
+// Links are URLs in answers.
+type Links struct {
+	// SignIn is the page where people sign in; empty: the deployment names none.
+	SignIn string
+	// Resend is where another confirmation mail is asked for.
+	Resend string
 }
 
 // Routes is the whole surface, with who may call beside each line. anyone: no credential in a header. user: whoever shows
@@ -36,6 +45,11 @@ func (a *API) Routes(e *echo.Echo) {
 	anyone, user, vendor, perMinute, rates := a.anyone, a.user, a.vendor, a.perMinute, a.Rates
 
 	e.POST("/auth/signup", h.Signup, perMinute(rates.Signup), anyone)
+	e.POST("/auth/verify-email", h.VerifyEmail, perMinute(rates.Verify), anyone) // who holds the token in the body
+	e.POST("/auth/resend-verification", h.ResendVerification, tooSoon, perMinute(rates.Resend), anyone)
+	e.GET("/auth/verification-status", h.GetVerificationStatus, perMinute(rates.Status), anyone)
+	e.POST("/auth/forgot-password", h.ForgotPassword, perMinute(rates.Forgot), anyone)
+	e.POST("/auth/reset-password", h.ResetPassword, perMinute(rates.Reset), anyone) // who holds the token in the body
 	e.POST("/auth/login", h.Login, perMinute(rates.Login), anyone)
 	e.POST("/auth/refresh", h.Refresh, perMinute(rates.Refresh), anyone) // who holds the refresh token in the body
 	e.POST("/auth/logout", h.Logout, anyone)                             // who holds the access token in the body

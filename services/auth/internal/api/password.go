@@ -1,0 +1,37 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api/gen"
+)
+
+// ForgotPassword mails a link by which a new password is chosen.
+func (a *API) ForgotPassword(ctx context.Context, request gen.ForgotPasswordRequestObject) (gen.ForgotPasswordResponseObject, error) {
+	email, err := directory.ParseEmail(request.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Accounts.Forgot(ctx, email); err != nil {
+		return nil, err
+	}
+	return gen.ForgotPassword200JSONResponse{Success: true, Message: "If this address has an account, a mail is on its way"}, nil
+}
+
+// ResetPassword sets the password that was chosen by a link.
+func (a *API) ResetPassword(ctx context.Context, request gen.ResetPasswordRequestObject) (gen.ResetPasswordResponseObject, error) {
+	err := a.Accounts.Reset(ctx, request.Body.Token, request.Body.Password)
+	if errors.Is(err, account.ErrLink) {
+		return gen.ResetPassword401JSONResponse{
+			Body:    gen.Outcome{Message: account.ErrLink.Text},
+			Headers: gen.ResetPassword401ResponseHeaders{WWWAuthenticate: "Bearer"},
+		}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.ResetPassword200JSONResponse{Success: true, Message: "The password is set; sign in with it"}, nil
+}
