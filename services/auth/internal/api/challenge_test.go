@@ -133,6 +133,19 @@ func TestChallengesThatAreOver(t *testing.T) {
 	}
 }
 
+func TestAResetPasswordLeavesTheSecondFactor(t *testing.T) {
+	t.Parallel()
+	s, box := withMail(t)
+	o := s.guarded()
+	before := s.challenged(o)
+	s.want(s.forgot(o.email), http.StatusOK)
+	o.password = newPerson().password
+	s.want(s.reset(box.last(o.email, 2).token, o.password), http.StatusOK)
+	s.want(s.answers(before, s.next(o)), http.StatusUnauthorized)
+	s.pairOf(s.answers(s.challenged(o), s.next(o)))
+	s.pairOf(s.answers(s.challenged(o), o.recovery[0]))
+}
+
 func TestAChallengeOpensOneSession(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
