@@ -21,10 +21,12 @@ var ErrOnlyAdmin = fault.New(fault.Conflict, "only_admin", "The only admin canno
 // Export is everything that is kept about a user, less what is secret.
 type Export struct {
 	Profile
-	ExportedAt       time.Time     `db:"exported_at"`
-	Role             string        `db:"role"`
-	EmailConfirmedAt *time.Time    `db:"email_confirmed_at"`
-	Sessions         []PastSession `db:"-"`
+	ExportedAt       time.Time  `db:"exported_at"`
+	Role             string     `db:"role"`
+	EmailConfirmedAt *time.Time `db:"email_confirmed_at"`
+	// SecondFactorSince is nil when there is none.
+	SecondFactorSince *time.Time    `db:"second_factor_since"`
+	Sessions          []PastSession `db:"-"`
 }
 
 // PastSession is a sign-in session, also one that has ended.
@@ -37,7 +39,10 @@ type PastSession struct {
 
 // Export returns everything that is kept about a user who is signed in, or caller.ErrInvalid when the user is gone by now.
 func (a *Accounts) Export(ctx context.Context, user uuid.UUID) (Export, error) {
-	const q = `select now() as exported_at, role, email_confirmed_at, ` + profileColumns + ` from users where id = $1`
+	const q = `
+		select now() as exported_at, role, email_confirmed_at, ` + profileColumns + `,
+		       (select confirmed_at from second_factors f where f.user_id = users.id) as second_factor_since
+		  from users where id = $1`
 	var e Export
 	err := a.db.GetContext(ctx, &e, q, user)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -140,6 +140,9 @@ func TestASecondFactorIsAskedForOnceItIsConfirmed(t *testing.T) {
 		t.Errorf("confirmed: %s", got)
 	}
 	s.want(s.confirm(tokens.access, s.code(secret, 1)), http.StatusConflict)
+	if a := s.as(tokens.access, "GET", "/auth/export", nil); a.body["second_factor_since"] == nil || strings.Contains(a.Body, secret) {
+		t.Errorf("exported: %s", a.Body)
+	}
 	s.want(s.as(tokens.access, "POST", "/auth/mfa/totp", nil), http.StatusConflict)
 	// The other session began with less than is asked for now, as would a sign-in that has got past the password.
 	s.want(s.profile(elsewhere.access), http.StatusUnauthorized)

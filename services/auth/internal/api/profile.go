@@ -36,7 +36,7 @@ func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObjec
 	}
 	export := gen.Export{
 		ExportedAt: e.ExportedAt, Profile: gen.Profile(e.Profile), Role: e.Role, EmailConfirmedAt: e.EmailConfirmedAt,
-		Sessions: []gen.PastSession{},
+		SecondFactorSince: e.SecondFactorSince, Sessions: []gen.PastSession{},
 	}
 	for _, s := range e.Sessions {
 		export.Sessions = append(export.Sessions, gen.PastSession{

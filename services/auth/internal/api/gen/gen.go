@@ -213,10 +213,11 @@ type EmailVerification struct {
 
 // Export defines model for Export.
 type Export struct {
-	EmailConfirmedAt *time.Time `json:"email_confirmed_at"`
-	ExportedAt       time.Time  `json:"exported_at"`
-	Profile          Profile    `json:"profile"`
-	Role             string     `json:"role"`
+	EmailConfirmedAt  *time.Time `json:"email_confirmed_at"`
+	ExportedAt        time.Time  `json:"exported_at"`
+	Profile           Profile    `json:"profile"`
+	Role              string     `json:"role"`
+	SecondFactorSince *time.Time `json:"second_factor_since"`
 
 	// Sessions Those that have ended included, the newest first.
 	Sessions []PastSession `json:"sessions"`
