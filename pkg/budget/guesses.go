@@ -44,24 +44,27 @@ type Attempt struct {
 }
 
 // Charge spends one attempt at the secret of subject, whether or not there is such a secret: a statement in a transaction
-// of its own, which hanging up does not cancel. It returns ErrLocked when none is left, and nothing was charged then.
+// of its own, which hanging up does not cancel. It returns ErrLocked when none is left, and nothing was charged then. The
+// first attempt at a secret is one statement too: nobody can tell by the time it takes whether there were others before.
 func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
 	defer cancel()
 	a := Attempt{subject: g.row(subject)}
-	const begin = `insert into guess_budgets (subject, kind) values ($1, $2) on conflict (subject) do nothing`
-	if _, err := g.DB.ExecContext(ctx, begin, a.subject[:], g.Kind); err != nil {
-		return Attempt{}, fmt.Errorf("opening a guess budget: %w", err)
-	}
 	const charge = `
-		update guess_budgets h set (` + Marks + `, charged_at) = (select ` + Charged + `, now() from ` + Next + `)
-		 where h.subject = $1 and ` + Allows + `
+		insert into guess_budgets as h (subject, kind, ` + Marks + `)
+		select $1, $6, first.*
+		  from (values (0::bigint, 0::bigint, 0::bigint, 0, 0::bigint, null::timestamptz, null::bigint))
+		       h (charged, forgiven, window_start, locks, locked_by, locked_until, deactivated_by),
+		       lateral (select ` + Charged + ` from ` + Next + `) first
+		on conflict (subject) do update set (` + Marks + `, charged_at) = (select ` + Charged + `, now() from ` + Next + `)
+		 where ` + Allows + `
 		returning charged as number, ` + lockedFor
 	var row struct {
 		Attempt
 		Seconds float64 `db:"locked_for"`
 	}
-	err := g.DB.GetContext(ctx, &row, charge, append([]any{a.subject[:]}, g.Limits.Args()...)...)
+	args := append([]any{a.subject[:]}, g.Limits.Args()...)
+	err := g.DB.GetContext(ctx, &row, charge, append(args, g.Kind)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Attempt{}, g.locked(ctx, a)
 	}

@@ -80,7 +80,7 @@ func (s *settings) validate() error {
 		problems = append(problems, fmt.Errorf("AUTH_KEYS: %w", err))
 	}
 	s.proxies, err = web.ParseProxies(s.TrustedProxies)
-	problems = append(problems, err, s.Rates.Validate(), s.Budget.Validate())
+	problems = append(problems, err, s.Rates.Validate(), s.PasswordBudget.Validate(), s.Budget.Validate())
 	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
 	wrong(s.SignInURL != "" && !isBaseURL(s.SignInURL), "SIGN_IN_URL is not an http:// or https:// URL without user, query and fragment")
 	wrong(s.Mail.LinkURL != "" && !isBaseURL(s.Mail.LinkURL), "EMAIL_LINK_URL is not an http:// or https:// URL without user, query and fragment")

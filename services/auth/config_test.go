@@ -34,6 +34,7 @@ func TestWrongSettingsAreNamedAndNotPrinted(t *testing.T) {
 		{"ALLOWED_ORIGINS", "canary.example.test"}, {"ALLOWED_ORIGINS", "*"}, {"ALLOWED_ORIGINS", "https://canary.example.test/"},
 		{"ALLOWED_ORIGINS", "https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS", "https://Canary.example.test"},
 		{"TRUSTED_PROXIES", "canary"}, {"TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1"},
+		{"PASSWORD_BUDGET_ATTEMPTS", "0"}, {"PASSWORD_BUDGET_ATTEMPTS", "101"}, {"PASSWORD_BUDGET_LOCK", "0"}, {"PASSWORD_BUDGET_LOCK_MAX", "1s"},
 		{"MFA_BUDGET_ATTEMPTS", "0"}, {"MFA_BUDGET_ATTEMPTS", "11"}, {"MFA_BUDGET_LOCK", "1ms"}, {"MFA_BUDGET_LOCK", "canary"}, {"MFA_BUDGET_LOCK_MAX", "1m"},
 		{"MFA_BUDGET_FAILURES", "0"}, {"MFA_BUDGET_FAILURES", "101"}, {"RATE_LOGIN", "0"}, {"RATE_SIGNUP", "-1"}, {"RATE_STATUS", "canary"},
 		{"HASH_PERMITS", "canary"}, {"HASH_PERMITS", "-1"}, {"HASH_PLACES", "0"}, {"HASH_PLACES", "canary"}, {"DATABASE_CONNECTIONS", "canary"},

@@ -78,7 +78,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: tokens,
-		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors, outbox),
+		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors, outbox, registry),
 		Factors:      factors,
 		Keys:         keys,
 		Lifetimes:    s.Config,

@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
@@ -26,6 +28,7 @@ type Config struct {
 	// SessionLifetime is how long after a sign-in its session can be refreshed, however often that is done: a person
 	// proves the password again every 30 days (NIST SP 800-63B).
 	SessionLifetime time.Duration `envconfig:"SESSION_LIFETIME" default:"720h"`
+	PasswordBudget
 }
 
 // Accounts knows the users of the deployment.
@@ -39,11 +42,22 @@ type Accounts struct {
 	pool    *slowhash.Pool
 	factors *mfa.Factors
 	outbox  *mail.Outbox
+	guesses budget.Guesses
+
+	comparisons prometheus.Counter
 }
 
-// New prepares Accounts. issuer is the public URL of the service, which access tokens name and tokens reads.
-func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool, factors *mfa.Factors, outbox *mail.Outbox) *Accounts {
-	return &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool, factors: factors, outbox: outbox}
+// New prepares Accounts. issuer is the public URL of the service, which access tokens name and tokens reads. Its metrics go
+// to registry.
+func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool,
+	factors *mfa.Factors, outbox *mail.Outbox, registry prometheus.Registerer) *Accounts {
+	limits := budget.Limits{Attempts: config.Attempts, Lock: config.Lock, LockMax: config.LockMax}
+	a := &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool, factors: factors, outbox: outbox,
+		guesses:     budget.Guesses{DB: db, Kind: budget.Password, Limits: limits},
+		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "password_comparisons_total", Help: "Candidates compared with a password, or with the decoy."}),
+	}
+	registry.MustRegister(a.comparisons)
+	return a
 }
 
 // User is somebody who can sign in.

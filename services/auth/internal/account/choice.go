@@ -13,22 +13,22 @@ import (
 
 // Why a password may not be chosen.
 var (
-	ErrPasswordShort  = fault.New(fault.Invalid, "password_too_short", "The password should have at least 8 characters").About("password")
-	ErrPasswordCommon = fault.New(fault.Invalid, "password_common", "The password is among the first that anybody would try").About("password")
+	ErrPasswordShort  = fault.New(fault.Invalid, "password_too_short", "The password should have at least 8 characters")
+	ErrPasswordCommon = fault.New(fault.Invalid, "password_common", "The password is among the first that anybody would try")
 )
 
 // minPassword is in characters. The longest is the document's to say.
 const minPassword = 8
 
-// checkPassword returns why a password may not be chosen for an address (in lower case), or nil. There are no rules about
-// kinds of characters, which only make people write "Password1!" (NIST SP 800-63B, 3.1.1.2).
-func checkPassword(password secret.Text, email string) error {
+// checkPassword returns why a password, which was sent in this field, may not be chosen for an address (in lower case). There
+// are no rules about kinds of characters, which only make people write "Password1!" (NIST SP 800-63B, 3.1.1.2).
+func checkPassword(password secret.Text, field, email string) error {
 	text := canonical(password)
 	switch {
 	case utf8.RuneCount(text) < minPassword:
-		return ErrPasswordShort
+		return ErrPasswordShort.About(field)
 	case obvious(strings.ToLower(string(text)), email):
-		return ErrPasswordCommon
+		return ErrPasswordCommon.About(field)
 	}
 	return nil
 }

@@ -39,6 +39,9 @@ func (a *Accounts) Confirm(ctx context.Context, presented secret.Text) (user Use
 		if err := withdraw(ctx, tx, user.ID); err != nil {
 			return err
 		}
+		if err := a.guesses.Renew(ctx, tx, user.Email); err != nil {
+			return err
+		}
 		return audit.Record(as(ctx, user.ID), tx, audit.Event{Action: "user.confirmed", TargetID: audit.ID(user.ID)})
 	})
 	if !errors.Is(err, errNotOpen) {

@@ -7,11 +7,18 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
 )
+
+// ErrPasswordWrong says that who is signed in does not know the password. It is no failure of the session, which stays.
+var ErrPasswordWrong = fault.New(fault.Forbidden, "password_wrong", "The password is wrong")
 
 // everyone is the one tenant of the hashing pool: until a password was checked nobody is known to be anybody.
 var everyone = uuid.Nil
@@ -42,4 +49,70 @@ func (a *Accounts) renew(ctx context.Context, user uuid.UUID, password secret.Te
 		return fmt.Errorf("renewing a password hash: %w", err)
 	}
 	return nil
+}
+
+// provePassword returns the password of who is signed in when the candidate is that, for somebody who holds a place in the
+// pool, and otherwise records that this action was refused. It returns ErrPasswordWrong, budget.ErrLocked, or
+// caller.ErrInvalid when the user is gone by now.
+func (a *Accounts) provePassword(ctx context.Context, action string, candidate secret.Text) (password, error) {
+	who := caller.From(ctx)
+	user, compared, right, err := a.guess(ctx, who.Email, candidate)
+	switch {
+	case err != nil:
+		return password{}, err
+	case user.ID != who.ID:
+		return password{}, caller.ErrInvalid
+	case !right:
+		return password{}, a.refuse(ctx, action, user, "wrong_password", ErrPasswordWrong)
+	}
+	return compared, nil
+}
+
+// ChangePassword gives the user who is signed in another password and ends the user's other sessions. It returns what is wrong
+// with the new one, what is wrong with the current one as provePassword does, or slowhash.ErrBusy.
+func (a *Accounts) ChangePassword(ctx context.Context, current, next secret.Text) error {
+	who := caller.From(ctx)
+	if err := checkPassword(next, "new_password", who.Email); err != nil {
+		return err
+	}
+	release, err := a.pool.Reserve(everyone)
+	if err != nil {
+		return err
+	}
+	defer release()
+	compared, err := a.provePassword(ctx, "password.refused", current)
+	if err != nil {
+		return err
+	}
+	hash, err := a.pool.Hash(ctx, canonical(next), "")
+	if err != nil {
+		return fmt.Errorf("hashing a password: %w", err)
+	}
+	return audit.Change(ctx, a.db, func(tx *sqlx.Tx) (audit.Event, error) {
+		const q = `select exists (select from users where id = $1 and password_generation = $2 for update)`
+		var still bool
+		if err := tx.GetContext(ctx, &still, q, who.ID, compared.Generation); err != nil {
+			return audit.Event{}, fmt.Errorf("holding a user: %w", err)
+		}
+		if !still {
+			return audit.Event{}, ErrPasswordWrong // it was replaced meanwhile
+		}
+		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, a.setPassword(ctx, tx, who.ID, who.Email, hash, who.SessionID)
+	})
+}
+
+// setPassword gives a user, who has this address, the password with this hash. The guess budget begins anew, and no session
+// lives on, or begins on the old password, but keep, which may be uuid.Nil.
+func (a *Accounts) setPassword(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
+	const set = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1`
+	if _, err := tx.ExecContext(ctx, set, user, hash); err != nil {
+		return fmt.Errorf("setting a password: %w", err)
+	}
+	const end = `
+		update user_sessions set revoked_at = now(), revoked_why = 'password'
+		 where user_id = $1 and id <> $2 and revoked_at is null`
+	if _, err := tx.ExecContext(ctx, end, user, keep); err != nil {
+		return fmt.Errorf("ending the sessions of an old password: %w", err)
+	}
+	return a.guesses.Renew(ctx, tx, email)
 }

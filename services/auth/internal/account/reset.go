@@ -55,7 +55,7 @@ func (a *Accounts) Reset(ctx context.Context, presented, password secret.Text) e
 	if err != nil {
 		return err
 	}
-	if err := checkPassword(password, user.Email); err != nil {
+	if err := checkPassword(password, "password", user.Email); err != nil {
 		return err
 	}
 	release, err := a.pool.Reserve(everyone)
@@ -67,7 +67,7 @@ func (a *Accounts) Reset(ctx context.Context, presented, password secret.Text) e
 	if err != nil {
 		return fmt.Errorf("hashing a password: %w", err)
 	}
-	err = a.together(ctx, func(tx *sqlx.Tx) error { return reset(as(ctx, user.ID), tx, user.ID, link, hash) })
+	err = a.together(ctx, func(tx *sqlx.Tx) error { return a.reset(as(ctx, user.ID), tx, user, link, hash) })
 	if errors.Is(err, ErrLink) {
 		return a.refuseLink(ctx, "reset.refused", user.ID, err)
 	}
@@ -84,28 +84,24 @@ func (a *Accounts) resetting(ctx context.Context, link token.Token) (User, error
 
 // reset uses the link up, or returns ErrLink when another was faster. It begins at the user's row, as everything does that
 // locks a user and mails.
-func reset(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, link token.Token, hash string) error {
-	const choice = `
-		update users set password_hash = $2, password_generation = gen_random_uuid(),
-		       email_confirmed_at = coalesce(email_confirmed_at, now()), updated_at = now()
-		 where id = $1`
+func (a *Accounts) reset(ctx context.Context, tx *sqlx.Tx, user User, link token.Token, hash string) error {
+	if err := a.setPassword(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil {
+		return err
+	}
+	const confirm = `update users set email_confirmed_at = now() where id = $1 and email_confirmed_at is null`
+	if _, err := tx.ExecContext(ctx, confirm, user.ID); err != nil {
+		return fmt.Errorf("confirming an address: %w", err)
+	}
 	const links = `
 		update mails set due_at = null, password_hash = null, used_at = now()
 		 where user_id = $1 and kind in ('confirm', 'reset') and used_at is null
 		returning token_hash = $2 and kind = 'reset' and expires_at > now()`
-	const sessions = `update user_sessions set revoked_at = now(), revoked_why = 'password' where user_id = $1 and revoked_at is null`
-	if _, err := tx.ExecContext(ctx, choice, user, hash); err != nil {
-		return fmt.Errorf("setting a password: %w", err)
-	}
 	var good []bool
-	if err := tx.SelectContext(ctx, &good, links, user, link.Hash()); err != nil {
+	if err := tx.SelectContext(ctx, &good, links, user.ID, link.Hash()); err != nil {
 		return fmt.Errorf("using a link up: %w", err)
 	}
 	if !slices.Contains(good, true) {
 		return ErrLink
 	}
-	if _, err := tx.ExecContext(ctx, sessions, user); err != nil {
-		return fmt.Errorf("ending a user's sessions: %w", err)
-	}
-	return audit.Record(ctx, tx, audit.Event{Action: "password.reset", TargetID: audit.ID(user)})
+	return audit.Record(ctx, tx, audit.Event{Action: "password.reset", TargetID: audit.ID(user.ID)})
 }

@@ -19,7 +19,7 @@ import (
 // by mail, at most one a minute: another link, for this signup's own password, while none was followed; else a notice.
 // A signup in between changes nothing.
 func (a *Accounts) Signup(ctx context.Context, email string, password secret.Text) (User, error) {
-	if err := checkPassword(password, email); err != nil {
+	if err := checkPassword(password, "password", email); err != nil {
 		return User{}, err
 	}
 	release, err := a.pool.Reserve(everyone)

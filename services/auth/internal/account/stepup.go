@@ -18,14 +18,13 @@ import (
 
 // Why a step-up is refused.
 var (
-	ErrPasswordWrong  = fault.New(fault.Forbidden, "password_wrong", "The password is wrong")
 	ErrPasswordNeeded = fault.New(fault.Invalid, "password_needed", "The password is needed").About("password")
 	ErrCodeNeeded     = fault.New(fault.Invalid, "code_needed", "A code of the second factor is needed").About("code")
 )
 
 // StepUp proves the caller's session again: with the password, and where there is a second factor with a code of that, with
-// or without the password. What is shown has to be right, all of it. It returns one of the errors above, mfa.ErrWrong,
-// mfa.ErrNone, mfa.ErrCodeForm or budget.ErrLocked.
+// or without the password. What is shown has to be right, all of it. It returns one of the errors above, ErrPasswordWrong,
+// mfa.ErrWrong, mfa.ErrNone, mfa.ErrCodeForm or budget.ErrLocked.
 func (a *Accounts) StepUp(ctx context.Context, password *secret.Text, code *mfa.Code) error {
 	who := caller.From(ctx)
 	factor, err := a.factors.Status(ctx, who.ID)
@@ -41,7 +40,12 @@ func (a *Accounts) StepUp(ctx context.Context, password *secret.Text, code *mfa.
 	}
 	var methods []string
 	if password != nil {
-		if err := a.provePassword(ctx, who, *password); err != nil {
+		release, err := a.pool.Reserve(everyone)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if _, err := a.provePassword(ctx, "step_up.refused", *password); err != nil {
 			return err
 		}
 		methods = append(methods, "pwd")
@@ -51,31 +55,6 @@ func (a *Accounts) StepUp(ctx context.Context, password *secret.Text, code *mfa.
 	}
 	methods = append(methods, code.Methods()...)
 	return a.factors.Check(ctx, who.ID, *code, func(tx *sqlx.Tx) error { return prove(ctx, tx, who.SessionID, methods) })
-}
-
-// provePassword returns ErrPasswordWrong for what is not the password of who is signed in.
-func (a *Accounts) provePassword(ctx context.Context, who caller.Caller, candidate secret.Text) error {
-	release, err := a.pool.Reserve(everyone)
-	if err != nil {
-		return err
-	}
-	defer release()
-	_, compared, err := a.credentials(ctx, who.Email)
-	if errors.Is(err, errNobody) {
-		return caller.ErrInvalid
-	}
-	if err != nil {
-		return err
-	}
-	right, err := a.pool.Matches(ctx, canonical(candidate), compared.Hash)
-	if err != nil {
-		return fmt.Errorf("comparing a password: %w", err)
-	}
-	if !right {
-		event := audit.Event{Action: "step_up.refused", TargetID: audit.ID(who.ID), Details: map[string]any{"why": "wrong_password"}}
-		return errors.Join(audit.Record(context.WithoutCancel(ctx), a.db, event), ErrPasswordWrong)
-	}
-	return nil
 }
 
 // ConfirmSecondFactor makes the caller's enrolled second factor active, for a code of it, which proves the session too. It

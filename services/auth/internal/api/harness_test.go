@@ -42,7 +42,8 @@ const (
 
 const keyLifetime = 2160 * time.Hour
 
-var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
+var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour,
+	PasswordBudget: account.PasswordBudget{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}}
 
 // plenty is more than any test asks, and all of them ask from one address.
 var plenty = api.Rates{
@@ -90,6 +91,7 @@ type service struct {
 	accounts *account.Accounts
 	db       *sqlx.DB
 	outbox   *mail.Outbox
+	registry *prometheus.Registry
 }
 
 func newService(t *testing.T) *service {
@@ -125,16 +127,15 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	spec, err := web.LoadSpec(document, directory.CheckEmail)
 	must(d.t, err)
 
-	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool, db: db, outbox: mail.NewOutbox(ring)}
+	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool, db: db, outbox: mail.NewOutbox(ring), registry: prometheus.NewRegistry()}
 	tokens := caller.NewAccessTokens(db, issuer)
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
-	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox)
-	registry := prometheus.NewRegistry()
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
+	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox, s.registry)
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
 		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Factors: factors, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
-		KYC:   kyc.New(d.kyc, db, registry),
+		KYC:   kyc.New(d.kyc, db, s.registry),
 		Links: api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
 	}).Routes(e)
 	s.routes = e.Routes()
@@ -164,7 +165,7 @@ func (d *deployment) remember(body map[string]any) {
 					look(map[string]any{"code": code})
 				}
 			}
-			if text, _ := value.(string); len(text) >= 8 && (secretNames[name] || strings.HasSuffix(name, "token")) {
+			if text, _ := value.(string); len(text) >= 8 && (secretNames[name] || strings.HasSuffix(name, "_password") || strings.HasSuffix(name, "token")) {
 				d.secrets[text] = true
 			}
 		}

@@ -51,6 +51,7 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST("/auth/forgot-password", h.ForgotPassword, perMinute(rates.Forgot), anyone)
 	e.POST("/auth/reset-password", h.ResetPassword, perMinute(rates.Reset), anyone) // who holds the token in the body
 	e.POST("/auth/login", h.Login, perMinute(rates.Login), anyone)
+	e.POST("/auth/password", h.ChangePassword, perMinute(rates.Login), user)
 	e.POST("/auth/refresh", h.Refresh, perMinute(rates.Refresh), anyone) // who holds the refresh token in the body
 	e.POST("/auth/logout", h.Logout, anyone)                             // who holds the access token in the body
 

@@ -40,6 +40,14 @@ func (a *API) Login(ctx context.Context, request gen.LoginRequestObject) (gen.Lo
 	return gen.Login200JSONResponse(shown(signIn)), nil
 }
 
+// ChangePassword gives the user another password.
+func (a *API) ChangePassword(ctx context.Context, request gen.ChangePasswordRequestObject) (gen.ChangePasswordResponseObject, error) {
+	if err := a.Accounts.ChangePassword(ctx, request.Body.CurrentPassword, request.Body.NewPassword); err != nil {
+		return nil, err
+	}
+	return gen.ChangePassword200JSONResponse{"message": "The password was changed, and all other sessions have ended"}, nil
+}
+
 // AnswerChallenge exchanges a challenge and a code for a session.
 func (a *API) AnswerChallenge(ctx context.Context, request gen.AnswerChallengeRequestObject) (gen.AnswerChallengeResponseObject, error) {
 	code, err := mfa.ParseCode(request.Body.Code)

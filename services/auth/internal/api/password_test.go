@@ -1,0 +1,103 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func (s *service) change(access, current, next string) answer {
+	s.t.Helper()
+	return s.as(access, http.MethodPost, "/auth/password", map[string]any{"current_password": current, "new_password": next})
+}
+
+func TestChangingThePasswordEndsAllOtherSessions(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p, other := s.user(), s.user()
+	elsewhere, here, others := s.login(p), s.login(p), s.login(other)
+	next := person{p.email, newPerson().password}
+	if a := s.want(s.change(here.access, p.password, next.password), http.StatusOK); len(a.body) != 1 || a.body["message"] == "" {
+		t.Errorf("got %s", a.Body)
+	}
+	s.want(s.profile(here.access), http.StatusOK)
+	s.want(s.refresh(here.refresh), http.StatusOK)
+	s.want(s.profile(others.access), http.StatusOK)
+	s.want(s.profile(elsewhere.access), http.StatusUnauthorized)
+	s.want(s.refresh(elsewhere.refresh), http.StatusUnauthorized)
+	s.want(s.post("/auth/login", p.form()), http.StatusUnauthorized)
+	s.login(next)
+	s.login(other)
+	if why := one[string](s.deployment, `select string_agg(revoked_why, ' ') from user_sessions where revoked_at is not null`); why != "password" {
+		t.Errorf("revoked_why is %s", why)
+	}
+	const trail = `select count(*) from audit a join users u on u.id = a.target_id and u.id = a.actor_id where action = 'password.changed' and u.email = $1`
+	if n := one[int](s.deployment, trail, p.email); n != 1 {
+		t.Errorf("%d rows in the audit trail", n)
+	}
+}
+
+func TestRefusedChangesChangeNothing(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	tokens := s.login(p)
+	elsewhere := s.login(p)
+	s.want(s.change("", p.password, newPerson().password), http.StatusUnauthorized)
+	s.want(s.change(tokens.refresh, p.password, newPerson().password), http.StatusUnauthorized)
+	for next, want := range map[string]string{
+		"Password2026!": "among the first", p.email: "among the first", "a\u0308o\u0308abcd": "at least 8", "short": "at least 8", strings.Repeat("x", 1025): "at most 1024",
+	} {
+		if a := s.want(s.change(tokens.access, "Wrong-canary-1", next), http.StatusUnprocessableEntity); !strings.Contains(a.Body, want) || !strings.Contains(a.Body, `"loc":["body","new_password"]`) {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	for _, body := range []string{"", "{}", `{"current_password":"x"}`, `{"current_password":null,"new_password":4242}`, `{"password":"x","new_password":"x"}`} {
+		s.want(s.as(tokens.access, http.MethodPost, "/auth/password", body), http.StatusUnprocessableEntity)
+	}
+	// None of these was a guess; a wrong current password is one, and the session stays good.
+	s.want(s.guess(p.email), http.StatusUnauthorized)
+	for range 3 {
+		s.want(s.guess(p.email), http.StatusUnauthorized)
+		s.want(s.as(tokens.access, http.MethodPost, "/auth/step-up", map[string]any{"password": "Wrong-canary-1"}), http.StatusForbidden)
+		if a := s.want(s.change(tokens.access, "Wrong-canary-1", newPerson().password), http.StatusForbidden); a.body["detail"] != "The password is wrong" {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	s.want(s.change(tokens.access, p.password, newPerson().password), http.StatusTooManyRequests)
+	s.want(s.as(tokens.access, http.MethodPost, "/auth/step-up", map[string]any{"password": p.password}), http.StatusTooManyRequests)
+	s.want(s.post("/auth/login", p.form()), http.StatusTooManyRequests)
+	if n := one[int](s.deployment, `select count(*) from audit where action = 'password.refused' and target_id = actor_id`); n != 3 {
+		t.Errorf("%d refused changes in the audit trail", n)
+	}
+	s.lockEnds()
+	s.want(s.profile(tokens.access), http.StatusOK)
+	s.want(s.profile(elsewhere.access), http.StatusOK)
+	s.login(p)
+}
+
+func TestOfManyChangesAtOnceOneCounts(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	replicas, access := []*service{s, s.replica(oldKey)}, s.login(p).access
+	var changed atomic.Int64
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			switch a := replicas[i%2].change(access, p.password, newPerson().password); a.Status {
+			case http.StatusOK:
+				changed.Add(1)
+			case http.StatusForbidden:
+			default:
+				t.Errorf("got %d %s", a.Status, a.Body)
+			}
+		})
+	}
+	wait.Wait()
+	if changed.Load() != 1 {
+		t.Errorf("%d changes counted", changed.Load())
+	}
+}
