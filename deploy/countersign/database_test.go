@@ -132,6 +132,9 @@ func TestCountKeys(t *testing.T) {
 	db, _ := open(t)
 	const q = `
 		with c as (insert into customers (email) values ('a@example.com'), ('b@example.com'), ('c@example.com') returning id, email),
+		     u as (insert into users (email, password_hash) select email, '' from c returning id),
+		     e as (insert into exchange_keys (id, user_id, exchange, masked_key, is_testnet, permissions, credentials_sealed)
+			select id, id, 'sandbox', '', false, '{}', 'ring-2:'::bytea || decode('00ff3a01', 'hex') from u),
 		     h as (insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)
 			select id, id, '$argon2id$v=19$m=8,t=1,p=1,keyid=' || case email when 'c@example.com' then 'old' else 'new' end || '$c2FsdA$aGFzaA', id, now() from c)
 		insert into signing_keys (id, public_key, private_sealed)
@@ -147,7 +150,7 @@ func TestCountKeys(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
-	want := "RING KEY ID WHAT COUNT|AUTH_KEYS ring-1 signing keys 3|PIN_KEYS new PINs 2|PIN_KEYS old PINs 1"
+	want := "RING KEY ID WHAT COUNT|AUTH_KEYS ring-1 signing keys 3|AUTH_KEYS ring-2 exchange keys 3|PIN_KEYS new PINs 2|PIN_KEYS old PINs 1"
 	if strings.Join(got, "|") != want {
 		t.Errorf("got\n%s", out.String())
 	}

@@ -76,13 +76,16 @@ type keyCount struct {
 }
 
 func countKeys(ctx context.Context, db *sql.DB) ([]keyCount, error) {
-	const q = `
+	q := `
 		select 'PIN_KEYS', coalesce(substring(verifier from 'keyid=([^$,]+)'), '(none)'), 'PINs', count(*)
-		from pin_holders where verifier is not null group by 2
+		from pin_holders where verifier is not null group by 2`
+	for _, s := range seals {
+		q += fmt.Sprintf(`
 		union all
-		select 'AUTH_KEYS', split_part(encode(private_sealed, 'escape'), ':', 1), 'signing keys', count(*)
-		from signing_keys group by 2
-		order by 1, 2, 3`
+		select 'AUTH_KEYS', split_part(encode(%s, 'escape'), ':', 1), '%s', count(*)
+		from %s group by 2`, s.column, s.what, s.table)
+	}
+	q += ` order by 1, 2, 3`
 	rows, err := db.QueryContext(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("counting: %w", err)
@@ -115,48 +118,62 @@ func printKeys(ctx context.Context, db *sql.DB, out io.Writer) error {
 	return table.Flush()
 }
 
-// renewSeals seals the signing keys anew under the current key of AUTH_KEYS. auth may go on meanwhile.
+// seals are what auth keeps sealed under AUTH_KEYS: in which column of which table, bound to which id.
+var seals = []struct {
+	what, table, column, id string
+	purpose                 keyring.Purpose
+}{
+	{"signing keys", "signing_keys", "private_sealed", "id", keyring.SigningKeys},
+	{"second factors", "second_factors", "secret_sealed", "user_id", keyring.SecondFactors},
+	{"exchange keys", "exchange_keys", "credentials_sealed", "id", keyring.ExchangeKeys},
+}
+
+// renewSeals seals everything anew under the current key of AUTH_KEYS. auth may go on meanwhile.
 func renewSeals(ctx context.Context, db *sql.DB, authKeys string) error {
 	ring, err := keyring.Parse(authKeys)
 	if err != nil {
 		return fmt.Errorf("AUTH_KEYS: %w", err)
 	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("renewing: %w", err)
+	for _, s := range seals {
+		sealed, err := outdated(ctx, db, s.table, s.column, s.id, ring.Current())
+		if err != nil {
+			return fmt.Errorf("reading the %s: %w", s.what, err)
+		}
+		for id, seal := range sealed {
+			plain, err := ring.Open(s.purpose, id.String(), seal)
+			if err != nil {
+				return fmt.Errorf("opening one of the %s, %s: %w", s.what, id, err)
+			}
+			fresh, err := ring.Seal(s.purpose, id.String(), plain)
+			if err != nil {
+				return fmt.Errorf("sealing one of the %s, %s: %w", s.what, id, err)
+			}
+			// What was replaced meanwhile has a newer content.
+			q := fmt.Sprintf(`update %s set %s = $3 where %s = $1 and %[2]s = $2`, s.table, s.column, s.id)
+			if _, err := db.ExecContext(ctx, q, id, seal, fresh); err != nil {
+				return fmt.Errorf("keeping one of the %s, %s: %w", s.what, id, err)
+			}
+		}
 	}
-	defer tx.Rollback()
-	sealed := map[uuid.UUID][]byte{}
-	rows, err := tx.QueryContext(ctx, `select id, private_sealed from signing_keys for update`)
+	return nil
+}
+
+// outdated returns what is sealed under other keys than the current one, by id.
+func outdated(ctx context.Context, db *sql.DB, table, column, id, current string) (map[uuid.UUID][]byte, error) {
+	q := fmt.Sprintf(`select %s, %s from %s where split_part(encode(%[2]s, 'escape'), ':', 1) <> $1`, id, column, table)
+	rows, err := db.QueryContext(ctx, q, current)
 	if err != nil {
-		return fmt.Errorf("reading the signing keys: %w", err)
+		return nil, err
 	}
 	defer rows.Close()
+	sealed := map[uuid.UUID][]byte{}
 	for rows.Next() {
 		var id uuid.UUID
 		var seal []byte
 		if err := rows.Scan(&id, &seal); err != nil {
-			return fmt.Errorf("reading a signing key: %w", err)
+			return nil, err
 		}
 		sealed[id] = seal
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading the signing keys: %w", err)
-	}
-	for id, seal := range sealed {
-		plain, err := ring.Open(keyring.SigningKeys, id.String(), seal)
-		if err != nil {
-			return fmt.Errorf("opening signing key %s: %w", id, err)
-		}
-		if seal, err = ring.Seal(keyring.SigningKeys, id.String(), plain); err != nil {
-			return fmt.Errorf("sealing signing key %s: %w", id, err)
-		}
-		if _, err := tx.ExecContext(ctx, `update signing_keys set private_sealed = $2 where id = $1`, id, seal); err != nil {
-			return fmt.Errorf("keeping signing key %s: %w", id, err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("renewing: %w", err)
-	}
-	return nil
+	return sealed, rows.Err()
 }

@@ -31,6 +31,7 @@ const (
 	SecondFactors Purpose = "countersign/second-factors/v1"
 	MailLinks     Purpose = "countersign/mail-links/v1"
 	MailPauses    Purpose = "countersign/mail-pauses/v1"
+	ExchangeKeys  Purpose = "countersign/exchange-keys/v1"
 )
 
 const keyBytes = 32

@@ -26,6 +26,7 @@ import (
 	"github.com/countersign/countersign/pkg/web/ready"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
@@ -75,12 +76,18 @@ func run(ctx context.Context, log *slog.Logger) error {
 	keys, tokens := signing.New(db, s.ring, s.SigningKeyLifetime), caller.NewAccessTokens(db, s.PublicURL)
 	pool, outbox := slowhash.NewPool(s.HashPermits, s.HashPlaces), mail.NewOutbox(s.ring)
 	factors := mfa.New(db, s.ring, s.Budget, s.PublicURL)
+	sandbox, closeSandbox, err := exchange.ServeSandbox()
+	if err != nil {
+		return err
+	}
+	defer closeSandbox()
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: tokens,
 		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors, outbox, registry),
 		Factors:      factors,
 		Keys:         keys,
+		ExchangeKeys: &exchange.Keys{DB: db, Ring: s.ring, Connections: exchange.NewConnections(sandbox)},
 		Lifetimes:    s.Config,
 		Limiter:      ratelimit.New(redis),
 		Rates:        s.Rates,

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
@@ -25,6 +27,7 @@ import (
 	"github.com/countersign/countersign/pkg/webtest"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
@@ -47,7 +50,7 @@ var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime
 
 // plenty is more than any test asks, and all of them ask from one address.
 var plenty = api.Rates{
-	Signup: 1e6, Login: 1e6, Refresh: 1e6, Verify: 1e6, Resend: 1e6, Status: 1e6, Forgot: 1e6, Reset: 1e6, Token: 1e6, Challenge: 1e6, Decrypt: 1e6,
+	Signup: 1e6, Login: 1e6, Refresh: 1e6, Verify: 1e6, Resend: 1e6, Status: 1e6, Forgot: 1e6, Reset: 1e6, Token: 1e6, Challenge: 1e6, Decrypt: 1e6, Connection: 1e6,
 }
 
 var guesses = mfa.Budget{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}
@@ -70,6 +73,8 @@ type deployment struct {
 	budget mfa.Budget
 	// clock is the time that codes go by, in seconds since 1970. It stands unless the test moves it.
 	clock atomic.Int64
+	// sandbox is the URL of the exchange that they play.
+	sandbox string
 	// redisURL is where they count.
 	redisURL string
 	// kyc holds the KYC secrets of the replicas to come.
@@ -98,7 +103,8 @@ func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
 	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
-		redisURL: storetest.Redis(t), rates: plenty, budget: guesses, kyc: kycSecrets, log: &webtest.Log{}, secrets: map[string]bool{}}
+		redisURL: storetest.Redis(t), rates: plenty, budget: guesses, sandbox: serve(t, exchange.Sandbox()), kyc: kycSecrets,
+		log: &webtest.Log{}, secrets: map[string]bool{}}
 	d.clock.Store(1_800_000_000)
 	s := d.replica(oldKey)
 	t.Cleanup(func() {
@@ -135,8 +141,9 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
 		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Factors: factors, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
-		KYC:   kyc.New(d.kyc, db, s.registry),
-		Links: api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
+		KYC:          kyc.New(d.kyc, db, s.registry),
+		Links:        api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
+		ExchangeKeys: &exchange.Keys{DB: db, Ring: ring, Connections: exchange.NewConnections(d.sandbox)},
 	}).Routes(e)
 	s.routes = e.Routes()
 	s.server = webtest.Serve(d.t, spec, d.log, e)
@@ -148,7 +155,7 @@ func (d *deployment) now() time.Time {
 	return time.Unix(d.clock.Load(), 0)
 }
 
-var secretNames = map[string]bool{"password": true, "code": true, "secret": true, "otpauth_uri": true}
+var secretNames = map[string]bool{"password": true, "code": true, "secret": true, "otpauth_uri": true, "api_key": true, "api_secret": true, "api_passphrase": true}
 
 // remember collects the secrets in a body.
 func (d *deployment) remember(body map[string]any) {
@@ -171,6 +178,13 @@ func (d *deployment) remember(body map[string]any) {
 		}
 	}
 	look(body)
+}
+
+// serve starts a server and returns its URL.
+func serve(t *testing.T, handler http.Handler) string {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func (d *deployment) exec(q string, args ...any) {

@@ -26,8 +26,9 @@ type Rates struct {
 	Reset     int `envconfig:"RATE_RESET" default:"20"`
 	Token     int `envconfig:"RATE_TOKEN" default:"600"`
 	Challenge int `envconfig:"RATE_CHALLENGE" default:"30"`
-	// Decrypt is of one user, from wherever.
-	Decrypt int `envconfig:"RATE_DECRYPT" default:"30"`
+	// Decrypt and Connection are of one user, from wherever.
+	Decrypt    int `envconfig:"RATE_DECRYPT" default:"30"`
+	Connection int `envconfig:"RATE_CONNECTION" default:"30"`
 }
 
 // Validate names the rates that would close their routes.

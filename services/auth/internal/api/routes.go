@@ -9,6 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
@@ -21,6 +22,7 @@ type API struct {
 	Accounts     *account.Accounts
 	Factors      *mfa.Factors
 	Keys         *signing.Keys
+	ExchangeKeys *exchange.Keys
 	// Lifetimes are those of the tokens that Accounts issues.
 	Lifetimes account.Config
 	Limiter   *ratelimit.Limiter
@@ -38,11 +40,12 @@ type Links struct {
 }
 
 // Routes is the whole surface, with who may call beside each line. anyone: no credential in a header. user: whoever shows
-// an access token of a session that lives. vendor: who signs as a KYC vendor that is configured, or shows the static token.
-// perMinute: how often.
+// an access token of a session that lives. owner: the user whose exchange key the path names. vendor: who signs as a KYC
+// vendor that is configured, or shows the static token. perMinute: how often.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
-	anyone, user, vendor, perMinute, rates := a.anyone, a.user, a.vendor, a.perMinute, a.Rates
+	anyone, user, owner, vendor, perMinute, rates := a.anyone, a.user, a.owner, a.vendor, a.perMinute, a.Rates
+	exchangeKey := "/api/v1/api-keys/:id"
 
 	e.POST("/auth/signup", h.Signup, perMinute(rates.Signup), anyone)
 	e.POST("/auth/verify-email", h.VerifyEmail, perMinute(rates.Verify), anyone) // who holds the token in the body
@@ -71,6 +74,13 @@ func (a *API) Routes(e *echo.Echo) {
 	e.GET("/auth/export", h.ExportAccount, user)
 	e.DELETE("/auth/account", h.DeleteAccount, user) // who signed in within the last 5 minutes
 
+	e.GET("/api/v1/api-keys", h.ListExchangeKeys, user)
+	e.POST("/api/v1/api-keys", h.CreateExchangeKey, user)
+	e.PATCH(exchangeKey, h.UpdateExchangeKey, owner)
+	e.DELETE(exchangeKey, h.DeleteExchangeKey, owner)
+	e.POST(exchangeKey+"/decrypt", h.DecryptExchangeKey, owner, perMinute(rates.Decrypt)) // who has signed in just now
+	e.POST(exchangeKey+"/test-connection", h.TestExchangeKey, owner, perMinute(rates.Connection))
+
 	e.GET("/.well-known/jwks.json", h.GetJWKS, anyone)
 
 	e.POST("/api/kyc/webhook", h.ReceiveKYCEvent, vendor)
@@ -88,8 +98,9 @@ func (a *API) anyone(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // user lets through who is signed in, and then holds the request against the spec.
-func (a *API) user(next echo.HandlerFunc) echo.HandlerFunc {
-	next = a.Spec.Validate(next)
+func (a *API) user(next echo.HandlerFunc) echo.HandlerFunc { return a.signedIn(a.Spec.Validate(next)) }
+
+func (a *API) signedIn(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		token, ok := web.Bearer(c.Request())
 		if !ok {

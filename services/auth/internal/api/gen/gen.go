@@ -19,6 +19,39 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for Exchange.
+const (
+	Binance   Exchange = "binance"
+	Binanceus Exchange = "binanceus"
+	Bybit     Exchange = "bybit"
+	Coinbase  Exchange = "coinbase"
+	Kraken    Exchange = "kraken"
+	Okx       Exchange = "okx"
+	Sandbox   Exchange = "sandbox"
+)
+
+// Valid indicates whether the value is a known member of the Exchange enum.
+func (e Exchange) Valid() bool {
+	switch e {
+	case Binance:
+		return true
+	case Binanceus:
+		return true
+	case Bybit:
+		return true
+	case Coinbase:
+		return true
+	case Kraken:
+		return true
+	case Okx:
+		return true
+	case Sandbox:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for JWKAlg.
 const (
 	EdDSA JWKAlg = "EdDSA"
@@ -166,6 +199,15 @@ func (e VerificationStatusStatus) Valid() bool {
 	}
 }
 
+// APIKeyText defines model for APIKeyText.
+type APIKeyText = secret.Text
+
+// APIPermissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+type APIPermissions = []string
+
+// APISecretText defines model for APISecretText.
+type APISecretText = secret.Text
+
 // ChallengeAnswer defines model for ChallengeAnswer.
 type ChallengeAnswer struct {
 	// ChallengeToken The `challenge_token` of the login.
@@ -185,6 +227,20 @@ type CodeRequest struct {
 	// Code A code of the authenticator app, which has 6 digits, or a recovery code. Spaces, hyphens and the case of letters do not
 	// count. Each is accepted once.
 	Code Code `json:"code"`
+}
+
+// ConnectionAnswer defines model for ConnectionAnswer.
+type ConnectionAnswer struct {
+	Data struct {
+		// Code `no_account_access`: the key is good and the account behind it is closed or blocked. `unreachable`: the
+		// exchange gave no answer that could be understood in time; it may be busy, or our address blocked.
+		Code      string `json:"code"`
+		LatencyMs int64  `json:"latency_ms"`
+		Message   string `json:"message"`
+		Ok        bool   `json:"ok"`
+	} `json:"data"`
+	Message string `json:"message"`
+	Success bool   `json:"success"`
 }
 
 // EmailRequest defines model for EmailRequest.
@@ -209,6 +265,67 @@ type EmailVerification struct {
 
 	// UserID Null for a link that is not one of ours.
 	UserID *openapi_types.UUID `json:"user_id"`
+}
+
+// Exchange Where the key is of. `coinbase` is Coinbase Exchange. `sandbox` is played by this service: its one key is `sandbox-key`
+// with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+type Exchange string
+
+// ExchangeKey defines model for ExchangeKey.
+type ExchangeKey struct {
+	// APIKeyMasked The first and the last four characters, `abcd…wxyz`; of a key of at most 10 characters nothing.
+	APIKeyMasked string    `json:"api_key_masked"`
+	CreatedAt    time.Time `json:"created_at"`
+
+	// Exchange Where the key is of. `coinbase` is Coinbase Exchange. `sandbox` is played by this service: its one key is `sandbox-key`
+	// with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+	Exchange  Exchange           `json:"exchange"`
+	ID        openapi_types.UUID `json:"id"`
+	IsTestnet bool               `json:"is_testnet"`
+
+	// IsValid What the exchange said last. Null when it has said nothing yet of these credentials.
+	IsValid      *bool      `json:"is_valid"`
+	Label        *string    `json:"label"`
+	LastTestedAt *time.Time `json:"last_tested_at"`
+
+	// Permissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+	Permissions APIPermissions `json:"permissions"`
+	UpdatedAt   time.Time      `json:"updated_at"`
+}
+
+// ExchangeKeyAnswer defines model for ExchangeKeyAnswer.
+type ExchangeKeyAnswer struct {
+	Data    ExchangeKey `json:"data"`
+	Message string      `json:"message"`
+	Success bool        `json:"success"`
+}
+
+// ExchangeKeyChange defines model for ExchangeKeyChange.
+type ExchangeKeyChange struct {
+	APIKey        *APIKeyText              `json:"api_key,omitempty"`
+	APIPassphrase patch.Field[secret.Text] `json:"api_passphrase,omitempty"`
+	APISecret     *APISecretText           `json:"api_secret,omitempty"`
+	IsTestnet     *bool                    `json:"is_testnet,omitempty"`
+	Label         patch.Field[string]      `json:"label,omitempty"`
+
+	// Permissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+	Permissions *APIPermissions `json:"permissions,omitempty"`
+}
+
+// ExchangeKeyDeleted defines model for ExchangeKeyDeleted.
+type ExchangeKeyDeleted struct {
+	Data struct {
+		ID openapi_types.UUID `json:"id"`
+	} `json:"data"`
+	Message string `json:"message"`
+	Success bool   `json:"success"`
+}
+
+// ExchangeKeyList defines model for ExchangeKeyList.
+type ExchangeKeyList struct {
+	Data    []ExchangeKey `json:"data"`
+	Message string        `json:"message"`
+	Success bool          `json:"success"`
 }
 
 // Export defines model for Export.
@@ -327,6 +444,24 @@ type MFAStatus struct {
 // Messages defines model for Messages.
 type Messages map[string]string
 
+// NewExchangeKey defines model for NewExchangeKey.
+type NewExchangeKey struct {
+	APIKey APIKeyText `json:"api_key"`
+
+	// APIPassphrase The exchanges `coinbase` and `okx` need one.
+	APIPassphrase *secret.Text  `json:"api_passphrase,omitempty"`
+	APISecret     APISecretText `json:"api_secret"`
+
+	// Exchange Where the key is of. `coinbase` is Coinbase Exchange. `sandbox` is played by this service: its one key is `sandbox-key`
+	// with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+	Exchange  Exchange `json:"exchange"`
+	IsTestnet *bool    `json:"is_testnet,omitempty"`
+	Label     *string  `json:"label,omitempty"`
+
+	// Permissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+	Permissions *APIPermissions `json:"permissions,omitempty"`
+}
+
 // Outcome defines model for Outcome.
 type Outcome struct {
 	// Message For people.
@@ -420,6 +555,19 @@ type ResetPasswordRequest struct {
 
 	// Token What stands in the link after `token=`.
 	Token secret.Text `json:"token"`
+}
+
+// RevealedKeyAnswer defines model for RevealedKeyAnswer.
+type RevealedKeyAnswer struct {
+	Data struct {
+		APIKey string `json:"api_key"`
+
+		// Passphrase Where there is one.
+		Passphrase *string `json:"passphrase,omitempty"`
+		Secret     string  `json:"secret"`
+	} `json:"data"`
+	Message string `json:"message"`
+	Success bool   `json:"success"`
 }
 
 // Session defines model for Session.
@@ -527,6 +675,9 @@ type VerifyEmailRequest struct {
 	Token secret.Text `json:"token"`
 }
 
+// ExchangeKeyID defines model for ExchangeKeyID.
+type ExchangeKeyID = openapi_types.UUID
+
 // Conflict defines model for Conflict.
 type Conflict = Problem
 
@@ -570,6 +721,12 @@ type ListSessionsParams struct {
 type GetVerificationStatusParams struct {
 	Email string `form:"email" json:"email"`
 }
+
+// CreateExchangeKeyJSONRequestBody defines body for CreateExchangeKey for application/json ContentType.
+type CreateExchangeKeyJSONRequestBody = NewExchangeKey
+
+// UpdateExchangeKeyJSONRequestBody defines body for UpdateExchangeKey for application/json ContentType.
+type UpdateExchangeKeyJSONRequestBody = ExchangeKeyChange
 
 // ForgotPasswordJSONRequestBody defines body for ForgotPassword for application/json ContentType.
 type ForgotPasswordJSONRequestBody = EmailRequest
@@ -630,6 +787,24 @@ type ServerInterface interface {
 	// ReceiveKYCEvent What a KYC vendor says about a user
 	// (POST /api/kyc/webhook)
 	ReceiveKYCEvent(ctx echo.Context) error
+	// ListExchangeKeys One's own exchange keys
+	// (GET /api/v1/api-keys)
+	ListExchangeKeys(ctx echo.Context) error
+	// CreateExchangeKey Store an exchange key
+	// (POST /api/v1/api-keys)
+	CreateExchangeKey(ctx echo.Context) error
+	// DeleteExchangeKey Forget an exchange key
+	// (DELETE /api/v1/api-keys/{id})
+	DeleteExchangeKey(ctx echo.Context, id ExchangeKeyID) error
+	// UpdateExchangeKey Change an exchange key
+	// (PATCH /api/v1/api-keys/{id})
+	UpdateExchangeKey(ctx echo.Context, id ExchangeKeyID) error
+	// DecryptExchangeKey Reveal an exchange key with its secret
+	// (POST /api/v1/api-keys/{id}/decrypt)
+	DecryptExchangeKey(ctx echo.Context, id ExchangeKeyID) error
+	// TestExchangeKey Ask the exchange whether it accepts a key
+	// (POST /api/v1/api-keys/{id}/test-connection)
+	TestExchangeKey(ctx echo.Context, id ExchangeKeyID) error
 	// DeleteAccount Delete one's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx echo.Context) error
@@ -742,6 +917,88 @@ func (w *ServerInterfaceWrapper) ReceiveKYCEvent(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ReceiveKYCEvent(ctx)
+	return err
+}
+
+// ListExchangeKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListExchangeKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListExchangeKeys(ctx)
+	return err
+}
+
+// CreateExchangeKey converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateExchangeKey(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateExchangeKey(ctx)
+	return err
+}
+
+// DeleteExchangeKey converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteExchangeKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ExchangeKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteExchangeKey(ctx, id)
+	return err
+}
+
+// UpdateExchangeKey converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateExchangeKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ExchangeKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateExchangeKey(ctx, id)
+	return err
+}
+
+// DecryptExchangeKey converts echo context to params.
+func (w *ServerInterfaceWrapper) DecryptExchangeKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ExchangeKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecryptExchangeKey(ctx, id)
+	return err
+}
+
+// TestExchangeKey converts echo context to params.
+func (w *ServerInterfaceWrapper) TestExchangeKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ExchangeKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestExchangeKey(ctx, id)
 	return err
 }
 
@@ -1064,6 +1321,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/auth/sessions/:session_id", wrapper.EndSession, options.OperationMiddlewares["endSession"]...)
 	router.GET(options.BaseURL+"/auth/export", wrapper.ExportAccount, options.OperationMiddlewares["exportAccount"]...)
 	router.DELETE(options.BaseURL+"/auth/account", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
+	router.GET(options.BaseURL+"/api/v1/api-keys", wrapper.ListExchangeKeys, options.OperationMiddlewares["listExchangeKeys"]...)
+	router.POST(options.BaseURL+"/api/v1/api-keys", wrapper.CreateExchangeKey, options.OperationMiddlewares["createExchangeKey"]...)
+	router.DELETE(options.BaseURL+"/api/v1/api-keys/:id", wrapper.DeleteExchangeKey, options.OperationMiddlewares["deleteExchangeKey"]...)
+	router.PATCH(options.BaseURL+"/api/v1/api-keys/:id", wrapper.UpdateExchangeKey, options.OperationMiddlewares["updateExchangeKey"]...)
+	router.POST(options.BaseURL+"/api/v1/api-keys/:id/decrypt", wrapper.DecryptExchangeKey, options.OperationMiddlewares["decryptExchangeKey"]...)
+	router.POST(options.BaseURL+"/api/v1/api-keys/:id/test-connection", wrapper.TestExchangeKey, options.OperationMiddlewares["testExchangeKey"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
 	router.POST(options.BaseURL+"/api/kyc/webhook", wrapper.ReceiveKYCEvent, options.OperationMiddlewares["receiveKYCEvent"]...)
 	router.GET(options.BaseURL+"/api/kyc/health", wrapper.GetKYCHealth, options.OperationMiddlewares["getKYCHealth"]...)
@@ -1478,6 +1741,698 @@ func (response ReceiveKYCEvent500JSONResponse) VisitReceiveKYCEventResponse(w ht
 type ReceiveKYCEvent503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ReceiveKYCEvent503JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExchangeKeysRequestObject struct {
+}
+
+type ListExchangeKeysResponseObject interface {
+	VisitListExchangeKeysResponse(w http.ResponseWriter) error
+}
+
+type ListExchangeKeys200JSONResponse ExchangeKeyList
+
+func (response ListExchangeKeys200JSONResponse) VisitListExchangeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExchangeKeys401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListExchangeKeys401JSONResponse) VisitListExchangeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExchangeKeys413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListExchangeKeys413JSONResponse) VisitListExchangeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExchangeKeys422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListExchangeKeys422JSONResponse) VisitListExchangeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExchangeKeys500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListExchangeKeys500JSONResponse) VisitListExchangeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExchangeKeys503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListExchangeKeys503JSONResponse) VisitListExchangeKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKeyRequestObject struct {
+	Body *CreateExchangeKeyJSONRequestBody
+}
+
+type CreateExchangeKeyResponseObject interface {
+	VisitCreateExchangeKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateExchangeKey200JSONResponse ExchangeKeyAnswer
+
+func (response CreateExchangeKey200JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateExchangeKey401JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKey409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateExchangeKey409JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateExchangeKey413JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateExchangeKey422JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateExchangeKey500JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExchangeKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateExchangeKey503JSONResponse) VisitCreateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKeyRequestObject struct {
+	ID ExchangeKeyID `json:"id"`
+}
+
+type DeleteExchangeKeyResponseObject interface {
+	VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error
+}
+
+type DeleteExchangeKey200JSONResponse ExchangeKeyDeleted
+
+func (response DeleteExchangeKey200JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteExchangeKey401JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteExchangeKey404JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteExchangeKey413JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DeleteExchangeKey422JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response DeleteExchangeKey500JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExchangeKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteExchangeKey503JSONResponse) VisitDeleteExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKeyRequestObject struct {
+	ID   ExchangeKeyID `json:"id"`
+	Body *UpdateExchangeKeyJSONRequestBody
+}
+
+type UpdateExchangeKeyResponseObject interface {
+	VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error
+}
+
+type UpdateExchangeKey200JSONResponse ExchangeKeyAnswer
+
+func (response UpdateExchangeKey200JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateExchangeKey401JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response UpdateExchangeKey404JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpdateExchangeKey413JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UpdateExchangeKey422JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateExchangeKey500JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateExchangeKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateExchangeKey503JSONResponse) VisitUpdateExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKeyRequestObject struct {
+	ID ExchangeKeyID `json:"id"`
+}
+
+type DecryptExchangeKeyResponseObject interface {
+	VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error
+}
+
+type DecryptExchangeKey200ResponseHeaders struct {
+	CacheControl string
+}
+
+type DecryptExchangeKey200JSONResponse struct {
+	Body    RevealedKeyAnswer
+	Headers DecryptExchangeKey200ResponseHeaders
+}
+
+func (response DecryptExchangeKey200JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DecryptExchangeKey401JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DecryptExchangeKey404JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DecryptExchangeKey413JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DecryptExchangeKey422JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey429JSONResponse struct{ TooManyJSONResponse }
+
+func (response DecryptExchangeKey429JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response DecryptExchangeKey500JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecryptExchangeKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DecryptExchangeKey503JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKeyRequestObject struct {
+	ID ExchangeKeyID `json:"id"`
+}
+
+type TestExchangeKeyResponseObject interface {
+	VisitTestExchangeKeyResponse(w http.ResponseWriter) error
+}
+
+type TestExchangeKey200JSONResponse ConnectionAnswer
+
+func (response TestExchangeKey200JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response TestExchangeKey401JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response TestExchangeKey404JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey409JSONResponse struct{ ConflictJSONResponse }
+
+func (response TestExchangeKey409JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response TestExchangeKey413JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response TestExchangeKey422JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey429JSONResponse struct{ TooManyJSONResponse }
+
+func (response TestExchangeKey429JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response TestExchangeKey500JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestExchangeKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response TestExchangeKey503JSONResponse) VisitTestExchangeKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4122,6 +5077,24 @@ type StrictServerInterface interface {
 	// ReceiveKYCEvent What a KYC vendor says about a user
 	// (POST /api/kyc/webhook)
 	ReceiveKYCEvent(ctx context.Context, request ReceiveKYCEventRequestObject) (ReceiveKYCEventResponseObject, error)
+	// ListExchangeKeys One's own exchange keys
+	// (GET /api/v1/api-keys)
+	ListExchangeKeys(ctx context.Context, request ListExchangeKeysRequestObject) (ListExchangeKeysResponseObject, error)
+	// CreateExchangeKey Store an exchange key
+	// (POST /api/v1/api-keys)
+	CreateExchangeKey(ctx context.Context, request CreateExchangeKeyRequestObject) (CreateExchangeKeyResponseObject, error)
+	// DeleteExchangeKey Forget an exchange key
+	// (DELETE /api/v1/api-keys/{id})
+	DeleteExchangeKey(ctx context.Context, request DeleteExchangeKeyRequestObject) (DeleteExchangeKeyResponseObject, error)
+	// UpdateExchangeKey Change an exchange key
+	// (PATCH /api/v1/api-keys/{id})
+	UpdateExchangeKey(ctx context.Context, request UpdateExchangeKeyRequestObject) (UpdateExchangeKeyResponseObject, error)
+	// DecryptExchangeKey Reveal an exchange key with its secret
+	// (POST /api/v1/api-keys/{id}/decrypt)
+	DecryptExchangeKey(ctx context.Context, request DecryptExchangeKeyRequestObject) (DecryptExchangeKeyResponseObject, error)
+	// TestExchangeKey Ask the exchange whether it accepts a key
+	// (POST /api/v1/api-keys/{id}/test-connection)
+	TestExchangeKey(ctx context.Context, request TestExchangeKeyRequestObject) (TestExchangeKeyResponseObject, error)
 	// DeleteAccount Delete one's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
@@ -4298,6 +5271,198 @@ func (sh *strictHandler) ReceiveKYCEvent(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ReceiveKYCEventResponseObject); ok {
 		return validResponse.VisitReceiveKYCEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListExchangeKeys operation middleware
+func (sh *strictHandler) ListExchangeKeys(ctx echo.Context) error {
+	var request ListExchangeKeysRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListExchangeKeys(ctx.Request().Context(), request.(ListExchangeKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListExchangeKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListExchangeKeysResponseObject); ok {
+		return validResponse.VisitListExchangeKeysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateExchangeKey operation middleware
+func (sh *strictHandler) CreateExchangeKey(ctx echo.Context) error {
+	var request CreateExchangeKeyRequestObject
+
+	var body CreateExchangeKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateExchangeKey(ctx.Request().Context(), request.(CreateExchangeKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateExchangeKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateExchangeKeyResponseObject); ok {
+		return validResponse.VisitCreateExchangeKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteExchangeKey operation middleware
+func (sh *strictHandler) DeleteExchangeKey(ctx echo.Context, id ExchangeKeyID) error {
+	var request DeleteExchangeKeyRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteExchangeKey(ctx.Request().Context(), request.(DeleteExchangeKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteExchangeKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteExchangeKeyResponseObject); ok {
+		return validResponse.VisitDeleteExchangeKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UpdateExchangeKey operation middleware
+func (sh *strictHandler) UpdateExchangeKey(ctx echo.Context, id ExchangeKeyID) error {
+	var request UpdateExchangeKeyRequestObject
+
+	request.ID = id
+
+	var body UpdateExchangeKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateExchangeKey(ctx.Request().Context(), request.(UpdateExchangeKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateExchangeKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateExchangeKeyResponseObject); ok {
+		return validResponse.VisitUpdateExchangeKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecryptExchangeKey operation middleware
+func (sh *strictHandler) DecryptExchangeKey(ctx echo.Context, id ExchangeKeyID) error {
+	var request DecryptExchangeKeyRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecryptExchangeKey(ctx.Request().Context(), request.(DecryptExchangeKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecryptExchangeKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecryptExchangeKeyResponseObject); ok {
+		return validResponse.VisitDecryptExchangeKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestExchangeKey operation middleware
+func (sh *strictHandler) TestExchangeKey(ctx echo.Context, id ExchangeKeyID) error {
+	var request TestExchangeKeyRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestExchangeKey(ctx.Request().Context(), request.(TestExchangeKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestExchangeKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestExchangeKeyResponseObject); ok {
+		return validResponse.VisitTestExchangeKeyResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

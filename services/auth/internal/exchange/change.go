@@ -1,0 +1,103 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/patch"
+	"github.com/countersign/countersign/pkg/secret"
+)
+
+// Change is what to change of a key. What is not given stays, of the credentials too.
+type Change struct {
+	Label             patch.Field[string]
+	IsTestnet         *bool
+	Permissions       *[]string
+	APIKey, APISecret *secret.Text
+	Passphrase        patch.Field[secret.Text]
+}
+
+// Change changes what it is given and returns the key. It returns ErrNoKey or ErrNoPassphrase. What the exchange said of
+// other credentials, or elsewhere, is forgotten.
+func (k *Keys) Change(ctx context.Context, user, id uuid.UUID, c Change) (key Key, err error) {
+	const q = `
+		update exchange_keys
+		   set label = $2, is_testnet = $3, permissions = $4, masked_key = $5, credentials_sealed = $6, generation = $7,
+		       is_valid = $8, last_tested_at = $9, updated_at = now()
+		 where id = $1
+		returning ` + keyColumns
+	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		r, err := find(ctx, tx, user, id, `for update`)
+		if err != nil {
+			return audit.Event{}, err
+		}
+		fields, err := r.apply(c, k.Ring)
+		if err != nil {
+			return audit.Event{}, err
+		}
+		err = tx.GetContext(ctx, &key, q, id, r.Label, r.IsTestnet, r.Permissions, r.MaskedKey, r.Seal, r.Generation, r.IsValid, r.LastTestedAt)
+		if err != nil {
+			return audit.Event{}, fmt.Errorf("changing an exchange key: %w", err)
+		}
+		return event("changed", id, map[string]any{"exchange": r.Exchange, "fields": fields}), nil
+	})
+	return key, err
+}
+
+// apply changes a row and names what was given.
+func (r *row) apply(c Change, ring *keyring.Ring) (fields []string, err error) {
+	if c.Label.Given {
+		fields, r.Label = append(fields, "label"), c.Label.Value
+	}
+	if c.Permissions != nil {
+		fields, r.Permissions = append(fields, "permissions"), *c.Permissions
+	}
+	tested := r.Generation
+	if c.IsTestnet != nil {
+		fields = append(fields, "is_testnet")
+		if *c.IsTestnet != r.IsTestnet {
+			r.IsTestnet, r.Generation = *c.IsTestnet, uuid.New()
+		}
+	}
+	if c.APIKey != nil || c.APISecret != nil || c.Passphrase.Given {
+		fields, r.Generation = append(fields, "credentials"), uuid.New()
+		if err := r.replace(c, ring); err != nil {
+			return nil, err
+		}
+	}
+	if r.Generation != tested {
+		r.IsValid, r.LastTestedAt = nil, nil
+	}
+	return fields, nil
+}
+
+// replace seals the credentials anew, with those that are given instead of the old ones.
+func (r *row) replace(c Change, ring *keyring.Ring) error {
+	credentials, err := open(ring, r.ID, r.Seal)
+	if err != nil {
+		return err
+	}
+	if c.APIKey != nil {
+		credentials.APIKey = *c.APIKey
+	}
+	if c.APISecret != nil {
+		credentials.APISecret = *c.APISecret
+	}
+	if c.Passphrase.Given {
+		credentials.Passphrase = secret.Text{}
+		if c.Passphrase.Value != nil {
+			credentials.Passphrase = *c.Passphrase.Value
+		}
+	}
+	if err := credentials.check(r.Exchange); err != nil {
+		return err
+	}
+	r.MaskedKey = credentials.masked()
+	r.Seal, err = credentials.seal(ring, r.ID)
+	return err
+}
