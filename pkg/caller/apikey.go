@@ -22,16 +22,25 @@ func (k APIKeys) Authenticate(ctx context.Context, text string) (Caller, error) 
 	if err != nil {
 		return Caller{}, ErrInvalid
 	}
-	const q = `
+	return k.good(ctx, `key_hash = $1`, key.Hash())
+}
+
+// ByID returns the caller behind the API key with an id, or ErrInvalid when it is unknown, expired or revoked.
+func (k APIKeys) ByID(ctx context.Context, id uuid.UUID) (Caller, error) {
+	return k.good(ctx, `id = $1`, id)
+}
+
+func (k APIKeys) good(ctx context.Context, which string, arg any) (Caller, error) {
+	q := `
 		select id, scopes, last_used_at is null or last_used_at < now() - interval '1 minute' as stale
 		  from api_keys
-		 where key_hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())`
+		 where ` + which + ` and revoked_at is null and (expires_at is null or expires_at > now())`
 	var row struct {
 		ID     uuid.UUID      `db:"id"`
 		Scopes pq.StringArray `db:"scopes"`
 		Stale  bool           `db:"stale"`
 	}
-	err = k.DB.GetContext(ctx, &row, q, key.Hash())
+	err := k.DB.GetContext(ctx, &row, q, arg)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Caller{}, ErrInvalid
 	}

@@ -59,12 +59,17 @@ type Caller struct {
 
 // MayChange reports whether the caller may change everything in the deployment.
 func (c Caller) MayChange() bool {
-	return c.Kind == User && c.Admin || c.Kind == APIKey && slices.Contains(c.Scopes, "admin")
+	return c.Kind == User && c.Admin || c.HasScope("admin")
 }
 
 // MayRead reports whether the caller may see everything in the deployment.
 func (c Caller) MayRead() bool {
-	return c.MayChange() || c.Kind == APIKey && slices.Contains(c.Scopes, "read")
+	return c.MayChange() || c.HasScope("read")
+}
+
+// HasScope reports whether an API key may do what a scope says. Who may change everything may also read it.
+func (c Caller) HasScope(scope string) bool {
+	return c.Kind == APIKey && (slices.Contains(c.Scopes, scope) || scope == "read" && slices.Contains(c.Scopes, "admin"))
 }
 
 // freshFor is how long after a sign-in or a step-up a session may do what matters more than being signed in.

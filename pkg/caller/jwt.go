@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -19,11 +21,17 @@ const Audience = "countersign"
 // Claims are what an access token says. auth signs them; every service that takes access tokens reads them here.
 type Claims struct {
 	jwt.RegisteredClaims
-	SessionID uuid.UUID `json:"sid"`
-	Role      string    `json:"role"`
-	Email     string    `json:"email"`
+
+	// Of a user's.
+	SessionID uuid.UUID `json:"sid,omitzero"`
+	Role      string    `json:"role,omitempty"`
+	Email     string    `json:"email,omitempty"`
 	// AMR names the methods by which the session was proved (RFC 8176).
-	AMR []string `json:"amr"`
+	AMR []string `json:"amr,omitempty"`
+
+	// Of one that an API key was exchanged for: the key's id, and those of its scopes that count, with spaces between.
+	ClientID uuid.UUID `json:"client_id,omitzero"`
+	Scope    string    `json:"scope,omitempty"`
 }
 
 // clockSkew is how far auth's clock may be ahead of ours. It makes no token live longer.
@@ -52,13 +60,31 @@ func NewAccessTokens(db *sqlx.DB, issuer string) *AccessTokens {
 	)}
 }
 
-// Authenticate returns the caller behind an access token. It returns ErrInvalid for a token that is malformed, forged or
-// expired, and for one whose session was ended or whose user is gone. An admin is one by the token and by the database.
+// Authenticate returns the caller behind an access token: a user, or the API key that the token stands for. It returns
+// ErrInvalid for a token that is malformed, forged or expired, and for one whose session was ended, whose user is gone, or
+// whose API key is good no more. What one may do counts as far as both the token and the database say so.
 func (a *AccessTokens) Authenticate(ctx context.Context, text string) (Caller, error) {
 	claims, err := a.Read(ctx, text)
+	switch {
+	case err != nil:
+		return Caller{}, err
+	case claims.ClientID != uuid.Nil:
+		return a.client(ctx, claims)
+	}
+	return a.user(ctx, claims)
+}
+
+func (a *AccessTokens) client(ctx context.Context, claims *Claims) (Caller, error) {
+	key, err := APIKeys{a.db}.ByID(ctx, claims.ClientID)
 	if err != nil {
 		return Caller{}, err
 	}
+	who := key
+	who.Scopes = slices.DeleteFunc(strings.Fields(claims.Scope), func(scope string) bool { return !key.HasScope(scope) })
+	return who, nil
+}
+
+func (a *AccessTokens) user(ctx context.Context, claims *Claims) (Caller, error) {
 	const q = `
 		select u.id, u.email, u.role, s.amr, extract(epoch from now() - s.proved_at)::float8 as proved_ago
 		  from user_sessions s join users u on u.id = s.user_id
@@ -71,7 +97,7 @@ func (a *AccessTokens) Authenticate(ctx context.Context, text string) (Caller, e
 		AMR       pq.StringArray `db:"amr"`
 		ProvedAgo float64        `db:"proved_ago"`
 	}
-	err = a.db.GetContext(ctx, &row, q, claims.SessionID)
+	err := a.db.GetContext(ctx, &row, q, claims.SessionID)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && row.ID.String() != claims.Subject {
 		return Caller{}, ErrInvalid
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -34,8 +35,11 @@ var (
 	errAway     = fault.New(fault.Unavailable, "unavailable", "Temporarily unavailable, try again shortly").RetryAfter(time.Second)
 )
 
-// jsonAPIPrefix is where errors have the shape of JSON:API instead of FastAPI's.
-const jsonAPIPrefix = "/user/"
+// Where errors have another shape than FastAPI's: that of JSON:API, and that of OAuth.
+const (
+	jsonAPIPrefix = "/user/"
+	oauthPrefix   = "/oauth/"
+)
 
 // answerError renders every error of every handler. away reports whether a store that cannot be reached is behind it.
 func answerError(log *slog.Logger, away func(error) bool) echo.HTTPErrorHandler {
@@ -89,8 +93,12 @@ func classify(err error, away func(error) bool) (int, *fault.Error, []Issue) {
 }
 
 func render(c echo.Context, status int, failure *fault.Error, issues []Issue) error {
-	if strings.HasPrefix(c.Request().URL.Path, jsonAPIPrefix) {
+	path := c.Request().URL.Path
+	switch reached := status != http.StatusNotFound && status != http.StatusMethodNotAllowed; {
+	case strings.HasPrefix(path, jsonAPIPrefix):
 		return renderJSONAPI(c, status, failure, issues)
+	case strings.HasPrefix(path, oauthPrefix) && reached:
+		return renderOAuth(c, status, failure, issues)
 	}
 	if len(issues) > 0 {
 		return c.JSON(status, map[string]any{"detail": issues})
@@ -127,6 +135,27 @@ func jsonAPIErrors(requestID string, status int, failure *fault.Error, issues []
 		objects = append(objects, o)
 	}
 	return map[string]any{"errors": objects}
+}
+
+// renderOAuth writes a failure as RFC 6749 has it (section 5.2). What is wrong with a request is 400 there, and a client that
+// is none is asked for its credentials.
+func renderOAuth(c echo.Context, status int, failure *fault.Error, issues []Issue) error {
+	code, text := failure.Code, failure.Text
+	switch {
+	case len(issues) > 0:
+		status, code = http.StatusBadRequest, "invalid_request"
+		text = strings.Trim(fmt.Sprint(issues[0].Loc[1:]), "[]") + ": " + issues[0].Msg
+	case status == http.StatusRequestEntityTooLarge:
+		code = "invalid_request"
+	case status == http.StatusUnauthorized:
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Basic realm="countersign", charset="UTF-8"`)
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		code = "temporarily_unavailable"
+	case status == http.StatusInternalServerError:
+		code = "server_error"
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return c.JSON(status, map[string]any{"error": code, "error_description": strings.TrimPrefix(text, ": ")})
 }
 
 // RetryAfter formats a wait for the header of that name: whole seconds, rounded up.

@@ -197,8 +197,9 @@ func (s *Spec) checkBody(r *http.Request, operation *openapi3.Operation) ([]Issu
 	if operation.RequestBody == nil {
 		return nil, nil
 	}
-	media := operation.RequestBody.Value.Content["application/json"] // Get would take */* for it
-	if media == nil {
+	content := operation.RequestBody.Value.Content
+	media, form := content["application/json"], content[echo.MIMEApplicationForm] // Get would take */* for them
+	if media == nil && form == nil {
 		r.Body = http.MaxBytesReader(nil, r.Body, limitOf(operation))
 		return nil, nil
 	}
@@ -213,6 +214,9 @@ func (s *Spec) checkBody(r *http.Request, operation *openapi3.Operation) ([]Issu
 			return []Issue{missing(loc)}, nil
 		}
 		return nil, nil
+	}
+	if form != nil {
+		return s.checkForm(r, raw, form.Schema.Value), nil
 	}
 	if !isJSON(r.Header.Get(echo.HeaderContentType)) {
 		return []Issue{badType(loc, media.Schema.Value, nil)}, nil

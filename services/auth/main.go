@@ -84,11 +84,13 @@ func run(ctx context.Context, log *slog.Logger) error {
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: tokens,
+		APIKeys:      caller.APIKeys{DB: db},
 		Accounts:     account.New(s.Config, s.PublicURL, db, s.ring, keys, tokens, pool, factors, outbox, registry),
 		Factors:      factors,
 		Keys:         keys,
 		ExchangeKeys: &exchange.Keys{DB: db, Ring: s.ring, Connections: exchange.NewConnections(sandbox)},
 		Lifetimes:    s.Config,
+		Issuer:       s.PublicURL,
 		Limiter:      ratelimit.New(redis),
 		Rates:        s.Rates,
 		KYC:          kyc.New(s.KYC, db, registry),

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/lib/pq"
@@ -96,8 +97,9 @@ type family struct {
 	User
 	Session uuid.UUID      `db:"session_id"`
 	AMR     pq.StringArray `db:"amr"`
-	// Live says that the session was neither ended nor has run out.
-	Live bool `db:"live"`
+	// Live says that the session was neither ended nor has run out, ExpiresAt when it will.
+	Live      bool      `db:"live"`
+	ExpiresAt time.Time `db:"expires_at"`
 	// Presented and Current are the numbers of the token that was presented and of the one that is good now.
 	Presented   int64  `db:"presented"`
 	Current     int64  `db:"current"`
@@ -135,7 +137,7 @@ func (a *Accounts) rotate(ctx context.Context, parent, child token.Token) (famil
 // family returns the session that a refresh token belongs or belonged to, or ErrRefreshRefused when it is unknown.
 func (a *Accounts) family(ctx context.Context, presented token.Token) (family, error) {
 	const q = `
-		select s.id as session_id, s.amr, s.revoked_at is null and s.expires_at > now() as live,
+		select s.id as session_id, s.amr, s.expires_at, s.revoked_at is null and s.expires_at > now() as live,
 		       p.number as presented, s.current_number as current, c.token_hash as current_hash,
 		       u.id, u.email, u.role, u.email_confirmed_at
 		  from refresh_tokens p

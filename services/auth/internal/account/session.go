@@ -65,19 +65,23 @@ func (a *Accounts) open(ctx context.Context, tx *sqlx.Tx, session uuid.UUID, s S
 
 // issue signs an access token for a session, which was proved by these methods, and puts the refresh token beside it.
 func (a *Accounts) issue(ctx context.Context, user User, session uuid.UUID, methods []string, refresh token.Token) (SignIn, error) {
-	now := time.Now()
-	expires := jwt.NewNumericDate(now.Add(a.config.AccessLifetime))
-	access, err := a.keys.Sign(ctx, caller.Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: a.issuer, Audience: jwt.ClaimStrings{caller.Audience}, Subject: user.ID.String(),
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: expires, ID: uuid.NewString(),
-		},
-		SessionID: session, Role: user.Role, Email: user.Email, AMR: methods,
-	})
+	access, expires, err := a.sign(ctx, user.ID, caller.Claims{SessionID: session, Role: user.Role, Email: user.Email, AMR: methods})
 	if err != nil {
 		return SignIn{}, err
 	}
-	return SignIn{User: user, AccessToken: secret.New(access), RefreshToken: refresh, ExpiresAt: expires.Time}, nil
+	return SignIn{User: user, AccessToken: access, RefreshToken: refresh, ExpiresAt: expires}, nil
+}
+
+// sign makes an access token for a subject, a user or an API key, and says when it expires.
+func (a *Accounts) sign(ctx context.Context, subject uuid.UUID, claims caller.Claims) (secret.Text, time.Time, error) {
+	now := time.Now()
+	expires := jwt.NewNumericDate(now.Add(a.config.AccessLifetime))
+	claims.RegisteredClaims = jwt.RegisteredClaims{
+		Issuer: a.issuer, Audience: jwt.ClaimStrings{caller.Audience}, Subject: subject.String(),
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: expires, ID: uuid.NewString(),
+	}
+	text, err := a.keys.Sign(ctx, claims)
+	return secret.New(text), expires.Time, err
 }
 
 // Logout ends the session that an access token belongs to; one that has ended stays so. The token may have expired as
@@ -89,7 +93,7 @@ func (a *Accounts) Logout(ctx context.Context, access secret.Text) error {
 		return err
 	}
 	user, err := uuid.Parse(claims.Subject)
-	if err != nil {
+	if err != nil || claims.SessionID == uuid.Nil {
 		return caller.ErrInvalid
 	}
 	return a.end(as(ctx, user), claims.SessionID, "logout", audit.Event{Action: "session.ended"})

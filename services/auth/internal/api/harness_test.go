@@ -140,7 +140,8 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox, s.registry)
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
-		Spec: spec, AccessTokens: tokens, Accounts: s.accounts, Factors: factors, Keys: s.keys, Lifetimes: lifetimes, Limiter: ratelimit.New(counts), Rates: d.rates,
+		Spec: spec, AccessTokens: tokens, APIKeys: caller.APIKeys{DB: db}, Accounts: s.accounts, Factors: factors, Keys: s.keys,
+		Lifetimes: lifetimes, Issuer: issuer, Limiter: ratelimit.New(counts), Rates: d.rates,
 		KYC:          kyc.New(d.kyc, db, s.registry),
 		Links:        api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
 		ExchangeKeys: &exchange.Keys{DB: db, Ring: ring, Connections: exchange.NewConnections(d.sandbox)},

@@ -19,12 +19,14 @@ import (
 type API struct {
 	Spec         *web.Spec
 	AccessTokens *caller.AccessTokens
+	APIKeys      caller.APIKeys
 	Accounts     *account.Accounts
 	Factors      *mfa.Factors
 	Keys         *signing.Keys
 	ExchangeKeys *exchange.Keys
-	// Lifetimes are those of the tokens that Accounts issues.
+	// Lifetimes are those of the tokens that Accounts issues, Issuer the public URL that they name.
 	Lifetimes account.Config
+	Issuer    string
 	Limiter   *ratelimit.Limiter
 	Rates     Rates
 	KYC       *kyc.KYC
@@ -82,6 +84,10 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST(exchangeKey+"/test-connection", h.TestExchangeKey, owner, perMinute(rates.Connection))
 
 	e.GET("/.well-known/jwks.json", h.GetJWKS, anyone)
+	e.GET("/.well-known/oauth-authorization-server", h.GetAuthorizationServer, anyone)
+	e.POST("/oauth/token", h.IssueToken, perMinute(rates.Token), a.oauth)           // who holds the refresh token in the body, or an API key
+	e.POST("/oauth/introspect", h.IntrospectToken, perMinute(rates.Token), a.oauth) // who holds an API key
+	e.POST("/oauth/revoke", h.RevokeToken, perMinute(rates.Token), a.oauth)         // who holds the token in the body
 
 	e.POST("/api/kyc/webhook", h.ReceiveKYCEvent, vendor)
 	e.GET("/api/kyc/health", h.GetKYCHealth, anyone)
@@ -111,6 +117,9 @@ func (a *API) signedIn(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		carry(c, who)
+		if who.Kind != caller.User {
+			return caller.ErrInvalid // an API key is nobody here
+		}
 		return next(c)
 	}
 }

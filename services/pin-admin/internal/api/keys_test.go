@@ -3,10 +3,12 @@ package api_test
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/caller"
@@ -156,5 +158,49 @@ func TestBadKeys(t *testing.T) {
 	var revoked int
 	if s.people.Get(&revoked, `select count(*) from proxy_keys where revoked_at is not null`); revoked != 0 {
 		t.Error(fmt.Sprint("keys were revoked by somebody else's name: ", revoked))
+	}
+}
+
+// An access token that auth gave for an API key does what the key may do at the moment, or less when it says so.
+func TestAnAPIKeysAccessToken(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	var key uuid.UUID
+	s.people.Get(&key, `select id from api_keys`)
+	exchanged := func(scope string) string {
+		return s.sign(&caller.Claims{ClientID: key, Scope: scope, RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: issuer, Subject: key.String(), Audience: jwt.ClaimStrings{caller.Audience}, ID: uuid.NewString(),
+			IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
+		}})
+	}
+	all, reading, nothing := exchanged("admin"), exchanged("read"), exchanged("")
+	create := func(token string) int {
+		return s.as(token, "POST", "/v1/customers", map[string]any{"email": uuid.NewString() + "@example.com"}).Status
+	}
+	list := func(token string) int { return s.as(token, "GET", "/v1/customers", nil).Status }
+	for _, rule := range []struct {
+		name, change string
+		want         []int // create and list with each of the three
+	}{
+		{"as it was made", `select`, []int{201, 200, 403, 200, 403, 403}},
+		{"may only read by now", `update api_keys set scopes = '{read}'`, []int{403, 403, 403, 200, 403, 403}},
+		{"revoked", `update api_keys set scopes = '{admin}', revoked_at = now()`, []int{401, 401, 401, 401, 401, 401}},
+		{"good again, then expired", `update api_keys set revoked_at = null, expires_at = now()`, []int{401, 401, 401, 401, 401, 401}},
+	} {
+		s.people.Exec(rule.change)
+		var got []int
+		for _, token := range []string{all, reading, nothing} {
+			got = append(got, create(token), list(token))
+		}
+		if !slices.Equal(got, rule.want) {
+			t.Errorf("%s: %v, want %v", rule.name, got, rule.want)
+		}
+	}
+	s.people.Exec(`update api_keys set expires_at = null`)
+	s.want(s.as(all, "GET", "/v1/me/pin", nil), 403) // it is nobody
+	s.fields(s.want(s.as(all, "GET", "/v1/audit?action=customer.created", nil), 200), object{"items.0.actor.kind": "api_key", "items.0.actor.id": key.String()})
+	var used bool
+	if s.people.Get(&used, `select last_used_at is not null from api_keys`); !used {
+		t.Error("the use of the key was not noted")
 	}
 }

@@ -208,6 +208,24 @@ type APIPermissions = []string
 // APISecretText defines model for APISecretText.
 type APISecretText = secret.Text
 
+// AuthorizationServer defines model for AuthorizationServer.
+type AuthorizationServer struct {
+	GrantTypesSupported                       []string `json:"grant_types_supported"`
+	IntrospectionEndpoint                     string   `json:"introspection_endpoint"`
+	IntrospectionEndpointAuthMethodsSupported []string `json:"introspection_endpoint_auth_methods_supported"`
+	Issuer                                    string   `json:"issuer"`
+	JWKSURI                                   string   `json:"jwks_uri"`
+
+	// ResponseTypesSupported None: there is no authorization endpoint.
+	ResponseTypesSupported                 []string `json:"response_types_supported"`
+	RevocationEndpoint                     string   `json:"revocation_endpoint"`
+	RevocationEndpointAuthMethodsSupported []string `json:"revocation_endpoint_auth_methods_supported"`
+	ScopesSupported                        []string `json:"scopes_supported"`
+	ServiceDocumentation                   string   `json:"service_documentation"`
+	TokenEndpoint                          string   `json:"token_endpoint"`
+	TokenEndpointAuthMethodsSupported      []string `json:"token_endpoint_auth_methods_supported"`
+}
+
 // ChallengeAnswer defines model for ChallengeAnswer.
 type ChallengeAnswer struct {
 	// ChallengeToken The `challenge_token` of the login.
@@ -340,6 +358,50 @@ type Export struct {
 	Sessions []PastSession `json:"sessions"`
 }
 
+// IntrospectRequest defines model for IntrospectRequest.
+type IntrospectRequest struct {
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+	Token        string  `json:"token"`
+
+	// TokenTypeHint Not needed.
+	TokenTypeHint *string `json:"token_type_hint,omitempty"`
+}
+
+// Introspection defines model for Introspection.
+type Introspection struct {
+	Active bool `json:"active"`
+
+	// AMR Of a user's: the methods that proved the session (RFC 8176).
+	AMR *[]string `json:"amr,omitempty"`
+	Aud *string   `json:"aud,omitempty"`
+
+	// ClientID Of an API key's: its id.
+	ClientID *string `json:"client_id,omitempty"`
+	Exp      *int64  `json:"exp,omitempty"`
+	Iat      *int64  `json:"iat,omitempty"`
+	Iss      *string `json:"iss,omitempty"`
+	Jti      *string `json:"jti,omitempty"`
+
+	// Role Of a user's: user or admin.
+	Role *string `json:"role,omitempty"`
+
+	// Scope Of an API key's: what it may do.
+	Scope *string `json:"scope,omitempty"`
+
+	// Sid Of a user's: the session.
+	Sid *string `json:"sid,omitempty"`
+
+	// Sub The user's id or the API key's.
+	Sub *string `json:"sub,omitempty"`
+
+	// TokenType Bearer or refresh_token
+	TokenType *string `json:"token_type,omitempty"`
+
+	// Username Of a user's: the email address.
+	Username *string `json:"username,omitempty"`
+}
+
 // JWK An Ed25519 public key (RFC 8037).
 type JWK struct {
 	Alg JWKAlg             `json:"alg"`
@@ -462,6 +524,15 @@ type NewExchangeKey struct {
 	Permissions *APIPermissions `json:"permissions,omitempty"`
 }
 
+// OAuthProblem defines model for OAuthProblem.
+type OAuthProblem struct {
+	// Error For programs (RFC 6749 section 5.2).
+	Error string `json:"error"`
+
+	// ErrorDescription For people. It never repeats what was sent.
+	ErrorDescription string `json:"error_description"`
+}
+
 // Outcome defines model for Outcome.
 type Outcome struct {
 	// Message For people.
@@ -570,6 +641,16 @@ type RevealedKeyAnswer struct {
 	Success bool   `json:"success"`
 }
 
+// RevokeRequest defines model for RevokeRequest.
+type RevokeRequest struct {
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+	Token        string  `json:"token"`
+
+	// TokenTypeHint Not needed.
+	TokenTypeHint *string `json:"token_type_hint,omitempty"`
+}
+
 // Session defines model for Session.
 type Session struct {
 	// AMR The methods that proved it (RFC 8176).
@@ -651,6 +732,34 @@ type TOTPSecret struct {
 	Secret string `json:"secret"`
 }
 
+// TokenAnswer defines model for TokenAnswer.
+type TokenAnswer struct {
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn In seconds.
+	ExpiresIn int `json:"expires_in"`
+
+	// RefreshToken For a refresh token alone.
+	RefreshToken *string `json:"refresh_token,omitempty"`
+
+	// Scope For client_credentials alone.
+	Scope     *string `json:"scope,omitempty"`
+	TokenType string  `json:"token_type"`
+}
+
+// TokenRequest defines model for TokenRequest.
+type TokenRequest struct {
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// GrantType refresh_token or client_credentials
+	GrantType    string  `json:"grant_type"`
+	RefreshToken *string `json:"refresh_token,omitempty"`
+
+	// Scope For client_credentials: admin, read or both, with a space between; else all that the key has.
+	Scope *string `json:"scope,omitempty"`
+}
+
 // VerificationStatus defines model for VerificationStatus.
 type VerificationStatus struct {
 	// Email In lower case.
@@ -689,6 +798,15 @@ type Invalid = Problems
 
 // NotFound defines model for NotFound.
 type NotFound = Problem
+
+// OAuthClient defines model for OAuthClient.
+type OAuthClient = OAuthProblem
+
+// OAuthRefused defines model for OAuthRefused.
+type OAuthRefused = OAuthProblem
+
+// OAuthUnavailable defines model for OAuthUnavailable.
+type OAuthUnavailable = OAuthProblem
 
 // Refused defines model for Refused.
 type Refused = SignInResult
@@ -773,11 +891,23 @@ type StepUpJSONRequestBody = StepUpRequest
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = VerifyEmailRequest
 
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = IntrospectRequest
+
+// RevokeTokenFormdataRequestBody defines body for RevokeToken for application/x-www-form-urlencoded ContentType.
+type RevokeTokenFormdataRequestBody = RevokeRequest
+
+// IssueTokenFormdataRequestBody defines body for IssueToken for application/x-www-form-urlencoded ContentType.
+type IssueTokenFormdataRequestBody = TokenRequest
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetJWKS The public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx echo.Context) error
+	// GetAuthorizationServer What programs need to know (RFC 8414)
+	// (GET /.well-known/oauth-authorization-server)
+	GetAuthorizationServer(ctx echo.Context) error
 	// GetKYCStatus Whether the signed-in user's identity is verified
 	// (GET /api/kyc)
 	GetKYCStatus(ctx echo.Context) error
@@ -877,6 +1007,15 @@ type ServerInterface interface {
 	// VerifyEmail Confirm an address by the link that was mailed to it
 	// (POST /auth/verify-email)
 	VerifyEmail(ctx echo.Context) error
+	// IntrospectToken Ask whether a token is good (RFC 7662)
+	// (POST /oauth/introspect)
+	IntrospectToken(ctx echo.Context) error
+	// RevokeToken Give a token back (RFC 7009)
+	// (POST /oauth/revoke)
+	RevokeToken(ctx echo.Context) error
+	// IssueToken Exchange a refresh token or an API key for an access token (RFC 6749)
+	// (POST /oauth/token)
+	IssueToken(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -890,6 +1029,15 @@ func (w *ServerInterfaceWrapper) GetJWKS(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetJWKS(ctx)
+	return err
+}
+
+// GetAuthorizationServer converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuthorizationServer(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuthorizationServer(ctx)
 	return err
 }
 
@@ -1250,6 +1398,33 @@ func (w *ServerInterfaceWrapper) VerifyEmail(ctx echo.Context) error {
 	return err
 }
 
+// IntrospectToken converts echo context to params.
+func (w *ServerInterfaceWrapper) IntrospectToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IntrospectToken(ctx)
+	return err
+}
+
+// RevokeToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeToken(ctx)
+	return err
+}
+
+// IssueToken converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueToken(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueToken(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1328,6 +1503,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/api-keys/:id/decrypt", wrapper.DecryptExchangeKey, options.OperationMiddlewares["decryptExchangeKey"]...)
 	router.POST(options.BaseURL+"/api/v1/api-keys/:id/test-connection", wrapper.TestExchangeKey, options.OperationMiddlewares["testExchangeKey"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
+	router.GET(options.BaseURL+"/.well-known/oauth-authorization-server", wrapper.GetAuthorizationServer, options.OperationMiddlewares["getAuthorizationServer"]...)
+	router.POST(options.BaseURL+"/oauth/token", wrapper.IssueToken, options.OperationMiddlewares["issueToken"]...)
+	router.POST(options.BaseURL+"/oauth/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
+	router.POST(options.BaseURL+"/oauth/revoke", wrapper.RevokeToken, options.OperationMiddlewares["revokeToken"]...)
 	router.POST(options.BaseURL+"/api/kyc/webhook", wrapper.ReceiveKYCEvent, options.OperationMiddlewares["receiveKYCEvent"]...)
 	router.GET(options.BaseURL+"/api/kyc/health", wrapper.GetKYCHealth, options.OperationMiddlewares["getKYCHealth"]...)
 	router.GET(options.BaseURL+"/api/kyc", wrapper.GetKYCStatus, options.OperationMiddlewares["getKYCStatus"]...)
@@ -1341,6 +1520,35 @@ type InternalJSONResponse Problem
 type InvalidJSONResponse Problems
 
 type NotFoundJSONResponse Problem
+
+type OAuthClientResponseHeaders struct {
+	CacheControl    string
+	WWWAuthenticate string
+}
+type OAuthClientJSONResponse struct {
+	Body OAuthProblem
+
+	Headers OAuthClientResponseHeaders
+}
+
+type OAuthRefusedResponseHeaders struct {
+	CacheControl string
+}
+type OAuthRefusedJSONResponse struct {
+	Body OAuthProblem
+
+	Headers OAuthRefusedResponseHeaders
+}
+
+type OAuthUnavailableResponseHeaders struct {
+	CacheControl string
+	RetryAfter   int
+}
+type OAuthUnavailableJSONResponse struct {
+	Body OAuthProblem
+
+	Headers OAuthUnavailableResponseHeaders
+}
 
 type RefusedResponseHeaders struct {
 	WWWAuthenticate string
@@ -1461,6 +1669,92 @@ func (response GetJWKS500JSONResponse) VisitGetJWKSResponse(w http.ResponseWrite
 type GetJWKS503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetJWKS503JSONResponse) VisitGetJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServerRequestObject struct {
+}
+
+type GetAuthorizationServerResponseObject interface {
+	VisitGetAuthorizationServerResponse(w http.ResponseWriter) error
+}
+
+type GetAuthorizationServer200ResponseHeaders struct {
+	CacheControl string
+}
+
+type GetAuthorizationServer200JSONResponse struct {
+	Body    AuthorizationServer
+	Headers GetAuthorizationServer200ResponseHeaders
+}
+
+func (response GetAuthorizationServer200JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetAuthorizationServer413JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetAuthorizationServer422JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetAuthorizationServer500JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorizationServer503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetAuthorizationServer503JSONResponse) VisitGetAuthorizationServerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5063,11 +5357,435 @@ func (response VerifyEmail503JSONResponse) VisitVerifyEmailResponse(w http.Respo
 	return err
 }
 
+type IntrospectTokenRequestObject struct {
+	Body *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200ResponseHeaders struct {
+	CacheControl string
+}
+
+type IntrospectToken200JSONResponse struct {
+	Body    Introspection
+	Headers IntrospectToken200ResponseHeaders
+}
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400JSONResponse struct{ OAuthRefusedJSONResponse }
+
+func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401JSONResponse struct{ OAuthClientJSONResponse }
+
+func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken413ResponseHeaders struct {
+	CacheControl string
+}
+
+type IntrospectToken413JSONResponse struct {
+	Body    OAuthProblem
+	Headers IntrospectToken413ResponseHeaders
+}
+
+func (response IntrospectToken413JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken429JSONResponse struct{ OAuthUnavailableJSONResponse }
+
+func (response IntrospectToken429JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500ResponseHeaders struct {
+	CacheControl string
+}
+
+type IntrospectToken500JSONResponse struct {
+	Body    OAuthProblem
+	Headers IntrospectToken500ResponseHeaders
+}
+
+func (response IntrospectToken500JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503ResponseHeaders struct {
+	CacheControl string
+	RetryAfter   int
+}
+
+type IntrospectToken503JSONResponse struct {
+	Body    OAuthProblem
+	Headers IntrospectToken503ResponseHeaders
+}
+
+func (response IntrospectToken503JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	Body *RevokeTokenFormdataRequestBody
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken200Response struct {
+}
+
+func (response RevokeToken200Response) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+	w.WriteHeader(200)
+	return nil
+}
+
+type RevokeToken400JSONResponse struct{ OAuthRefusedJSONResponse }
+
+func (response RevokeToken400JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken401JSONResponse struct{ OAuthClientJSONResponse }
+
+func (response RevokeToken401JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken413ResponseHeaders struct {
+	CacheControl string
+}
+
+type RevokeToken413JSONResponse struct {
+	Body    OAuthProblem
+	Headers RevokeToken413ResponseHeaders
+}
+
+func (response RevokeToken413JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken429JSONResponse struct{ OAuthUnavailableJSONResponse }
+
+func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken500ResponseHeaders struct {
+	CacheControl string
+}
+
+type RevokeToken500JSONResponse struct {
+	Body    OAuthProblem
+	Headers RevokeToken500ResponseHeaders
+}
+
+func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken503ResponseHeaders struct {
+	CacheControl string
+	RetryAfter   int
+}
+
+type RevokeToken503JSONResponse struct {
+	Body    OAuthProblem
+	Headers RevokeToken503ResponseHeaders
+}
+
+func (response RevokeToken503JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueTokenRequestObject struct {
+	Body *IssueTokenFormdataRequestBody
+}
+
+type IssueTokenResponseObject interface {
+	VisitIssueTokenResponse(w http.ResponseWriter) error
+}
+
+type IssueToken200ResponseHeaders struct {
+	CacheControl string
+}
+
+type IssueToken200JSONResponse struct {
+	Body    TokenAnswer
+	Headers IssueToken200ResponseHeaders
+}
+
+func (response IssueToken200JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken400JSONResponse struct{ OAuthRefusedJSONResponse }
+
+func (response IssueToken400JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken401JSONResponse struct{ OAuthClientJSONResponse }
+
+func (response IssueToken401JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken413ResponseHeaders struct {
+	CacheControl string
+}
+
+type IssueToken413JSONResponse struct {
+	Body    OAuthProblem
+	Headers IssueToken413ResponseHeaders
+}
+
+func (response IssueToken413JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken429JSONResponse struct{ OAuthUnavailableJSONResponse }
+
+func (response IssueToken429JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken500ResponseHeaders struct {
+	CacheControl string
+}
+
+type IssueToken500JSONResponse struct {
+	Body    OAuthProblem
+	Headers IssueToken500ResponseHeaders
+}
+
+func (response IssueToken500JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueToken503ResponseHeaders struct {
+	CacheControl string
+	RetryAfter   int
+}
+
+type IssueToken503JSONResponse struct {
+	Body    OAuthProblem
+	Headers IssueToken503ResponseHeaders
+}
+
+func (response IssueToken503JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetJWKS The public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx context.Context, request GetJWKSRequestObject) (GetJWKSResponseObject, error)
+	// GetAuthorizationServer What programs need to know (RFC 8414)
+	// (GET /.well-known/oauth-authorization-server)
+	GetAuthorizationServer(ctx context.Context, request GetAuthorizationServerRequestObject) (GetAuthorizationServerResponseObject, error)
 	// GetKYCStatus Whether the signed-in user's identity is verified
 	// (GET /api/kyc)
 	GetKYCStatus(ctx context.Context, request GetKYCStatusRequestObject) (GetKYCStatusResponseObject, error)
@@ -5167,6 +5885,15 @@ type StrictServerInterface interface {
 	// VerifyEmail Confirm an address by the link that was mailed to it
 	// (POST /auth/verify-email)
 	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
+	// IntrospectToken Ask whether a token is good (RFC 7662)
+	// (POST /oauth/introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
+	// RevokeToken Give a token back (RFC 7009)
+	// (POST /oauth/revoke)
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
+	// IssueToken Exchange a refresh token or an API key for an access token (RFC 6749)
+	// (POST /oauth/token)
+	IssueToken(ctx context.Context, request IssueTokenRequestObject) (IssueTokenResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -5198,6 +5925,29 @@ func (sh *strictHandler) GetJWKS(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetJWKSResponseObject); ok {
 		return validResponse.VisitGetJWKSResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAuthorizationServer operation middleware
+func (sh *strictHandler) GetAuthorizationServer(ctx echo.Context) error {
+	var request GetAuthorizationServerRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuthorizationServer(ctx.Request().Context(), request.(GetAuthorizationServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuthorizationServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuthorizationServerResponseObject); ok {
+		return validResponse.VisitGetAuthorizationServerResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6366,6 +7116,105 @@ func (sh *strictHandler) VerifyEmail(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(VerifyEmailResponseObject); ok {
 		return validResponse.VisitVerifyEmailResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
+	var request IntrospectTokenRequestObject
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx.Request().Context(), request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		return validResponse.VisitIntrospectTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(ctx echo.Context) error {
+	var request RevokeTokenRequestObject
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body RevokeTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx.Request().Context(), request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		return validResponse.VisitRevokeTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IssueToken operation middleware
+func (sh *strictHandler) IssueToken(ctx echo.Context) error {
+	var request IssueTokenRequestObject
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body IssueTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueToken(ctx.Request().Context(), request.(IssueTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssueTokenResponseObject); ok {
+		return validResponse.VisitIssueTokenResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
