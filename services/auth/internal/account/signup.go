@@ -34,14 +34,13 @@ func (a *Accounts) Signup(ctx context.Context, email string, password secret.Tex
 	user := User{ID: uuid.New(), Email: email}
 	err = a.together(ctx, func(tx *sqlx.Tx) error {
 		id, err := insertUser(ctx, tx, email, hash)
-		if err != nil && !errors.Is(err, errTaken) {
+		first := err == nil
+		if first {
+			user.ID = id
+		} else if !errors.Is(err, errTaken) {
 			return err
 		}
-		action := "signup.repeated"
-		if err == nil {
-			user.ID, action = id, "user.signup"
-		}
-		return a.invite(ctx, tx, email, hash, action)
+		return a.invite(ctx, tx, email, hash, first)
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("signing up: %w", err)
@@ -52,8 +51,8 @@ func (a *Accounts) Signup(ctx context.Context, email string, password secret.Tex
 
 // invite mails the owner of an address what a signup of it comes to, unless a mail went there just now. The first signup
 // is not kept waiting: who asked for mail to an address that nobody has cannot hinder its owner.
-func (a *Accounts) invite(ctx context.Context, tx *sqlx.Tx, email, hash, action string) error {
-	wait, err := a.outbox.Ask(ctx, tx, mail.Confirm, email, action == "user.signup")
+func (a *Accounts) invite(ctx context.Context, tx *sqlx.Tx, email, hash string, first bool) error {
+	wait, err := a.outbox.Ask(ctx, tx, mail.Confirm, email, first)
 	if err != nil {
 		return err
 	}
@@ -76,6 +75,10 @@ func (a *Accounts) invite(ctx context.Context, tx *sqlx.Tx, email, hash, action 
 	}
 	if err := a.outbox.Put(ctx, tx, to, kind, hash); err != nil {
 		return err
+	}
+	action := "signup.repeated"
+	if first {
+		action = "user.signup"
 	}
 	return audit.Record(ctx, tx, audit.Event{Action: action, TargetID: audit.ID(user.ID), Details: map[string]any{"mail": to != uuid.Nil, "kind": kind}})
 }

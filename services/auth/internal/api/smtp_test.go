@@ -227,6 +227,31 @@ func TestAddressesOfEveryScript(t *testing.T) {
 	}
 }
 
+// TestAMailThatIsBeingSentIsLeftAlone: the other senders come back to it only when its sender must have died.
+func TestAMailThatIsBeingSentIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s, server := newService(t), serveMail(t, mailServerOptions{})
+	taken, release := make(chan bool), make(chan bool)
+	server.tell(func(step string, _ *smtp.Conn) error {
+		if step == "DATA" {
+			taken <- true
+			<-release
+		}
+		return nil
+	})
+	s.through(server.url("smtp", ""))
+	s.signedUp()
+	<-taken
+	if n := one[int](s.deployment, `select count(*) from mails where due_at > now() + interval '1 minute' and tries = 1`); n != 1 {
+		t.Error("another sender takes it at once")
+	}
+	close(release)
+	s.empty()
+	if n := len(server.mails()); n != 1 {
+		t.Errorf("came %d times", n)
+	}
+}
+
 // TestAMailIsSentWhileItsLinkIsGood: one that is over, or that is not needed any more, is not sent, and one whose sender
 // died is taken over.
 func TestAMailIsSentWhileItsLinkIsGood(t *testing.T) {
@@ -252,6 +277,25 @@ func TestAMailIsSentWhileItsLinkIsGood(t *testing.T) {
 	}
 	if n := one[int](s.deployment, `select count(*) from audit a join users u on u.id = a.target_id where action = 'mail.given_up' and email = $1`, over.email); n != 1 {
 		t.Errorf("given up %d times", n)
+	}
+}
+
+// TestWithoutAMailServerMailsWait: and what is long over is removed, with or without one.
+func TestWithoutAMailServerMailsWait(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.signedUp()
+	s.later("31 days 1 minute")
+	kept := s.signedUp()
+	s.sends(outbox.Config{From: from})
+	s.eventually("nothing was removed", func() bool {
+		return one[int](s.deployment, `select (select count(*) from mails) + (select count(*) from mail_pauses)`) == 2
+	})
+	if n := one[int](s.deployment, `select count(*) from mails m join users u on u.id = m.user_id where email = $1 and tries = 0 and due_at is not null`, kept.email); n != 1 {
+		t.Errorf("%d mails wait", n)
+	}
+	if !strings.Contains(s.log.String(), "neither SMTP_URL nor MAIL_DIR is set") {
+		t.Error("nobody is told")
 	}
 }
 

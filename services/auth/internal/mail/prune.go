@@ -15,7 +15,8 @@ const (
 func (s *Sender) prune(ctx context.Context) {
 	for {
 		for _, q := range []string{
-			`delete from mails where id in (select id from mails where expires_at < now() - interval '30 days' order by expires_at limit 1000)`,
+			`delete from mails where id in (select id from mails
+			  where expires_at < now() - interval '30 days' order by expires_at limit 1000 for update skip locked)`,
 			`delete from mail_pauses where address_hash in (select address_hash from mail_pauses
 			  where mailed_at < now() - interval '1 hour' order by mailed_at limit 1000 for update skip locked)`,
 		} {

@@ -3,6 +3,7 @@ const find = id => document.getElementById(id);
 const base = location.href.replace(/[#?].*$/, '').replace(/[^/]+\/*$/, '');
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
 history.replaceState(null, '', location.pathname); // the token is not to stay in the history
+addEventListener('hashchange', () => location.reload()); // another link, opened in this very tab
 
 function say(text, bad) {
   find('status').textContent = text;
