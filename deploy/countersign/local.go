@@ -93,21 +93,23 @@ type secrets struct {
 	PinKeys       string `json:"pin_keys"`
 	AuthKeys      string `json:"auth_keys"`
 	KYCSumsub     string `json:"kyc_sumsub_secret"`
+	KYCPersona    string `json:"kyc_persona_secret"`
+	KYCOnfido     string `json:"kyc_onfido_secret"`
+	KYCVeriff     string `json:"kyc_veriff_secret"`
 }
 
 func (l localFolder) secrets() (secrets, error) {
-	const name = "secrets.json"
 	var s secrets
-	if err := l.read(name, &s); err != nil {
+	if err := l.read(keptFile, &s); err != nil {
 		return secrets{}, err
 	}
 	s.fill()
-	return s, l.write(name, s)
+	return s, l.write(keptFile, s)
 }
 
 // fill makes the secrets that are missing.
 func (s *secrets) fill() {
-	fillPasswords(&s.AuthDB, &s.PinAdminDB, &s.PinInternalDB, &s.KYCSumsub)
+	fillPasswords(&s.AuthDB, &s.PinAdminDB, &s.PinInternalDB, &s.KYCSumsub, &s.KYCPersona, &s.KYCOnfido, &s.KYCVeriff)
 	for _, ring := range []*string{&s.PinKeys, &s.AuthKeys} {
 		if *ring == "" {
 			*ring = newKey()

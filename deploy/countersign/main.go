@@ -24,6 +24,7 @@ var commands = []command{
 	{"doctor", "look for what is wrong with a deployment, and say how to mend it", doctor},
 	{"secrets", "make a stack's secrets, once; secrets append, promote or retire PIN_KEYS or AUTH_KEYS: rotate", secretsCommand},
 	{"demo", "put demo data into a stack, and print a tour of it", demoCommand},
+	{"kyc", "kyc send: post a KYC vendor's webhook to the local stack, signed; kyc send --help", kycCommand},
 	{"ask", "make one HTTP request, as curl would", ask},
 	{"stores", "run a command beside a throw-away Postgres and Redis: stores -- COMMAND", storesCommand},
 }

@@ -41,7 +41,8 @@ type service struct {
 func newServices(base int, stores *stackStores, local localFolder, kept secrets) ([]service, error) {
 	authURL := localURL(base + 1)
 	envs := []map[string]string{
-		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": local.path(mailFolder), "KYC_SUMSUB_SECRET": kept.KYCSumsub},
+		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": local.path(mailFolder),
+			"KYC_SUMSUB_SECRET": kept.KYCSumsub, "KYC_PERSONA_SECRET": kept.KYCPersona, "KYC_ONFIDO_SECRET": kept.KYCOnfido, "KYC_VERIFF_SECRET": kept.KYCVeriff},
 		{"PIN_KEYS": kept.PinKeys, "AUTH_ISSUER": authURL},
 		{"PIN_KEYS": kept.PinKeys},
 	}
@@ -76,7 +77,8 @@ func startServices(ctx context.Context, services []service, local localFolder) e
 // ours are the settings that a service must not inherit from our environment: it gets its own, and no other service's.
 // Each might also come as a _FILE.
 var ours = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
-	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL", "KYC_SUMSUB_SECRET"}
+	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
+	"KYC_SUMSUB_SECRET", "KYC_PERSONA_SECRET", "KYC_ONFIDO_SECRET", "KYC_VERIFF_SECRET"}
 
 func (s *service) start(in localFolder) (err error) {
 	cmd := exec.Command(in.path("bin/" + s.name))

@@ -44,5 +44,5 @@ $$;
 -- +goose StatementEnd
 create trigger users_forget_kyc_events after delete on users for each row execute function forget_kyc_events();
 
-grant insert, delete, select (user_id) on kyc_events to countersign_auth;
+grant select, insert, delete on kyc_events to countersign_auth;
 grant select on kyc_states to countersign_auth;

@@ -140,6 +140,10 @@ func TestKYCFromNothingToAResultAndBack(t *testing.T) {
 		t.Errorf("got %v", state)
 	}
 	s.wantKYC(other, "not_started")
+	history, _ := s.want(s.as(u.token, http.MethodGet, "/auth/export", nil), http.StatusOK).body["kyc_events"].([]any)
+	if len(history) != 5 || history[0].(map[string]any)["status"] != "rejected" || history[4].(map[string]any)["type"] != "applicantPending" {
+		t.Errorf("exported %v", history)
+	}
 	const q = `select count(*) from audit where action = 'kyc.event' and target_id = $1 and details->>'provider' = 'sumsub' and details->>'status' = 'approved'`
 	if n := one[int](s.deployment, q, u.id); n != 1 {
 		t.Errorf("%d rows in the audit trail", n)
@@ -195,7 +199,11 @@ func TestAnEventMayComeBeforeItsUserAndGoesWithIt(t *testing.T) {
 	later := uuid.New()
 	s.sumsub(review(later.String(), "applicantReviewed", green, time.Now()))
 	s.wantKYC(u, "not_started")
-	s.exec(`delete from users where id = $1`, u.id)
+	s.sumsub(review(u.id, "applicantReviewed", green, time.Now()))
+	s.want(s.as(u.token, http.MethodDelete, "/auth/account", nil), http.StatusNoContent)
+	if n := s.events(); n != 1 {
+		t.Errorf("%d events when the first user is gone", n)
+	}
 	s.exec(`insert into users (id, email, password_hash, email_confirmed_at) values ($1, 'later@example.test', 'x', now())`, later)
 	if status := one[string](s.deployment, `select status from kyc_states where user_id = $1`, later); status != "approved" {
 		t.Errorf("the user who came later is %s", status)

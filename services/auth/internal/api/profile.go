@@ -34,9 +34,19 @@ func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObjec
 	if err != nil {
 		return nil, err
 	}
+	events, err := a.KYC.History(ctx, caller.From(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
 	export := gen.Export{
 		ExportedAt: e.ExportedAt, Profile: gen.Profile(e.Profile), Role: e.Role, EmailConfirmedAt: e.EmailConfirmedAt,
-		SecondFactorSince: e.SecondFactorSince, Sessions: []gen.PastSession{},
+		SecondFactorSince: e.SecondFactorSince, Sessions: []gen.PastSession{}, KYCEvents: []gen.KYCEvent{},
+	}
+	for _, past := range events {
+		export.KYCEvents = append(export.KYCEvents, gen.KYCEvent{
+			Provider: past.Provider, Type: past.Type, Status: string(past.Status), Level: past.Level, RejectLabels: past.RejectLabels,
+			OccurredAt: past.OccurredAt, ReceivedAt: past.ReceivedAt,
+		})
 	}
 	for _, s := range e.Sessions {
 		export.Sessions = append(export.Sessions, gen.PastSession{

@@ -137,3 +137,26 @@ func (k *KYC) State(ctx context.Context, user uuid.UUID) (State, error) {
 	}
 	return s, nil
 }
+
+// PastEvent is what a vendor said about a user, as it is kept.
+type PastEvent struct {
+	Provider     string         `db:"provider"`
+	Type         string         `db:"type"`
+	Status       Status         `db:"status"`
+	Level        *string        `db:"level"`
+	RejectLabels pq.StringArray `db:"reject_labels"`
+	OccurredAt   time.Time      `db:"occurred_at"`
+	ReceivedAt   time.Time      `db:"received_at"`
+}
+
+// History returns what is kept about a user, the newest first, at most 1000.
+func (k *KYC) History(ctx context.Context, user uuid.UUID) ([]PastEvent, error) {
+	const q = `
+		select provider, type, status, level, reject_labels, occurred_at, received_at
+		  from kyc_events where user_id = $1 order by occurred_at desc limit 1000`
+	var events []PastEvent
+	if err := k.db.SelectContext(ctx, &events, q, user); err != nil {
+		return nil, fmt.Errorf("reading KYC events: %w", err)
+	}
+	return events, nil
+}

@@ -348,8 +348,11 @@ type ExchangeKeyList struct {
 
 // Export defines model for Export.
 type Export struct {
-	EmailConfirmedAt  *time.Time `json:"email_confirmed_at"`
-	ExportedAt        time.Time  `json:"exported_at"`
+	EmailConfirmedAt *time.Time `json:"email_confirmed_at"`
+	ExportedAt       time.Time  `json:"exported_at"`
+
+	// KYCEvents What KYC vendors said about the user, the newest first.
+	KYCEvents         []KYCEvent `json:"kyc_events"`
 	Profile           Profile    `json:"profile"`
 	Role              string     `json:"role"`
 	SecondFactorSince *time.Time `json:"second_factor_since"`
@@ -429,6 +432,21 @@ type JWKUse string
 // JWKS defines model for JWKS.
 type JWKS struct {
 	Keys []JWK `json:"keys"`
+}
+
+// KYCEvent defines model for KYCEvent.
+type KYCEvent struct {
+	Level *string `json:"level"`
+
+	// OccurredAt By the vendor's clock.
+	OccurredAt   time.Time `json:"occurred_at"`
+	Provider     string    `json:"provider"`
+	ReceivedAt   time.Time `json:"received_at"`
+	RejectLabels []string  `json:"reject_labels"`
+	Status       string    `json:"status"`
+
+	// Type The vendor's name for what happened.
+	Type string `json:"type"`
 }
 
 // KYCHealth defines model for KYCHealth.
