@@ -38,11 +38,16 @@ type KYC struct {
 	config Config
 	db     *sqlx.DB
 	events *prometheus.CounterVec
+	// unproved holds a place for each body that is read before it is known who sent it.
+	unproved chan struct{}
 
 	mu sync.Mutex
 	// refused says when each sort of refusal was last recorded.
 	refused map[string]time.Time
 }
+
+// maxUnproved is how many bodies, of up to 1 MiB, strangers can make us hold at a time; the others wait.
+const maxUnproved = 64
 
 // New prepares KYC. Without any secret in config it refuses every event.
 func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
@@ -50,14 +55,14 @@ func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
 		Name: "kyc_events_total", Help: "What vendors sent, and what became of it.",
 	}, []string{"provider", "result"})
 	registry.MustRegister(events)
-	return &KYC{config: config, db: db, events: events, refused: map[string]time.Time{}}
+	return &KYC{config: config, db: db, events: events, unproved: make(chan struct{}, maxUnproved), refused: map[string]time.Time{}}
 }
 
 // errRepeated says that an event is there already. It stays in here.
 var errRepeated = errors.New("the event is there already")
 
-// Receive takes an event. One that came before changes nothing; one that says nothing about a
-// status, or names nobody who could be a user, is dropped. It returns ErrForm for a body that is not of the vendor's form.
+// Receive takes an event. One that came before changes nothing; one that says nothing about a status, or names nobody who
+// could be a user, is dropped. It returns ErrForm for a body that is not of the vendor's form.
 func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 	provider := w.vendor.name
 	e, err := w.vendor.event(w.body)
@@ -70,9 +75,9 @@ func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 		return err
 	}
 	err = audit.Change(ctx, k.db, func(tx *sqlx.Tx) (audit.Event, error) {
-		return audit.Event{Action: "kyc.event", TargetID: audit.ID(e.user), Details: map[string]any{
-			"provider": provider, "type": e.kind, "status": e.status, "occurred_at": e.at,
-		}}, insert(ctx, tx, provider, e)
+		// What the vendor said goes when the user goes, and the trail does not.
+		event := audit.Event{Action: "kyc.event", TargetID: audit.ID(e.user), Details: map[string]any{"provider": provider}}
+		return event, insert(ctx, tx, provider, e)
 	})
 	if errors.Is(err, errRepeated) {
 		k.events.WithLabelValues(provider, "repeated").Inc()

@@ -43,6 +43,12 @@ func (k *KYC) Authenticate(ctx context.Context, h http.Header, bearer string, bo
 	if len(secrets) == 0 {
 		return Webhook{}, k.refuse(ctx, v.name, "not_configured")
 	}
+	select {
+	case k.unproved <- struct{}{}:
+		defer func() { <-k.unproved }()
+	case <-ctx.Done():
+		return Webhook{}, ctx.Err()
+	}
 	raw, err := body()
 	if err != nil {
 		return Webhook{}, err
