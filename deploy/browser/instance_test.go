@@ -22,13 +22,14 @@ func TestEditingAPolicy(t *testing.T) {
 	p.fill("Protected skills", "payments.*\n transfer \n\n")
 	p.fill("Minutes that a confirmation is remembered", "5")
 	p.click(`//label[normalize-space()='Agents must prove the PIN before they change it']`)
+	p.click(`//label[normalize-space()='A PIN is set only for people whose identity is verified']`)
 	p.press("Save policy")
 	p.see("The policy is saved.")
 
 	p.do(chromedp.Reload())
 	p.heading("Teller")
 	p.until("the policy to be shown as it was saved", `JSON.stringify(Array.from(document.querySelectorAll('form :is(input, select, textarea)'),
-		(field) => field.type === 'checkbox' ? field.checked : field.value)) === '["customer","payments.*\\ntransfer","5",true]'`)
+		(field) => field.type === 'checkbox' ? field.checked : field.value)) === '["customer","payments.*\\ntransfer","5",true,true]'`)
 }
 
 func TestIssuingAndRevokingAProxyKey(t *testing.T) {
