@@ -23,8 +23,8 @@ var (
 )
 
 // StepUp proves the caller's session again: with the password, and where there is a second factor with a code of that, with
-// or without the password. What is shown has to be right, all of it. It returns one of the errors above, ErrPasswordWrong,
-// mfa.ErrWrong, mfa.ErrNone, mfa.ErrCodeForm or budget.ErrLocked.
+// or without the password. All that is shown has to be right. It returns one of the errors above, ErrPasswordWrong,
+// mfa.ErrWrong, mfa.ErrNone, budget.ErrLocked, or slowhash.ErrBusy when there is no place to hash.
 func (a *Accounts) StepUp(ctx context.Context, password *secret.Text, code *mfa.Code) error {
 	who := caller.From(ctx)
 	factor, err := a.factors.Status(ctx, who.ID)
