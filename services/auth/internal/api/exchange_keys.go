@@ -34,11 +34,7 @@ func (a *API) ListExchangeKeys(ctx context.Context, _ gen.ListExchangeKeysReques
 	if err != nil {
 		return nil, err
 	}
-	shown := []gen.ExchangeKey{}
-	for _, k := range keys {
-		shown = append(shown, shownKey(k))
-	}
-	return gen.ListExchangeKeys200JSONResponse{Success: true, Message: "Your API keys", Data: shown}, nil
+	return gen.ListExchangeKeys200JSONResponse{Success: true, Message: "Your API keys", Data: shownKeys(keys)}, nil
 }
 
 // CreateExchangeKey stores a key of the caller's.
@@ -110,6 +106,14 @@ func (a *API) TestExchangeKey(ctx context.Context, r gen.TestExchangeKeyRequestO
 	answer.Data.Ok, answer.Data.Code = ok, string(result.Code)
 	answer.Data.Message, answer.Data.LatencyMs = result.Message, result.Latency.Milliseconds()
 	return answer, nil
+}
+
+func shownKeys(keys []exchange.Key) []gen.ExchangeKey {
+	shown := []gen.ExchangeKey{}
+	for _, k := range keys {
+		shown = append(shown, shownKey(k))
+	}
+	return shown
 }
 
 func shownKey(k exchange.Key) gen.ExchangeKey {

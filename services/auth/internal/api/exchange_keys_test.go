@@ -29,7 +29,7 @@ func (s *service) bearer() bearer {
 // ask is a request with the access token.
 func (b bearer) ask(method, path string, body any) answer {
 	b.t.Helper()
-	return b.request(method, path, body, "Authorization", "Bearer "+b.access)
+	return b.as(b.access, method, path, body)
 }
 
 // sandboxKey is a key that the sandbox accepts.
@@ -40,7 +40,7 @@ func sandboxKey() map[string]any {
 // stored stores a key and returns its path.
 func (b bearer) stored(form map[string]any) string {
 	b.t.Helper()
-	a := b.want(b.ask(http.MethodPost, keysPath, form), http.StatusOK)
+	a := b.want(b.ask(http.MethodPost, keysPath+"/", form), http.StatusOK)
 	id, _ := a.JSON("data.id").(string)
 	if _, err := uuid.Parse(id); err != nil || a.body["success"] != true || a.body["message"] == "" {
 		b.t.Errorf("got %s", a.Body)
@@ -63,7 +63,7 @@ func (b bearer) test(path string) (code string, isValid any) {
 // listed is a key as the list shows it, or nil.
 func (b bearer) listed(path string) map[string]any {
 	b.t.Helper()
-	a := b.want(b.ask(http.MethodGet, keysPath, nil), http.StatusOK)
+	a := b.want(b.ask(http.MethodGet, keysPath+"/", nil), http.StatusOK)
 	for _, one := range a.body["data"].([]any) {
 		if key := one.(map[string]any); keysPath+"/"+key["id"].(string) == path {
 			return key
@@ -268,6 +268,10 @@ func TestChangingAKey(t *testing.T) {
 			t.Errorf("masked %v", shown["api_key_masked"])
 		}
 	}
+	const trail = `select count(*) from audit where action = 'exchange_key.changed' and details->>'exchange' = 'okx'`
+	if n := one[int](b.deployment, trail); n != 7 {
+		t.Errorf("%d changes in the audit trail, of 7 and one that was none", n)
+	}
 	stored := one[string](b.deployment, `select k::text from exchange_keys k`)
 	for want, form := range map[string]any{
 		`"loc":["body","api_passphrase"],"msg":"Value error, This exchange needs`: map[string]any{"api_passphrase": nil, "label": "lost"},
@@ -435,6 +439,9 @@ func TestNoExchangeSecretIsStored(t *testing.T) {
 	b.want(b.ask(http.MethodPatch, path, map[string]any{"api_key": secrets[3], "api_secret": secrets[4]}), http.StatusOK)
 	b.want(b.ask(http.MethodPost, path+"/decrypt", nil), http.StatusOK)
 	b.test(b.stored(sandboxKey()))
+	if keys := b.ask(http.MethodGet, "/auth/export", nil).body["exchange_keys"]; fmt.Sprint(keys) != fmt.Sprint(b.ask(http.MethodGet, keysPath, nil).body["data"]) {
+		t.Errorf("exported: %v", keys)
+	}
 	dump := s.people.Dump()
 	if !strings.Contains(dump, "Here I am") || !strings.Contains(dump, "Cana…0002") {
 		t.Error("looked in the wrong place")

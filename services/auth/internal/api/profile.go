@@ -34,13 +34,17 @@ func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObjec
 	if err != nil {
 		return nil, err
 	}
+	keys, err := a.ExchangeKeys.List(ctx, caller.From(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
 	events, err := a.KYC.History(ctx, caller.From(ctx).ID)
 	if err != nil {
 		return nil, err
 	}
 	export := gen.Export{
 		ExportedAt: e.ExportedAt, Profile: gen.Profile(e.Profile), Role: e.Role, EmailConfirmedAt: e.EmailConfirmedAt,
-		SecondFactorSince: e.SecondFactorSince, Sessions: []gen.PastSession{}, KYCEvents: []gen.KYCEvent{},
+		SecondFactorSince: e.SecondFactorSince, Sessions: []gen.PastSession{}, KYCEvents: []gen.KYCEvent{}, ExchangeKeys: shownKeys(keys),
 	}
 	for _, past := range events {
 		export.KYCEvents = append(export.KYCEvents, gen.KYCEvent{

@@ -20,7 +20,6 @@ func askCoinbase(q question) (call, error) {
 		"CB-ACCESS-SIGN":       signature,
 		"CB-ACCESS-TIMESTAMP":  at,
 		"CB-ACCESS-PASSPHRASE": q.Passphrase.Reveal(),
-		"User-Agent":           "countersign", // without one it refuses everybody
 	}}, err
 }
 

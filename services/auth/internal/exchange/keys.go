@@ -113,7 +113,7 @@ func (k *Keys) Delete(ctx context.Context, user, id uuid.UUID) error {
 func (k *Keys) Reveal(ctx context.Context, user, id uuid.UUID) (c Credentials, err error) {
 	if stale := caller.RequireFresh(ctx); stale != nil {
 		refused := audit.Event{Action: "access.refused", TargetID: audit.ID(id), Details: map[string]any{"why": "not_fresh"}}
-		if err := audit.Record(ctx, k.DB, refused); err != nil {
+		if err := audit.Record(context.WithoutCancel(ctx), k.DB, refused); err != nil { // hanging up does not keep it off the record
 			return Credentials{}, err
 		}
 		return Credentials{}, stale

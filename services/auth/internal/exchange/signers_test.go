@@ -69,7 +69,7 @@ func TestCalls(t *testing.T) {
 		{"bybit", askBybit, q, "GET /v5/account/info X-BAPI-API-KEY=the-key X-BAPI-RECV-WINDOW=5000 X-BAPI-SIGN=" +
 			signBybit("c2VjcmV0", "1616492376594the-key5000") + " X-BAPI-TIMESTAMP=1616492376594"},
 		{"coinbase", askCoinbase, q, "GET /profiles CB-ACCESS-KEY=the-key CB-ACCESS-PASSPHRASE=the phrase CB-ACCESS-SIGN=" +
-			signed(signCoinbase("c2VjcmV0", "1616492376GET/profiles")) + " CB-ACCESS-TIMESTAMP=1616492376 User-Agent=countersign"},
+			signed(signCoinbase("c2VjcmV0", "1616492376GET/profiles")) + " CB-ACCESS-TIMESTAMP=1616492376"},
 		{"kraken", askKraken, q, "POST /0/private/Balance nonce=1616492376594 API-Key=the-key API-Sign=" +
 			signed(signKraken("c2VjcmV0", "/0/private/Balance", "1616492376594", "nonce=1616492376594")) + " Content-Type=application/x-www-form-urlencoded"},
 		{"okx", askOKX, q, "GET /api/v5/account/config OK-ACCESS-KEY=the-key OK-ACCESS-PASSPHRASE=the phrase OK-ACCESS-SIGN=" +

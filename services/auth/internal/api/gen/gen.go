@@ -348,8 +348,9 @@ type ExchangeKeyList struct {
 
 // Export defines model for Export.
 type Export struct {
-	EmailConfirmedAt *time.Time `json:"email_confirmed_at"`
-	ExportedAt       time.Time  `json:"exported_at"`
+	EmailConfirmedAt *time.Time    `json:"email_confirmed_at"`
+	ExchangeKeys     []ExchangeKey `json:"exchange_keys"`
+	ExportedAt       time.Time     `json:"exported_at"`
 
 	// KYCEvents What KYC vendors said about the user, the newest first.
 	KYCEvents         []KYCEvent `json:"kyc_events"`
