@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/webtest"
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 )
 
@@ -48,18 +47,6 @@ func (b bearer) stored(form map[string]any) string {
 	return keysPath + "/" + id
 }
 
-// test tests a key and returns the code, with what is kept of it as is_valid.
-func (b bearer) test(path string) (code string, isValid any) {
-	b.t.Helper()
-	a := b.want(b.ask(http.MethodPost, path+"/test-connection", nil), http.StatusOK)
-	code, _ = a.JSON("data.code").(string)
-	ok := code == "ok"
-	if a.body["success"] != ok || a.JSON("data.ok") != ok || a.body["message"] == "" || a.body["message"] != a.JSON("data.message") {
-		b.t.Errorf("got %s", a.Body)
-	}
-	return code, b.listed(path)["is_valid"]
-}
-
 // listed is a key as the list shows it, or nil.
 func (b bearer) listed(path string) map[string]any {
 	b.t.Helper()
@@ -70,62 +57,6 @@ func (b bearer) listed(path string) map[string]any {
 		}
 	}
 	return nil
-}
-
-func TestTheSandboxFromEndToEnd(t *testing.T) {
-	t.Parallel()
-	b := newService(t).bearer()
-	path := b.stored(sandboxKey())
-	if key := b.listed(path); key["is_valid"] != nil || key["last_tested_at"] != nil || key["label"] != nil || key["is_testnet"] != false ||
-		fmt.Sprint(key["permissions"]) != "[]" || key["api_key_masked"] != "sand…-key" {
-		t.Errorf("got %v", key)
-	}
-	if code, valid := b.test(path); code != "ok" || valid != true || b.listed(path)["last_tested_at"] == nil {
-		t.Errorf("%s, valid %v", code, valid)
-	}
-	b.want(b.ask(http.MethodPatch, path, map[string]any{"api_secret": "another-secret"}), http.StatusOK)
-	if key := b.listed(path); key["is_valid"] != nil || key["last_tested_at"] != nil {
-		t.Errorf("with another secret it is still tested: %v", key)
-	}
-	if code, valid := b.test(path); code != "invalid_credentials" || valid != false {
-		t.Errorf("a wrong secret: %s, valid %v", code, valid)
-	}
-	b.want(b.ask(http.MethodPatch, path, map[string]any{"api_key": "another-key", "api_secret": "sandbox-secret"}), http.StatusOK)
-	if code, valid := b.test(path); code != "invalid_credentials" || valid != false {
-		t.Errorf("an unknown key: %s, valid %v", code, valid)
-	}
-	b.want(b.ask(http.MethodDelete, path, nil), http.StatusOK)
-	if b.listed(path) != nil {
-		t.Error("it is still listed")
-	}
-	b.want(b.ask(http.MethodPost, path+"/test-connection", nil), http.StatusNotFound)
-	const trail = `select string_agg(action || coalesce(' ' || (details->>'code'), ''), ', ' order by id) from audit
-	                where action like 'exchange_key.%' and actor_kind = 'user' and '/api/v1/api-keys/' || target_id = $1`
-	const want = "exchange_key.created, exchange_key.tested ok, exchange_key.changed, exchange_key.tested invalid_credentials, " +
-		"exchange_key.changed, exchange_key.tested invalid_credentials, exchange_key.deleted"
-	if got := one[string](b.deployment, trail, path); got != want {
-		t.Errorf("the trail: %s", got)
-	}
-}
-
-func TestTestsWithoutAVerdictChangeNoVerdict(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	s.sandbox = "http://127.0.0.1:1" // nobody listens there
-	away := bearer{s.replica(oldKey), s.bearer().access}
-	b := bearer{s, away.access}
-	path := b.stored(sandboxKey())
-	if code, valid := away.test(path); code != "unreachable" || valid != nil || b.listed(path)["last_tested_at"] == nil {
-		t.Errorf("%s, valid %v", code, valid)
-	}
-	b.test(path)
-	if code, valid := away.test(path); code != "unreachable" || valid != true {
-		t.Errorf("%s, valid %v", code, valid)
-	}
-	kraken := b.stored(map[string]any{"exchange": "kraken", "api_key": "abcdefghijkl", "api_secret": "c2VjcmV0", "is_testnet": true})
-	if code, valid := b.test(kraken); code != "unsupported_exchange" || valid != nil {
-		t.Errorf("%s, valid %v", code, valid)
-	}
 }
 
 // A user who is not the key's has the same answer on every route as for a key that is nobody's, whatever the body.
@@ -298,66 +229,6 @@ func TestChangingAKey(t *testing.T) {
 	}
 }
 
-func TestRevealingAsksForAFreshSignInAndIsRecorded(t *testing.T) {
-	t.Parallel()
-	b := newService(t).bearer()
-	path := b.stored(map[string]any{"exchange": "coinbase", "api_key": "Canary-api-key", "api_secret": "Canary-secret", "api_passphrase": "Canary-phrase"})
-	reveal := func(status int) answer {
-		t.Helper()
-		return b.want(b.ask(http.MethodPost, path+"/decrypt", nil), status)
-	}
-	rows := func(action string) int {
-		return one[int](b.deployment, `select count(*) from audit where action = $1 and actor_kind = 'user'`, action)
-	}
-	a := reveal(http.StatusOK)
-	if fmt.Sprint(a.body["data"]) != "map[api_key:Canary-api-key passphrase:Canary-phrase secret:Canary-secret]" || a.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("got %v %s", a.Header, a.Body)
-	}
-	if n := rows("exchange_key.revealed"); n != 1 {
-		t.Errorf("%d rows in the audit trail", n)
-	}
-	b.exec(`update user_sessions set proved_at = now() - interval '5 minutes 1 second'`)
-	a = reveal(http.StatusUnauthorized)
-	if challenge := a.Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_user_authentication"`) || strings.Contains(a.Body, "Canary") {
-		t.Errorf("got %s, %s", challenge, a.Body)
-	}
-	if revealed, refused := rows("exchange_key.revealed"), rows("access.refused"); revealed != 1 || refused != 1 {
-		t.Errorf("%d revealed, %d refused", revealed, refused)
-	}
-	b.exec(`update user_sessions set proved_at = now() - interval '4 minutes 50 seconds'`)
-	reveal(http.StatusOK)
-	// Without its row nothing is revealed.
-	b.exec(`alter table audit add constraint away check (action <> 'exchange_key.revealed') not valid`)
-	a, err := b.tried(path + "/decrypt")
-	if err != nil || a.Status != http.StatusInternalServerError || strings.Contains(a.Body, "Canary") {
-		t.Errorf("got %d %s, %v", a.Status, a.Body, err)
-	}
-}
-
-// tried is a POST that may fail for our own reasons.
-func (b bearer) tried(path string) (answer, error) {
-	a, err := b.server.Try(webtest.Request{Method: http.MethodPost, Path: path, Header: map[string]string{"Authorization": "Bearer " + b.access}})
-	return answer{Answer: a}, err
-}
-
-func TestRevealingAndTestingAreLimited(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	s.rates.Decrypt, s.rates.Connection = 3, 3
-	b := bearer{s.replica(oldKey), s.bearer().access}
-	other := bearer{b.service, s.bearer().access}
-	paths := []string{b.stored(sandboxKey()), b.stored(sandboxKey())}
-	for _, what := range []string{"/decrypt", "/test-connection"} {
-		for i := range 3 {
-			b.want(b.ask(http.MethodPost, paths[i%2]+what, nil), http.StatusOK)
-		}
-		if a := b.want(b.ask(http.MethodPost, paths[0]+what, nil), http.StatusTooManyRequests); a.Header.Get("Retry-After") == "" {
-			t.Errorf("got %v", a.Header)
-		}
-		other.want(other.ask(http.MethodPost, other.stored(sandboxKey())+what, nil), http.StatusOK)
-	}
-}
-
 func TestAUserKeepsAtMostAHundredKeys(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -391,78 +262,4 @@ func TestAUserKeepsAtMostAHundredKeys(t *testing.T) {
 	other.stored(sandboxKey())
 	b.want(b.ask(http.MethodDelete, path, nil), http.StatusOK)
 	b.stored(sandboxKey())
-}
-
-// A test that was under way while the key was replaced says nothing of the new one.
-func TestAResultIsOnlyKeptOfWhatWasTested(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	arrived, goOn := make(chan struct{}), make(chan struct{})
-	s.sandbox = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		arrived <- struct{}{}
-		<-goOn
-		exchange.Sandbox().ServeHTTP(w, r)
-	}))
-	b := bearer{s.replica(oldKey), s.bearer().access}
-	path := b.stored(sandboxKey())
-	during := func(status int, do func()) {
-		t.Helper()
-		var wait sync.WaitGroup
-		wait.Go(func() { b.want(b.ask(http.MethodPost, path+"/test-connection", nil), status) })
-		<-arrived
-		do()
-		goOn <- struct{}{}
-		wait.Wait()
-	}
-	patched := func(form map[string]any) func() {
-		return func() { b.want(b.ask(http.MethodPatch, path, form), http.StatusOK) }
-	}
-	during(http.StatusConflict, patched(map[string]any{"api_secret": "another-secret"}))
-	if key := b.listed(path); key["is_valid"] != nil || key["last_tested_at"] != nil {
-		t.Errorf("kept: %v", key)
-	}
-	during(http.StatusConflict, patched(map[string]any{"is_testnet": true}))
-	during(http.StatusOK, patched(map[string]any{"label": "the same key"}))
-	if key := b.listed(path); key["is_valid"] != false || key["label"] != "the same key" {
-		t.Errorf("not kept: %v", key)
-	}
-	during(http.StatusConflict, func() { b.want(b.ask(http.MethodDelete, path, nil), http.StatusOK) })
-}
-
-// TestNoExchangeSecretIsStored looks in every row for what was sent.
-func TestNoExchangeSecretIsStored(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	b := s.bearer()
-	secrets := []string{"Canary-api-key-0001", "Canary-secret-0001", "Canary-phrase-0001", "Canary-api-key-0002", "Canary-secret-0002"}
-	path := b.stored(map[string]any{"exchange": "okx", "api_key": secrets[0], "api_secret": secrets[1], "api_passphrase": secrets[2], "label": "Here I am"})
-	b.want(b.ask(http.MethodPatch, path, map[string]any{"api_key": secrets[3], "api_secret": secrets[4]}), http.StatusOK)
-	b.want(b.ask(http.MethodPost, path+"/decrypt", nil), http.StatusOK)
-	b.test(b.stored(sandboxKey()))
-	if keys := b.ask(http.MethodGet, "/auth/export", nil).body["exchange_keys"]; fmt.Sprint(keys) != fmt.Sprint(b.ask(http.MethodGet, keysPath, nil).body["data"]) {
-		t.Errorf("exported: %v", keys)
-	}
-	dump := s.people.Dump()
-	if !strings.Contains(dump, "Here I am") || !strings.Contains(dump, "Cana…0002") {
-		t.Error("looked in the wrong place")
-	}
-	for _, secret := range append(secrets, "sandbox-secret", "sandbox-key") {
-		if strings.Contains(dump, secret) || strings.Contains(dump, fmt.Sprintf("%x", secret)) {
-			t.Errorf("stored: %s", secret)
-		}
-	}
-	// Another row's seal, or another key's, opens nothing.
-	other := b.stored(sandboxKey())
-	b.exec(`update exchange_keys set credentials_sealed = (select credentials_sealed from exchange_keys where label is not null) where '/api/v1/api-keys/' || id = $1`, other)
-	if a, err := b.tried(other + "/decrypt"); err != nil || a.Status != http.StatusInternalServerError || strings.Contains(a.Body, "Canary") {
-		t.Errorf("got %d %s, %v", a.Status, a.Body, err)
-	}
-	rotated := bearer{s.replica(both), b.access}
-	if data := rotated.ask(http.MethodPost, path+"/decrypt", nil).body["data"]; fmt.Sprint(data) != "map[api_key:Canary-api-key-0002 passphrase:Canary-phrase-0001 secret:Canary-secret-0002]" {
-		t.Errorf("under a ring with another current key: %v", data)
-	}
-	s.exec(`delete from users`)
-	if n := one[int](s.deployment, `select count(*) from exchange_keys`); n != 0 {
-		t.Errorf("%d keys outlived their user", n)
-	}
 }

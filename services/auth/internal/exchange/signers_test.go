@@ -50,7 +50,7 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// What is sent where. The signatures are of the texts named beside them, computed with openssl.
+// What is sent where, and what of it is signed.
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	q := question{Credentials: Credentials{secret.New("the-key"), secret.New("c2VjcmV0"), secret.New("the phrase")}, now: time.UnixMilli(1616492376594)}
