@@ -22,7 +22,7 @@ compose-test: ## what docker-compose.yml promises, on a real engine: networks, s
 	deploy/compose/test.sh
 
 test: compiler $(if $(filter work,$(T)),lint) $(LOCAL)/bin/countersign ## lint, then every test: T=./pkg/pin for one package, RUN=Name for one test
-	$(LOCAL)/bin/countersign stores -- go test -race $(if $(RUN),-run '$(RUN)' )$(T)
+	$(LOCAL)/bin/countersign stores -- go test -race -timeout 15m $(if $(RUN),-run '$(RUN)' )$(T)
 
 compiler:
 	@command -v "$$(go env CC)" >/dev/null || { apt-get update -qq && apt-get install -y -qq gcc libc6-dev; } || \
