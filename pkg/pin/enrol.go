@@ -17,13 +17,18 @@ import (
 )
 
 // Authority is by whose right a PIN is changed.
-type Authority bool
+type Authority struct {
+	admin bool
+	proof *proof
+}
 
-const (
+var (
 	// ByAgent: with a proxy key. A lock or deactivation forbids it, and the budget stays as it is.
-	ByAgent Authority = false
+	ByAgent = Authority{}
+	// BySelf: the customer, who has just signed in. All is as for an agent: who stole a sign-in opens no lock with it.
+	BySelf = Authority{}
 	// ByAdmin: through pin-admin. Setting a PIN renews the budget.
-	ByAdmin Authority = true
+	ByAdmin = Authority{admin: true}
 )
 
 // Enroller sets, removes and unlocks PINs.
@@ -62,11 +67,11 @@ func (e *Enroller) Status(ctx context.Context, h Holder) (Status, error) {
 // Where an instance on which the PIN applies demands it (kyc_required), only an admin gives one to who is not identified: the
 // same statement sees the policy, the approval and the PIN.
 //
-// Errors: ErrWeak, slowhash.ErrBusy, ErrLocked and ErrUnidentified (ByAgent only), ErrGone when the holder was deleted
-// meanwhile.
+// Errors: ErrWeak, slowhash.ErrBusy, ErrLocked and ErrUnidentified (not ByAdmin), ErrChanged when another PIN was proved,
+// ErrGone when the holder was deleted meanwhile.
 func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority) (Status, error) {
-	if weak(p) {
-		return Status{}, ErrWeak
+	if err := Check(p); err != nil {
+		return Status{}, err
 	}
 	leave, err := e.hasher.pool.Reserve(tenant)
 	if err != nil {
@@ -81,7 +86,7 @@ func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, b
 		insert into pin_holders as h (holder_id, customer_id, identity_id, verifier, generation, pin_set_at)
 		select $1, who.customer_id, who.identity_id, $4, gen_random_uuid(), now()
 		  from (select $2::uuid as customer_id, $3::uuid as identity_id) who
-		 where $5 or ` + identified + `
+		 where ($5 or ` + identified + `) and (not $6 or $7 is not distinct from ` + applying + `)
 		on conflict (holder_id) do update
 		   set verifier = excluded.verifier, generation = excluded.generation, pin_set_at = excluded.pin_set_at,
 		       session_generation = gen_random_uuid(),
@@ -90,11 +95,11 @@ func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, b
 		       locks = case when $5 then 0 else h.locks end,
 		       locked_until = case when $5 then null else h.locked_until end,
 		       deactivated_by = case when $5 then null else h.deactivated_by end
-		 where $5 or ` + unlocked + `
+		 where ($5 or ` + unlocked + `) and (not $6 or h.generation is not distinct from $8)
 		returning ` + statusColumns
 	var status Status
 	err = e.change(ctx, "pin.set", h, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier, bool(by))
+		err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier, by.admin, by.proof != nil, by.proved().applying, by.proved().own)
 		if errors.Is(err, sql.ErrNoRows) {
 			return whyNot(ctx, tx, h)
 		}
@@ -112,42 +117,55 @@ const identified = `(exists (select from kyc_approvals a where a.customer_id = w
 		           and (who.identity_id is not null
 		                or not exists (select from instances i where i.owner_customer_id = who.customer_id and i.kyc_required)))`
 
-// whyNot names what kept an agent from setting a PIN.
+// applying is the generation of the PIN that applies to who.
+const applying = `(select p.generation from pin_holders p
+		             where p.holder_id in (who.customer_id, who.identity_id) and p.verifier is not null
+		             order by p.identity_id nulls last limit 1)`
+
+// whyNot names what kept somebody else than an admin from setting a PIN.
 func whyNot(ctx context.Context, tx *sqlx.Tx, h Holder) error {
-	const q = `select ` + identified + ` from (select $1::uuid as customer_id, $2::uuid as identity_id) who`
-	var is bool
-	err := tx.GetContext(ctx, &is, q, h.CustomerID, h.IdentityID)
+	const q = `
+		select ` + identified + ` as identified,
+		       exists (select from pin_holders h where h.holder_id = $3 and not (` + unlocked + `)) as locked
+		  from (select $1::uuid as customer_id, $2::uuid as identity_id) who`
+	var is struct{ Identified, Locked bool }
+	err := tx.GetContext(ctx, &is, q, h.CustomerID, h.IdentityID, h.ID())
 	switch {
 	case err != nil:
 		return err
-	case !is:
+	case !is.Identified:
 		return ErrUnidentified
+	case is.Locked:
+		return ErrLocked
 	}
-	return ErrLocked
+	return ErrChanged
 }
 
 // unlocked is the state in which an agent may change a PIN.
 const unlocked = budget.Allows
 
-// Remove takes a holder's own PIN away; there need not be one. Lock and counts stay. It returns ErrLocked (ByAgent only).
+// Remove takes a holder's own PIN away; there need not be one. Lock and counts stay. It returns ErrLocked (not ByAdmin), or
+// ErrChanged when another PIN was proved.
 func (e *Enroller) Remove(ctx context.Context, h Holder, by Authority) error {
 	const q = `
 		with old as (
-		    select h.verifier is not null as had_pin, $2 or ` + unlocked + ` as allowed
+		    select h.verifier is not null as had_pin, $2 or ` + unlocked + ` as allowed,
+		           not $3 or h.generation is not distinct from $4 as proved
 		      from pin_holders h where h.holder_id = $1 for update
 		), removed as (
 		    update pin_holders h
 		       set verifier = null, generation = null, pin_set_at = null, session_generation = gen_random_uuid()
 		      from old
-		     where h.holder_id = $1 and old.had_pin and old.allowed
+		     where h.holder_id = $1 and old.had_pin and old.allowed and old.proved
 		)
-		select had_pin, allowed from old`
+		select had_pin, allowed, proved from old`
 	return e.change(ctx, "pin.removed", h, func(tx *sqlx.Tx) error {
 		var old struct {
 			HadPIN  bool `db:"had_pin"`
 			Allowed bool `db:"allowed"`
+			Proved  bool `db:"proved"`
 		}
-		err := tx.GetContext(ctx, &old, q, h.ID(), bool(by))
+		err := tx.GetContext(ctx, &old, q, h.ID(), by.admin, by.proof != nil, by.proved().own)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return errUnchanged
@@ -157,6 +175,8 @@ func (e *Enroller) Remove(ctx context.Context, h Holder, by Authority) error {
 			return ErrLocked
 		case !old.HadPIN:
 			return errUnchanged
+		case !old.Proved:
+			return ErrChanged
 		}
 		return nil
 	})

@@ -23,6 +23,8 @@ var (
 	ErrGone         = fault.New(fault.NotFound, "holder_not_found", "Customer or identity not found")
 	ErrLocked       = fault.New(fault.Conflict, "pin_locked", "The PIN is locked or deactivated")
 	ErrUnidentified = fault.New(fault.Conflict, "kyc_required", "The customer's identity has to be verified before a PIN may be set (kyc_required)")
+	ErrChanged      = fault.New(fault.Conflict, "pin_changed", "The PIN was changed meanwhile")
+	ErrNotSet       = fault.New(fault.Conflict, "pin_not_set", "No PIN is set")
 	ErrUnproved     = fault.New(fault.Forbidden, "proof_needed", "The current PIN or a live PIN session is needed for this change")
 	ErrProofWrong   = fault.New(fault.Forbidden, "proof_wrong", "The current PIN is wrong")
 	ErrUnknownKey   = fault.New(fault.Unavailable, "pin_key_missing", "PINs cannot be checked at the moment").RetryAfter(time.Minute)

@@ -19,6 +19,8 @@ type Subject struct {
 	InstanceID uuid.UUID
 	CustomerID uuid.NullUUID
 	IdentityID uuid.NullUUID
+	// Self says that no agent asks, but the customer, who is signed in. There is no key and no instance then.
+	Self bool
 }
 
 // Standing is what Postgres says about a subject at one moment: the PIN that applies and its state, and the policy.
@@ -37,6 +39,7 @@ type Standing struct {
 	HolderID          uuid.NullUUID `db:"holder_id"`
 	HeldByIdentity    bool          `db:"held_by_identity"`
 	Verifier          *string       `db:"verifier"`
+	Generation        uuid.NullUUID `db:"generation"`
 	SessionGeneration uuid.NullUUID `db:"session_generation"`
 	Charged           int64         `db:"charged"`
 	Deactivated       bool          `db:"deactivated"`

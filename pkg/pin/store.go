@@ -37,7 +37,8 @@ func newStore(db *sqlx.DB) store {
 // standingColumns are Standing's, less the key and the roles, of an instance i, a subject s and the PIN h that applies.
 const standingColumns = `now() as at,
 	       i.id as instance_id, i.pin_applies_to, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof, i.kyc_required,
-	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity, h.verifier, h.session_generation,
+	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity,
+	       h.verifier, h.generation, h.session_generation,
 	       coalesce(h.charged, 0) as charged, h.deactivated_by is not null as deactivated,
 	       case when h.locked_until > now() then h.locked_until end as locked_until`
 
@@ -79,6 +80,9 @@ const resolveSQL = `
 func (s store) resolve(ctx context.Context, who Subject) (Standing, error) {
 	if !who.CustomerID.Valid && !who.IdentityID.Valid {
 		return Standing{}, ErrNoSubject
+	}
+	if who.Self {
+		return s.resolveSelf(ctx, who.CustomerID)
 	}
 	var st Standing
 	err := s.resolveQ.Get(ctx, &st, who.Key.Hash(), who.CustomerID, who.IdentityID)
@@ -197,7 +201,9 @@ func (s store) settleWrong(ctx context.Context, st Standing, c charge) (after bu
 	}
 	if action := c.consequence(); action != "" {
 		who := caller.From(ctx)
-		who.ID = st.KeyID // only the resolving query knew which key it was
+		if who.Kind == caller.ProxyKey {
+			who.ID = st.KeyID // only the resolving query knew which key it was
+		}
 		event := audit.Event{Action: action, CustomerID: st.CustomerID, IdentityID: st.IdentityID, InstanceID: audit.ID(st.InstanceID)}
 		if err := audit.Record(caller.NewContext(ctx, who), tx, event); err != nil {
 			return budgetState{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -38,9 +39,12 @@ type Result struct {
 	// LockedUntil is nil when there is no lock; RetryAfter is how long it still lasts by Postgres's clock.
 	LockedUntil *time.Time
 	RetryAfter  time.Duration
-	// Session is nil unless the candidate was right and Redis could store it.
+	// Session is nil unless the candidate was right, for an agent, and Redis could store it.
 	Session *token.Token
 	TTL     time.Duration
+
+	// holder and generation say of which PIN the candidate was right.
+	holder, generation uuid.UUID
 }
 
 // Verifier checks candidates.
@@ -175,7 +179,10 @@ func (v *Verifier) remember(ctx context.Context, s Standing, c charge, after bud
 		v.renew(ctx, c, p)
 	}
 	left := remaining(after, v.budget)
-	result := Result{Outcome: Right, Remaining: &left, TTL: s.TTL()}
+	result := Result{Outcome: Right, Remaining: &left, TTL: s.TTL(), holder: c.HolderID, generation: c.Generation}
+	if s.InstanceID == uuid.Nil {
+		return result // nobody is there to use a session
+	}
 	if after.LockedUntil != nil || after.Deactivated {
 		return result // by a later attempt: a session would come to life when that lock ends
 	}

@@ -19,6 +19,14 @@ func init() {
 	}
 }
 
+// Check returns ErrWeak for a PIN that may not be chosen.
+func Check(p PIN) error {
+	if weak(p) {
+		return ErrWeak
+	}
+	return nil
+}
+
 // weak reports whether a PIN is among the first that anybody would try: fewer than three different digits, equal steps
 // from digit to digit (1234, 9012, 8642), one block over and over (123123), doubled digits (112233), a year, or a common
 // choice. That is about a tenth of all 4-digit PINs, the share that helps most before it only annoys.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/web"
 )
@@ -16,6 +17,7 @@ import (
 type settings struct {
 	stores.PostgresConfig
 	stores.RedisConfig
+	pin.Budget
 	ListenAddr    string `envconfig:"LISTEN_ADDR" default:":8082"`
 	OpsListenAddr string `envconfig:"OPS_LISTEN_ADDR" default:":9082"`
 	// Keys is PIN_KEYS as it was given: a secret, decoded into ring.
@@ -58,5 +60,5 @@ func loadSettings() (settings, error) {
 	if s.Issuer == "" {
 		return settings{}, errors.New("AUTH_ISSUER is not set")
 	}
-	return s, nil
+	return s, s.Budget.Validate()
 }

@@ -80,13 +80,15 @@ func run(ctx context.Context, log *slog.Logger) error {
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { waiting.Run(ctx) })
+	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: caller.NewAccessTokens(db, s.Issuer),
 		APIKeys:      caller.APIKeys{DB: db},
 		Directory:    directory.Directory{DB: db},
 		Keys:         credential.Keys{DB: db},
-		Enroller:     pin.NewEnroller(db, s.ring, slowhash.NewPool(s.HashPermits, s.HashPlaces)),
+		Enroller:     pin.NewEnroller(db, s.ring, pool),
+		Verifier:     pin.NewVerifier(db, redis, s.ring, pool, s.Budget, registry),
 		Policies:     pin.Policies{DB: db},
 		Sessions:     pin.Sessions{DB: db, Store: session.Store{Redis: redis}},
 		Trail:        audit.Trail{DB: db, Ring: s.ring},

@@ -68,7 +68,7 @@ var mutants = []mutant{
 	one("the budget goes with the PIN when that is removed", enrol,
 		"set verifier = null, generation = null,", "set window_start = h.charged, forgiven = h.charged, locked_until = null, verifier = null, generation = null,"),
 	one("an agent's set renews the budget", enrol, "window_start = case when $5 then h.charged else h.window_start end", "window_start = h.charged"),
-	one("an agent may set a locked PIN", enrol, "where $5 or ` + unlocked", "where true or $5 or ` + unlocked"),
+	one("an agent may set a locked PIN", enrol, "where ($5 or ` + unlocked + `)", "where (true or $5 or ` + unlocked + `)"),
 	one("an agent may remove a locked PIN", enrol, "$2 or ` + unlocked + ` as allowed", "true or $2 or ` + unlocked + ` as allowed"),
 	one("an unlock activates", enrol, "set locked_until = null, window_start = h.charged\n", "set locked_until = null, window_start = h.charged, forgiven = h.charged, deactivated_by = null\n"),
 	one("a session counts at another instance", standing, "x.InstanceID == s.InstanceID && ", ""),
@@ -85,5 +85,8 @@ var mutants = []mutant{
 	}},
 	one("a flood is shed after its query", verify, "if v.hasher.pool.Full(who.InstanceID) {", "if false {"),
 	one("one tenant may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
-	one("the wrong proof is one", "pkg/pin/proof.go", "return ErrProofWrong", "return nil"),
+	one("the wrong proof is one", "pkg/pin/proof.go", "return Authority{}, ErrProofWrong", "return ByAgent, nil"),
+	one("a proof is one of every PIN", enrol, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
+	one("a proof outlives the customer's PIN that it was of", enrol, "(not $6 or $7 is not distinct from ` + applying + `)", "($6 is not null and $7::uuid is not distinct from $7)"),
+	one("a proof is one for removing every PIN", enrol, "not $3 or h.generation is not distinct from $4 as proved", "$3 is not null and $4::uuid is not distinct from $4 as proved"),
 }

@@ -192,6 +192,7 @@ func TestClientsThatAreRefused(t *testing.T) {
 		"basic without a colon": s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(key))),
 		"broken basic":          s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic %%%"),
 		"escapes that are none": s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.id+":%zz"+key))),
+		"in the query":          s.form("/oauth/token?client_id="+c.id+"&client_secret="+key, "grant_type", "client_credentials"),
 		"introspection":         s.form("/oauth/introspect", "token", "x"),
 		"revocation":            s.form("/oauth/revoke", "token", "x", "client_id", c.id, "client_secret", other.key.Reveal()),
 		"a refresh":             s.form("/oauth/token", "grant_type", "refresh_token", "refresh_token", "x", "client_id", c.id, "client_secret", other.key.Reveal()),

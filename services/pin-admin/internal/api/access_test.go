@@ -18,7 +18,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	user, _ := s.signIn("user@example.com", "user")
 	signedIn := map[string]string{"Authorization": "Bearer " + user}
 	parameter := regexp.MustCompile(`:\w+`)
-	forUsers := map[string]int{"GET /v1/me/pin": 200, "GET /v1/instances/:instance_id/pin-policy": 404}
+	forUsers := map[string]int{"GET /v1/me/pin": 200, "PUT /v1/me/pin": 422, "DELETE /v1/me/pin": 422, "GET /v1/instances/:instance_id/pin-policy": 404}
 	for _, route := range s.routes {
 		name := route.Method + " " + route.Path
 		if !strings.HasPrefix(route.Path, "/v1/") {

@@ -43,6 +43,8 @@ const (
 	keys     = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 )
 
+var budget = pin.Budget{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}
+
 // service is pin-admin on stores of its own.
 type service struct {
 	*webtest.Server
@@ -98,13 +100,14 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	s.board = board
 	s.stop = func() { stop(); background.Wait() }
 	t.Cleanup(s.stop)
+	pool, registry := slowhash.NewPool(2, 200), prometheus.NewRegistry()
 	surface := &api.API{
 		Spec: spec, Waiting: board, AccessTokens: caller.NewAccessTokens(db, issuer), APIKeys: caller.APIKeys{DB: db},
 		Directory: directory.Directory{DB: db}, Keys: credential.Keys{DB: db},
-		Enroller: pin.NewEnroller(db, ring, slowhash.NewPool(2, 200)), Policies: pin.Policies{DB: db},
+		Enroller: pin.NewEnroller(db, ring, pool), Verifier: pin.NewVerifier(db, client, ring, pool, budget, registry), Policies: pin.Policies{DB: db},
 		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
 	}
-	e := web.New(web.Options{Log: log.Logger(), Registry: prometheus.NewRegistry(), Spec: spec, Away: stores.Away})
+	e := web.New(web.Options{Log: log.Logger(), Registry: registry, Spec: spec, Away: stores.Away})
 	surface.Routes(e)
 	s.routes = e.Routes()
 	s.Server = webtest.Serve(t, spec, log, e)

@@ -22,6 +22,7 @@ type API struct {
 	Directory    directory.Directory
 	Keys         credential.Keys
 	Enroller     *pin.Enroller
+	Verifier     *pin.Verifier
 	Policies     pin.Policies
 	Sessions     pin.Sessions
 	Trail        audit.Trail
@@ -80,6 +81,8 @@ func (a *API) Routes(e *echo.Echo) {
 	e.GET("/v1/audit", h.ListAudit, read)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
+	e.PUT("/v1/me/pin", h.SetMyPIN, user) // who knows the current PIN, or signed in within the last 5 minutes
+	e.DELETE("/v1/me/pin", h.RemoveMyPIN, user)
 	e.GET("/user/pin", h.AwaitMyPIN, user)
 }
 

@@ -12,11 +12,11 @@ import (
 
 // SetIdentityPIN gives an identity a PIN of its own.
 func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObject) (gen.SetIdentityPINResponseObject, error) {
-	holder, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
+	holder, by, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
 	}
-	status, err := a.Enroller.Set(ctx, r.InstanceID, holder, r.Body.PIN, pin.ByAgent)
+	status, err := a.Enroller.Set(ctx, r.InstanceID, holder, r.Body.PIN, by)
 	if err != nil {
 		return nil, err
 	}
@@ -29,24 +29,23 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	if r.Body != nil {
 		current = r.Body.CurrentPIN
 	}
-	holder, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, current, r.Params.XPinSession)
+	holder, by, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, current, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Enroller.Remove(ctx, holder, pin.ByAgent); err != nil {
+	if err := a.Enroller.Remove(ctx, holder, by); err != nil {
 		return nil, err
 	}
 	return gen.RemoveIdentityPIN204Response{}, nil
 }
 
-// mayChange returns the holder behind an identity of the instance, once the proof was given that its policy demands.
-func (a *API) mayChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, presented *secret.Text) (pin.Holder, error) {
+// mayChange returns the holder behind an identity of the instance, and the right to change its PIN, once the proof was given
+// that the instance's policy demands.
+func (a *API) mayChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, presented *secret.Text) (pin.Holder, pin.Authority, error) {
 	customer, err := a.Directory.CustomerWithin(ctx, instance, identity)
 	if err != nil {
-		return pin.Holder{}, err
+		return pin.Holder{}, pin.Authority{}, err
 	}
-	if err := a.Verifier.Prove(ctx, subject(ctx, instance, nil, &identity), current, a.presented(ctx, presented)); err != nil {
-		return pin.Holder{}, err
-	}
-	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, nil
+	by, err := a.Verifier.Prove(ctx, subject(ctx, instance, nil, &identity), current, a.presented(ctx, presented))
+	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, by, err
 }

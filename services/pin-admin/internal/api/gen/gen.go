@@ -463,6 +463,9 @@ type Unauthorized = Problem
 // Unavailable defines model for Unavailable.
 type Unavailable = Problem
 
+// Unproved defines model for Unproved.
+type Unproved = Problem
+
 // SetPIN defines model for SetPIN.
 type SetPIN struct {
 	// PIN 4 to 12 ASCII digits
@@ -574,6 +577,21 @@ type ListProxyKeysParams struct {
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
 }
 
+// RemoveMyPINJSONBody defines parameters for RemoveMyPIN.
+type RemoveMyPINJSONBody struct {
+	// CurrentPIN 4 to 12 ASCII digits
+	CurrentPIN *PIN `json:"current_pin,omitempty"`
+}
+
+// SetMyPINJSONBody defines parameters for SetMyPIN.
+type SetMyPINJSONBody struct {
+	// CurrentPIN 4 to 12 ASCII digits
+	CurrentPIN *PIN `json:"current_pin,omitempty"`
+
+	// PIN 4 to 12 ASCII digits
+	PIN PIN `json:"pin"`
+}
+
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = NewAPIKey
 
@@ -606,6 +624,12 @@ type UpdatePINPolicyJSONRequestBody = PINPolicyChange
 
 // IssueProxyKeyJSONRequestBody defines body for IssueProxyKey for application/json ContentType.
 type IssueProxyKeyJSONRequestBody = NewProxyKey
+
+// RemoveMyPINJSONRequestBody defines body for RemoveMyPIN for application/json ContentType.
+type RemoveMyPINJSONRequestBody RemoveMyPINJSONBody
+
+// SetMyPINJSONRequestBody defines body for SetMyPIN for application/json ContentType.
+type SetMyPINJSONRequestBody SetMyPINJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -717,9 +741,15 @@ type ServerInterface interface {
 	// RevokeProxyKey Revoke a proxy key
 	// (DELETE /v1/instances/{instance_id}/proxy-keys/{key_id})
 	RevokeProxyKey(ctx echo.Context, instanceID InstanceID, keyID KeyID) error
+	// RemoveMyPIN Remove one's own PIN
+	// (DELETE /v1/me/pin)
+	RemoveMyPIN(ctx echo.Context) error
 	// GetMyPIN Whether the signed-in user has a PIN
 	// (GET /v1/me/pin)
 	GetMyPIN(ctx echo.Context) error
+	// SetMyPIN Set one's own PIN
+	// (PUT /v1/me/pin)
+	SetMyPIN(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1588,12 +1618,30 @@ func (w *ServerInterfaceWrapper) RevokeProxyKey(ctx echo.Context) error {
 	return err
 }
 
+// RemoveMyPIN converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveMyPIN(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveMyPIN(ctx)
+	return err
+}
+
 // GetMyPIN converts echo context to params.
 func (w *ServerInterfaceWrapper) GetMyPIN(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetMyPIN(ctx)
+	return err
+}
+
+// SetMyPIN converts echo context to params.
+func (w *ServerInterfaceWrapper) SetMyPIN(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetMyPIN(ctx)
 	return err
 }
 
@@ -1679,7 +1727,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/customers/:customer_id/identities/:identity_id/pin/unlock", wrapper.UnlockIdentityPIN, options.OperationMiddlewares["unlockIdentityPIN"]...)
 	router.GET(options.BaseURL+"/v1/instances/:instance_id/pin-policy", wrapper.GetPINPolicy, options.OperationMiddlewares["getPINPolicy"]...)
 	router.PATCH(options.BaseURL+"/v1/instances/:instance_id/pin-policy", wrapper.UpdatePINPolicy, options.OperationMiddlewares["updatePINPolicy"]...)
+	router.DELETE(options.BaseURL+"/v1/me/pin", wrapper.RemoveMyPIN, options.OperationMiddlewares["removeMyPIN"]...)
 	router.GET(options.BaseURL+"/v1/me/pin", wrapper.GetMyPIN, options.OperationMiddlewares["getMyPIN"]...)
+	router.PUT(options.BaseURL+"/v1/me/pin", wrapper.SetMyPIN, options.OperationMiddlewares["setMyPIN"]...)
 	router.GET(options.BaseURL+"/user/pin", wrapper.AwaitMyPIN, options.OperationMiddlewares["awaitMyPIN"]...)
 
 }
@@ -1711,6 +1761,15 @@ type UnavailableJSONResponse struct {
 	Body Problem
 
 	Headers UnavailableResponseHeaders
+}
+
+type UnprovedResponseHeaders struct {
+	WWWAuthenticate string
+}
+type UnprovedJSONResponse struct {
+	Body Problem
+
+	Headers UnprovedResponseHeaders
 }
 
 type AwaitMyPINRequestObject struct {
@@ -6077,6 +6136,124 @@ func (response RevokeProxyKey503JSONResponse) VisitRevokeProxyKeyResponse(w http
 	return err
 }
 
+type RemoveMyPINRequestObject struct {
+	Body *RemoveMyPINJSONRequestBody
+}
+
+type RemoveMyPINResponseObject interface {
+	VisitRemoveMyPINResponse(w http.ResponseWriter) error
+}
+
+type RemoveMyPIN204Response struct {
+}
+
+func (response RemoveMyPIN204Response) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveMyPIN401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response RemoveMyPIN401JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPIN403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemoveMyPIN403JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPIN409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RemoveMyPIN409JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPIN413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RemoveMyPIN413JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPIN422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RemoveMyPIN422JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPIN500JSONResponse struct{ InternalJSONResponse }
+
+func (response RemoveMyPIN500JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPIN503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemoveMyPIN503JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetMyPINRequestObject struct {
 }
 
@@ -6171,6 +6348,130 @@ func (response GetMyPIN500JSONResponse) VisitGetMyPINResponse(w http.ResponseWri
 type GetMyPIN503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetMyPIN503JSONResponse) VisitGetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPINRequestObject struct {
+	Body *SetMyPINJSONRequestBody
+}
+
+type SetMyPINResponseObject interface {
+	VisitSetMyPINResponse(w http.ResponseWriter) error
+}
+
+type SetMyPIN200JSONResponse struct{ StatusJSONResponse }
+
+func (response SetMyPIN200JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response SetMyPIN401JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetMyPIN403JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SetMyPIN409JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetMyPIN413JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetMyPIN422JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetMyPIN500JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetMyPIN503JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6295,9 +6596,15 @@ type StrictServerInterface interface {
 	// RevokeProxyKey Revoke a proxy key
 	// (DELETE /v1/instances/{instance_id}/proxy-keys/{key_id})
 	RevokeProxyKey(ctx context.Context, request RevokeProxyKeyRequestObject) (RevokeProxyKeyResponseObject, error)
+	// RemoveMyPIN Remove one's own PIN
+	// (DELETE /v1/me/pin)
+	RemoveMyPIN(ctx context.Context, request RemoveMyPINRequestObject) (RemoveMyPINResponseObject, error)
 	// GetMyPIN Whether the signed-in user has a PIN
 	// (GET /v1/me/pin)
 	GetMyPIN(ctx context.Context, request GetMyPINRequestObject) (GetMyPINResponseObject, error)
+	// SetMyPIN Set one's own PIN
+	// (PUT /v1/me/pin)
+	SetMyPIN(ctx context.Context, request SetMyPINRequestObject) (SetMyPINResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -7473,6 +7780,55 @@ func (sh *strictHandler) RevokeProxyKey(ctx echo.Context, instanceID InstanceID,
 	return nil
 }
 
+// RemoveMyPIN operation middleware
+func (sh *strictHandler) RemoveMyPIN(ctx echo.Context) error {
+	var request RemoveMyPINRequestObject
+
+	var body RemoveMyPINJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveMyPIN(ctx.Request().Context(), request.(RemoveMyPINRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveMyPIN")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveMyPINResponseObject); ok {
+		return validResponse.VisitRemoveMyPINResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetMyPIN operation middleware
 func (sh *strictHandler) GetMyPIN(ctx echo.Context) error {
 	var request GetMyPINRequestObject
@@ -7490,6 +7846,52 @@ func (sh *strictHandler) GetMyPIN(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetMyPINResponseObject); ok {
 		return validResponse.VisitGetMyPINResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetMyPIN operation middleware
+func (sh *strictHandler) SetMyPIN(ctx echo.Context) error {
+	var request SetMyPINRequestObject
+
+	var body SetMyPINJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetMyPIN(ctx.Request().Context(), request.(SetMyPINRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetMyPIN")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetMyPINResponseObject); ok {
+		return validResponse.VisitSetMyPINResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -1,0 +1,179 @@
+package api_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/webtest"
+)
+
+// stale lets all sign-ins be older than counts as fresh.
+func (s *service) stale() {
+	s.people.Exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
+}
+
+func (s *service) charged() (n int) {
+	s.t.Helper()
+	s.people.Get(&n, `select coalesce(max(charged), 0) from pin_holders where charged = (select count(*) from attempts where holder_id = pin_holders.holder_id)`)
+	return n
+}
+
+const mine = "/v1/me/pin"
+
+func TestAUserChangesTheirOwnPIN(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, access := s.customerWhoSignsIn()
+	unproved := func(a webtest.Answer) {
+		t.Helper()
+		if challenge := s.want(a, 401).Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_user_authentication"`) || !strings.Contains(challenge, `max_age="300"`) {
+			t.Errorf("WWW-Authenticate: %s", challenge)
+		}
+	}
+	// The first one, and whenever the current one is not known: by a fresh sign-in.
+	s.stale()
+	unproved(s.as(access, "PUT", mine, object{"pin": goodPIN}))
+	unproved(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}))
+	unproved(s.as(access, "DELETE", mine, nil))
+	s.people.Exec(`update user_sessions set proved_at = now() - interval '290 seconds'`)
+	s.want(s.as(access, "DELETE", mine, nil), 204) // there is none
+	s.fields(s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200), object{"has_pin": true, "is_active": true, "is_locked": false})
+	s.fields(s.want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200), object{"has_pin": true})
+	// Then also by the current one, in each of the two.
+	s.stale()
+	unproved(s.as(access, "PUT", mine+"/", object{"pin": otherPIN}))
+	unproved(s.as(access, "DELETE", mine, object{}))
+	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
+	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200)
+	s.want(s.as(access, "DELETE", mine, object{"current_pin": goodPIN}), 403)
+	if removed := s.want(s.as(access, "DELETE", mine, object{"current_pin": otherPIN}), 204); removed.Body != "" {
+		t.Errorf("204 with a body: %q", removed.Body)
+	}
+	s.fields(s.want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
+	if n := s.charged(); n != 4 {
+		t.Errorf("%d attempts were charged, want 4", n)
+	}
+	var trail string
+	s.people.Get(&trail, `select string_agg(action, ' ' order by id) from audit where actor_kind = 'user' and customer_id = $1`, customer)
+	if trail != "pin.set pin.set pin.set pin.removed" {
+		t.Errorf("the audit trail says %s", trail)
+	}
+	if keys := s.redis.Keys(t.Context(), "pin:{"+customer.String()+"}:session*").Val(); len(keys) != 0 {
+		t.Errorf("a proof left sessions behind: %v", keys)
+	}
+}
+
+// A signed-in user is no way around the guess budget, and a fresh sign-in opens no lock.
+func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, access := s.customerWhoSignsIn()
+	s.want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
+	s.want(s.as(access, "PUT", mine, object{"pin": "1234", "current_pin": otherPIN}), 422) // which costs nothing
+	answers := make(chan int, 30)
+	var wait sync.WaitGroup
+	for i := range 30 {
+		wait.Go(func() {
+			method, body := "PUT", object{"pin": otherPIN, "current_pin": otherPIN}
+			if i%2 == 0 {
+				method, body = "DELETE", object{"current_pin": otherPIN}
+			}
+			a, err := s.Try(webtest.Request{Method: method, Path: mine, Header: map[string]string{"Authorization": "Bearer " + access}, Body: body})
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- a.Status
+		})
+	}
+	wait.Wait()
+	close(answers)
+	count := map[int]int{}
+	for status := range answers {
+		count[status]++
+	}
+	if n := s.charged(); n != 5 || count[403] > 5 || count[403]+count[409]+count[503] != 30 { // 503: shed, or too slow
+		t.Errorf("%d attempts were charged, answered %v", n, count)
+	}
+	// One after another, what each is answered is known too.
+	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
+	for range 5 {
+		s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
+	}
+	var trail bool
+	s.people.Get(&trail, `select exists (select from audit where action = 'pin.locked' and actor_kind = 'user' and customer_id = $1
+		and actor_id = (select id from users limit 1))`, customer)
+	if !trail {
+		t.Error("the lock is not in the audit trail, or nobody did it")
+	}
+	for _, state := range []string{`select`, `update pin_holders set deactivated_by = charged, locked_until = null`} {
+		s.people.Exec(state)
+		for _, body := range []object{{"pin": otherPIN}, {"pin": otherPIN, "current_pin": goodPIN}} {
+			s.want(s.as(access, "PUT", mine, body), 409)
+			s.want(s.as(access, "DELETE", mine, body), 409)
+		}
+	}
+	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
+	// A new PIN of their own renews nothing; the right one does.
+	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
+	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN}), 200)
+	var spent int
+	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 1 {
+		t.Errorf("%d spent after a new PIN, want 1", spent)
+	}
+	s.want(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}), 200)
+	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 0 {
+		t.Errorf("%d spent after the right one, want 0", spent)
+	}
+}
+
+func TestWhoHasNoPINOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	stranger, _ := s.signIn("nobody@example.com", "admin")
+	s.people.Customer()
+	for _, method := range []string{"PUT", "DELETE"} {
+		s.fields(s.want(s.as(stranger, method, mine, object{"pin": goodPIN, "current_pin": goodPIN}), 409), object{"detail": "The signed-in user is not a customer"})
+		s.want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is nobody
+		s.want(s.Do(webtest.Request{Method: method, Path: mine, Body: object{"pin": goodPIN}}), 401)
+	}
+	_, access := s.customerWhoSignsIn()
+	for body, kind := range map[string]string{
+		``: "missing", `{}`: "missing", `{"pin": 8317}`: "string_type", `{"pin": "831"}`: "string_too_short", `{"pin": "8317x"}`: "string_pattern_mismatch",
+		`{"pin": "1234"}`: "value_error", `{"pin": "83174629", "current_pin": null}`: "string_type", `{"pin": "83174629", "current_pin": "x"}`: "string_too_short",
+	} {
+		s.fields(s.want(s.as(access, "PUT", mine, body), 422), object{"detail.0.type": kind})
+	}
+	s.want(s.as(access, "DELETE", mine, `{"current_pin": 4242}`), 422)
+	s.fields(s.want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
+}
+
+func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	_, access := s.customerWhoSignsIn()
+	answers := make(chan webtest.Answer)
+	go func() {
+		a, err := s.Try(webtest.Request{Method: "GET", Path: "/user/pin?timeout=60", Header: map[string]string{"Authorization": "Bearer " + access}})
+		if err != nil {
+			t.Error(err)
+		}
+		answers <- a
+	}()
+	for s.board.Waiting() == 0 { // until it waits
+	}
+	words := s.redis.Subscribe(t.Context(), "pin:set")
+	defer words.Close()
+	if _, err := words.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
+	if a := <-answers; a.Status != 200 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if word, err := words.ReceiveMessage(t.Context()); err != nil || uuid.Validate(word.Payload) != nil {
+		t.Errorf("nobody else heard of it: %v", err)
+	}
+}
