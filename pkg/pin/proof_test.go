@@ -109,3 +109,46 @@ func TestOtherProofsAreOfOnePIN(t *testing.T) {
 		t.Errorf("none: %v", err)
 	}
 }
+
+// What is under way while a proof is used counts as well: the row is looked at when it is held, and not before.
+func TestAProofIsOfThePINOfThatMoment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	for name, change := range map[string]func(pin.Authority) error{
+		"set": func(by pin.Authority) error {
+			_, err := w.enroller.Set(t.Context(), w.instance, w.customerHolder(), thirdPIN, by)
+			return err
+		},
+		"remove": func(by pin.Authority) error { return w.enroller.Remove(t.Context(), w.customerHolder(), by) },
+	} {
+		by, err := w.verifier.ProveSelf(t.Context(), w.customer, rightPIN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meanwhile := w.db.MustBegin()
+		meanwhile.MustExec(`update pin_holders set generation = gen_random_uuid() where holder_id = $1`, w.customer)
+		done := make(chan error)
+		go func() { done <- change(by) }()
+		for waiting := 0; waiting == 0; {
+			w.people.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+		}
+		if err := meanwhile.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; !errors.Is(err, pin.ErrChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// One who had a PIN of their own once may be given another on the strength of their customer's.
+	w.people.Exec(`update instances set pin_change_requires_proof = true`)
+	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin)
+	if err := w.enroller.Remove(t.Context(), w.identityHolder(), pin.ByAdmin); err != nil {
+		t.Fatal(err)
+	}
+	by, err := w.verifier.Prove(t.Context(), w.subject(), &rightPIN, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.set(w.identityHolder(), thirdPIN, by)
+}

@@ -61,7 +61,8 @@ func (a *Accounts) Export(ctx context.Context, user uuid.UUID) (Export, error) {
 }
 
 // Delete deletes a user with all that belongs to it, so that no token of it counts any more. Who can be an admin is counted
-// while all admins are held, or the last two would delete themselves at once. It returns ErrOnlyAdmin.
+// while all admins are held, or the last two would delete themselves at once. It returns
+// ErrOnlyAdmin, or caller.ErrInvalid when the user is gone by now.
 func (a *Accounts) Delete(ctx context.Context, user uuid.UUID) error {
 	const admins = `
 		select id from users
@@ -75,7 +76,11 @@ func (a *Accounts) Delete(ctx context.Context, user uuid.UUID) error {
 		if len(held) == 1 && held[0] == user {
 			return audit.Event{}, ErrOnlyAdmin
 		}
-		if _, err := tx.ExecContext(ctx, `delete from users where id = $1`, user); err != nil {
+		err := tx.GetContext(ctx, &user, `delete from users where id = $1 returning id`, user)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, caller.ErrInvalid
+		}
+		if err != nil {
 			return audit.Event{}, fmt.Errorf("deleting a user: %w", err)
 		}
 		return audit.Event{Action: "user.deleted", TargetID: audit.ID(user)}, nil

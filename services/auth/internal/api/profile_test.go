@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,8 +111,15 @@ func TestDeletingAnAccount(t *testing.T) {
 	s.want(remove(tokens.access), http.StatusUnauthorized)
 
 	fresh := s.login(p)
-	if a := s.want(remove(fresh.access), http.StatusNoContent); a.Body != "" {
-		t.Errorf("got %q", a.Body)
+	var wait sync.WaitGroup
+	answers := make([]answer, 5)
+	for i := range answers {
+		wait.Go(func() { answers[i] = remove(fresh.access) })
+	}
+	wait.Wait()
+	removed := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.Status == http.StatusUnauthorized })
+	if len(removed) != 1 || removed[0].Status != http.StatusNoContent || removed[0].Body != "" {
+		t.Errorf("answered %v", answers)
 	}
 	for _, gone := range []pair{tokens, elsewhere, fresh} {
 		s.want(s.profile(gone.access), http.StatusUnauthorized)

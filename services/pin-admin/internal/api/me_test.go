@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -173,7 +175,9 @@ func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
 	if a := <-answers; a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	if word, err := words.ReceiveMessage(t.Context()); err != nil || uuid.Validate(word.Payload) != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if word, err := words.ReceiveMessage(ctx); err != nil || uuid.Validate(word.Payload) != nil {
 		t.Errorf("nobody else heard of it: %v", err)
 	}
 }

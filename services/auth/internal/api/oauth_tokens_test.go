@@ -1,0 +1,119 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/caller"
+)
+
+func TestIntrospectionTellsWhatIsTrueNow(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	c, p := s.client("read"), s.user()
+	tokens := s.login(p)
+	claims, _ := s.claimsOf(tokens.access)
+	a := s.introspect(c, tokens.access)
+	for field, want := range map[string]any{
+		"active": true, "token_type": "Bearer", "sub": claims.Subject, "sid": claims.SessionID.String(), "username": p.email, "role": "user", "iss": issuer,
+		"aud": "countersign", "jti": claims.ID, "exp": float64(claims.ExpiresAt.Unix()), "iat": float64(claims.IssuedAt.Unix()), "scope": nil, "client_id": nil,
+	} {
+		if a.body[field] != want {
+			t.Errorf("%s is %v, want %v", field, a.body[field], want)
+		}
+	}
+	a = s.introspect(c, tokens.refresh)
+	if a.body["active"] != true || a.body["token_type"] != "refresh_token" || a.body["sub"] != claims.Subject || a.body["exp"].(float64) < float64(time.Now().Add(719*time.Hour).Unix()) {
+		t.Errorf("got %s", a.Body)
+	}
+	// A role that was lost is not told any more.
+	s.exec(`update users set role = 'admin'`)
+	admin := s.login(p)
+	if a := s.introspect(c, admin.access); a.body["role"] != "admin" {
+		t.Errorf("got %s", a.Body)
+	}
+	s.exec(`update users set role = 'user'`)
+	if a := s.introspect(c, admin.access); a.body["role"] != "user" {
+		t.Errorf("got %s", a.Body)
+	}
+
+	next := s.pairOf(s.refresh(tokens.refresh))
+	bad := s.forgeries(tokens.access)
+	bad["used up"], bad["an API key"], bad["expired"] = tokens.refresh, c.key.Reveal(), s.minted(tokens.access, func(c *caller.Claims) { c.ExpiresAt = late(0) })
+	for name, text := range bad {
+		if a := s.introspect(c, text); a.body["active"] != false {
+			t.Errorf("%s: got %s", name, a.Body)
+		}
+	}
+	if again := s.pairOf(s.refresh(tokens.refresh)); again.refresh != next.refresh {
+		t.Error("asking has changed something")
+	}
+	s.want(s.logout(next.access), http.StatusOK)
+	for _, text := range []string{tokens.access, next.access, next.refresh} {
+		if a := s.introspect(c, text); a.body["active"] != false {
+			t.Errorf("after the end: %s", a.Body)
+		}
+	}
+}
+
+func TestRevokingATokenEndsItsSession(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	stays := s.login(p)
+	for name, which := range map[string]func(first, second pair) string{
+		"access token":        func(_, second pair) string { return second.access },
+		"older access token":  func(first, _ pair) string { return first.access },
+		"refresh token":       func(_, second pair) string { return second.refresh },
+		"older refresh token": func(first, _ pair) string { return first.refresh },
+		"an expired one's last": func(first, _ pair) string {
+			return s.minted(first.access, func(c *caller.Claims) { c.ExpiresAt = late(time.Hour) })
+		},
+	} {
+		first := s.login(p)
+		second := s.pairOf(s.refresh(first.refresh))
+		for range 2 {
+			if a := s.want(s.form("/oauth/revoke", "token", which(first, second), "token_type_hint", "refresh_token"), http.StatusOK); a.Body != "" {
+				t.Errorf("%s: got %q", name, a.Body)
+			}
+		}
+		s.want(s.profile(second.access), http.StatusUnauthorized)
+		s.want(s.refresh(second.refresh), http.StatusUnauthorized)
+		const trail = `select count(*) from audit where action = 'session.ended' and actor_kind = 'user' and target_id = $1`
+		if n := one[int](s.deployment, trail, s.sessionOf(first)); n != 1 {
+			t.Errorf("%s: %d rows in the audit trail", name, n)
+		}
+	}
+	for name, text := range s.forgeries(stays.access) {
+		if text != "" {
+			s.want(s.form("/oauth/revoke", "token", text), http.StatusOK)
+		}
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	s.want(s.profile(stays.access), http.StatusOK)
+	s.pairOf(s.refresh(stays.refresh))
+}
+
+// TestATokenCannotBeTwoThings: whoever could add a claim to a token would still get no more than one of the two callers.
+func TestATokenCannotBeTwoThings(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	access := s.login(s.user()).access
+	claims, _ := s.claimsOf(access)
+	claims.ClientID, claims.Scope = uuid.New(), "admin"
+	text, err := s.keys.Sign(context.Background(), claims)
+	must(t, err)
+	s.want(s.profile(text), http.StatusUnauthorized)
+	claims = caller.Claims{RegisteredClaims: claims.RegisteredClaims, Scope: "admin"}
+	claims.ExpiresAt = jwt.NewNumericDate(time.Now().Add(time.Hour))
+	text, err = s.keys.Sign(context.Background(), claims)
+	must(t, err)
+	s.want(s.profile(text), http.StatusUnauthorized)
+}
