@@ -110,6 +110,20 @@ func (g Guesses) Renew(ctx context.Context, tx sqlx.ExecerContext, subject strin
 	return nil
 }
 
+// Forget removes up to 1000 budgets at which nobody has guessed for a day, so that made-up subjects do not fill the table. It
+// is for kinds without an end alone: a budget that is begun anew after so long lets nobody guess more often than its locks do.
+func (g Guesses) Forget(ctx context.Context) error {
+	const q = `
+		delete from guess_budgets where subject in (
+			select subject from guess_budgets
+			 where kind = $1 and charged_at < now() - interval '1 day' and (locked_until is null or locked_until < now() - interval '1 day')
+			 order by charged_at limit 1000 for update skip locked)`
+	if _, err := g.DB.ExecContext(ctx, q, g.Kind); err != nil {
+		return fmt.Errorf("forgetting guess budgets: %w", err)
+	}
+	return nil
+}
+
 // row is the subject's name in the table. It is no keyed hash: a key that is replaced would renew every budget.
 func (g Guesses) row(subject string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(string(g.Kind) + "\x00" + subject))

@@ -168,3 +168,30 @@ func TestHangingUpCancelsNoCharge(t *testing.T) {
 	}
 	w.locked(time.Minute)
 }
+
+func TestOldBudgetsAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	for _, kind := range []budget.Kind{budget.Password, budget.SecondFactor} {
+		w.Kind = kind
+		for _, subject := range []string{"young", "old", "locked"} {
+			for range 3 {
+				if _, err := w.Charge(t.Context(), subject); err != nil {
+					t.Fatal(err)
+				}
+				w.lockEnds()
+			}
+		}
+	}
+	w.Kind = budget.Password
+	w.people.Exec(`update guess_budgets set charged_at = now() - interval '25 hours', locked_until = now() - interval '25 hours' where subject <> sha256('password\000young')`)
+	w.people.Exec(`update guess_budgets set locked_until = null where subject = sha256('password\000young')`)
+	w.people.Exec(`update guess_budgets set locked_until = now() + interval '1 hour' where subject = sha256('password\000locked')`)
+	if err := w.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left string
+	w.people.Get(&left, `select string_agg(kind, ' ' order by kind) from guess_budgets`)
+	if left != "password password second_factor second_factor second_factor" {
+		t.Errorf("left: %s", left)
+	}
+}

@@ -80,11 +80,12 @@ func (a *Accounts) guess(ctx context.Context, email string, candidate secret.Tex
 }
 
 // credentials returns the user with an address and the password; when nobody has it, the zero User and a password that no
-// candidate matches.
+// candidate matches. Postgres may take more spellings for the same than we do, and each would have a budget of its own: only
+// the one that is stored opens.
 func (a *Accounts) credentials(ctx context.Context, email string) (User, password, error) {
 	const q = `
 		select id, email, role, email_confirmed_at, password_hash, password_generation
-		  from users where lower(email) = lower($1)`
+		  from users where lower(email) = lower($1) and email = $1`
 	var row struct {
 		User
 		password

@@ -14,19 +14,18 @@ import (
 )
 
 // Rates are how many requests a minute one client may make, from one IPv4 address or one IPv6 /64, at each route that
-// counts them.
+// counts them; behind a credential it is one user, from wherever.
 type Rates struct {
-	Signup    int `envconfig:"RATE_SIGNUP" default:"20"`
-	Login     int `envconfig:"RATE_LOGIN" default:"60"`
-	Refresh   int `envconfig:"RATE_REFRESH" default:"600"`
-	Verify    int `envconfig:"RATE_VERIFY" default:"30"`
-	Resend    int `envconfig:"RATE_RESEND" default:"5"`
-	Status    int `envconfig:"RATE_STATUS" default:"30"`
-	Forgot    int `envconfig:"RATE_FORGOT" default:"5"`
-	Reset     int `envconfig:"RATE_RESET" default:"20"`
-	Token     int `envconfig:"RATE_TOKEN" default:"600"`
-	Challenge int `envconfig:"RATE_CHALLENGE" default:"30"`
-	// Decrypt and Connection are of one user, from wherever.
+	Signup     int `envconfig:"RATE_SIGNUP" default:"20"`
+	Login      int `envconfig:"RATE_LOGIN" default:"60"`
+	Refresh    int `envconfig:"RATE_REFRESH" default:"600"`
+	Verify     int `envconfig:"RATE_VERIFY" default:"30"`
+	Resend     int `envconfig:"RATE_RESEND" default:"5"`
+	Status     int `envconfig:"RATE_STATUS" default:"30"`
+	Forgot     int `envconfig:"RATE_FORGOT" default:"5"`
+	Reset      int `envconfig:"RATE_RESET" default:"20"`
+	Token      int `envconfig:"RATE_TOKEN" default:"600"`
+	Challenge  int `envconfig:"RATE_CHALLENGE" default:"30"`
 	Decrypt    int `envconfig:"RATE_DECRYPT" default:"30"`
 	Connection int `envconfig:"RATE_CONNECTION" default:"30"`
 }

@@ -49,6 +49,21 @@ func TestRequestsAreLimitedForEachClientAddress(t *testing.T) {
 	first.want(first.post("/auth/signup", newPerson().form(), "X-Forwarded-For", "203.0.113.7"), http.StatusOK)
 }
 
+// Behind a credential it is the user who is counted, from whichever address.
+func TestSignedInRequestsAreLimitedForEachUser(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	first, second := s.login(s.user()).access, s.login(s.user()).access
+	s = s.rated(storetest.OwnRedis(t), func(s *service) { s.rates.Challenge = 1 })
+	stepUp := func(access, address string, status int) {
+		t.Helper()
+		s.want(s.post("/auth/step-up", map[string]any{"password": "Wrong-canary-1"}, "Authorization", "Bearer "+access, "X-Forwarded-For", address), status)
+	}
+	stepUp(first, "203.0.113.7", http.StatusForbidden)
+	stepUp(second, "203.0.113.7", http.StatusForbidden)
+	stepUp(first, "203.0.113.8", http.StatusTooManyRequests)
+}
+
 // A limit counts before anything about a request is looked at, so that nothing is tried out for free.
 func TestMalformedRequestsCountToo(t *testing.T) {
 	t.Parallel()
