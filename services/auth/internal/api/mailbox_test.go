@@ -120,7 +120,7 @@ func (d *deployment) empty() {
 
 func (d *deployment) eventually(otherwise string, is func() bool) {
 	d.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			d.t.Fatalf("%s\n%s", otherwise, d.log)
 		}
