@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,19 @@ func TestExportingAnAccount(t *testing.T) {
 	}
 }
 
+// heldUsers keeps who changes users waiting, and lets them go on when there are so many.
+func (s *service) heldUsers() (let func(waiting int)) {
+	s.t.Helper()
+	held := s.owner.MustBegin()
+	held.MustExec(`select from users for update`)
+	return func(waiting int) {
+		for one[int](s.deployment, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) < waiting {
+			runtime.Gosched()
+		}
+		must(s.t, held.Rollback())
+	}
+}
+
 func TestDeletingAnAccount(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -112,10 +126,11 @@ func TestDeletingAnAccount(t *testing.T) {
 
 	fresh := s.login(p)
 	var wait sync.WaitGroup
-	answers := make([]answer, 5)
+	answers, let := make([]answer, 5), s.heldUsers()
 	for i := range answers {
 		wait.Go(func() { answers[i] = remove(fresh.access) })
 	}
+	let(len(answers))
 	wait.Wait()
 	removed := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.Status == http.StatusUnauthorized })
 	if len(removed) != 1 || removed[0].Status != http.StatusNoContent || removed[0].Body != "" {
@@ -149,17 +164,13 @@ func TestTheLastAdminCannotGo(t *testing.T) {
 	s.exec(`update users set role = 'admin'`)
 	s.user() // no admin
 	s.exec(`insert into users (email, password_hash, role) values ('unconfirmed@example.test', '', 'admin')`)
-	// All of them have asked before the first may go.
-	held := s.owner.MustBegin()
-	held.MustExec(`select from users for update`)
+	let := s.heldUsers()
 	var wait sync.WaitGroup
 	statuses := make([]int, len(admins))
 	for i, admin := range admins {
 		wait.Go(func() { statuses[i] = s.as(admin.access, http.MethodDelete, "/auth/account", nil).Status })
 	}
-	for one[int](s.deployment, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) < len(admins) {
-	}
-	must(t, held.Rollback())
+	let(len(admins))
 	wait.Wait()
 	count := map[int]int{}
 	for _, status := range statuses {
