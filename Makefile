@@ -1,5 +1,5 @@
 SERVICES := auth pin-admin pin-internal
-MODULES  := pkg $(SERVICES:%=services/%) deploy/countersign deploy/attack deploy/browser
+MODULES  := pkg $(SERVICES:%=services/%) deploy/countersign deploy/tests/attack deploy/tests/browser
 LOCAL    := $(CURDIR)/.local
 # What `make test` tests: every module, or one package as T=./pkg/pin, or one test as RUN=TestName.
 T        ?= work
@@ -19,7 +19,7 @@ up: ## the whole stack in containers
 	docker compose up --build
 
 compose-test: ## what docker-compose.yml promises, on a real engine: networks, secrets, crashes, an update, a restored backup
-	deploy/compose/test.sh
+	deploy/tests/compose/test.sh
 
 test: compiler $(if $(filter work,$(T)),lint) $(LOCAL)/bin/countersign ## lint, then every test: T=./pkg/pin for one package, RUN=Name for one test
 	$(LOCAL)/bin/countersign stores -- go test -race -timeout 15m $(if $(RUN),-run '$(RUN)' )$(T)
@@ -32,10 +32,10 @@ bench: $(LOCAL)/bin/countersign ## the benchmarks
 	$(LOCAL)/bin/countersign stores -- go test -run '^$$' -bench . -benchmem $(T)
 
 attack: ## one guess too many, tried with faults on real processes: RUN=TestRedis for a part, ATTACK_SEED=1 for the same again
-	cd deploy/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
+	cd deploy/tests/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
 
 attack-pooled: ## the same through a pgbouncer in transaction mode, but for attacks that bring stores of their own
-	cd deploy/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'FailsOver|Cluster|FullDisk|TenThousandWait' .
+	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'FailsOver|Cluster|FullDisk|TenThousandWait' .
 
 model: ## every order in which guesses, crashes and changes can meet, in a small world
 	MODEL=large go test -count=1 -v ./pkg/pin/model
@@ -46,12 +46,12 @@ fuzz: $(LOCAL)/bin/countersign ## every parser of outside input, FUZZTIME (60s) 
 		$(LOCAL)/bin/countersign stores -- go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package </dev/null || exit; done
 
 mutants: $(LOCAL)/bin/countersign ## the guess budget broken on purpose, in a copy: every break has to be noticed
-	$(LOCAL)/bin/countersign stores -- go run ./deploy/attack/mutants
+	$(LOCAL)/bin/countersign stores -- go run ./deploy/tests/attack/mutants
 
 lint: $(LOCAL)/tools ## format, vet, staticcheck, who imports whom, generated code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet work
-	go vet -tags attack ./deploy/attack ./pkg/pin
+	go vet -tags attack ./deploy/tests/attack ./pkg/pin
 	$(LOCAL)/tools/staticcheck work
 	deploy/tools/lint/imports.sh
 	deploy/tools/lint/settings.sh

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 func open(t *testing.T) (*sql.DB, string) {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/countersign/countersign/pkg/localstores"
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 const (

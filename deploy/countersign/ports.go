@@ -5,7 +5,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/countersign/countersign/pkg/localstores"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/countersign/countersign/pkg/localstores/child"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 	"github.com/countersign/countersign/pkg/web/ready"
 )
 

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/countersign/countersign/pkg/keyring"
-	"github.com/countersign/countersign/pkg/localstores"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
 func stackFolder(t *testing.T) (secretsConfig, localFolder) {

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/countersign/countersign/pkg/config"
-	"github.com/countersign/countersign/pkg/localstores"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
 const ownDatabase = "countersign"

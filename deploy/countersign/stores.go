@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/countersign/countersign/pkg/localstores"
-	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 const commandStopsWithin = 10 * time.Second

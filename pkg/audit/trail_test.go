@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // A cursor that a client holds survives the rotation of keys, and tells it nothing.

@@ -12,7 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 const subject = "person@example.test"

@@ -13,7 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // keyStore is a database whose table of signing keys counts who looks at it.

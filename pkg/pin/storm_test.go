@@ -8,7 +8,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // I1: parallel guesses through several replicas, by every name that the holder has.

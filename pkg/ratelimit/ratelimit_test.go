@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // storm takes n times at once, from several limiters, and returns how many were within the limit.

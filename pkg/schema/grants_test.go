@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // Whoever writes a migration whose grants are read wrongly, or leaves an open table behind, sees it here.

@@ -40,7 +40,7 @@ func NewPool(permits, places int) *Pool {
 
 // MakeRoom lets Go run permits more goroutines at a time, so that the ones which hash do not keep those waiting that answer:
 // it is the kernel then which shares the cores, and it lets a thread that wakes up go first. Refusals in a flood took 400 ms
-// without this and 120 ms with it, on the same overloaded machine (TestOverload in deploy/attack). A program calls it once.
+// without this and 120 ms with it, on the same overloaded machine (TestOverload in deploy/tests/attack). A program calls it once.
 func MakeRoom(permits int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + permits) }
 
 // Reserve takes a place for a tenant, or returns ErrBusy. A tenant gets one while it holds fewer than are free: n tenants

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // relay stands between a pool and Postgres.

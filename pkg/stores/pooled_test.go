@@ -10,7 +10,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/prepared"
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // A pooler in transaction mode may hand each message to another server. On a connection for one, nothing may be left behind

@@ -13,7 +13,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 func TestBadURLsAreNotRepeated(t *testing.T) {

@@ -9,7 +9,7 @@ printf '%s\n' "$edges" | awk '
 	BEGIN { root = "github.com/countersign/countersign/" }
 	function ours(p)       { return index(p, root) == 1 }
 	function under(p, dir) { return p == root dir || index(p, root dir "/") == 1 }
-	function web(p)        { return under(p, "pkg/web") || under(p, "pkg/webtest") }
+	function web(p)        { return under(p, "pkg/web") || under(p, "pkg/testkit/webtest") }
 	function http(p)       { return index(p, "github.com/labstack/echo") == 1 || web(p) }
 	function service(p)    { return under(p, "services") ? substr(p, length(root "services/") + 1) : "" }
 	function name(s)       { sub("/.*", "", s); return s }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 func TestRevealingAsksForAFreshSignInAndIsRecorded(t *testing.T) {

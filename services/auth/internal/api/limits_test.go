@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // rated is a replica on a Redis of its own behind a proxy on this machine, with these limits, from which on the test says

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/token"
 )
 

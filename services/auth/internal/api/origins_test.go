@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 const console = "https://admin.example.test"

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 // answer is what came back, its body also decoded.

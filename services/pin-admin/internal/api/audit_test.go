@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/keyring"
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 func (s *service) trail(query string) webtest.Answer {

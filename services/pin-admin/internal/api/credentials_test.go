@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
-	"github.com/countersign/countersign/pkg/webtest"
 )
 
 func TestAccessTokens(t *testing.T) {

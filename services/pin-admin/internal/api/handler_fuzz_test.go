@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 // FuzzHandler sends bodies and queries through the whole service: pages, sorts, searches, cursors, PINs, policies. Every

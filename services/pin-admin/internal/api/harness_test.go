@@ -28,10 +28,10 @@ import (
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
 	"github.com/countersign/countersign/pkg/web"
-	"github.com/countersign/countersign/pkg/webtest"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )

@@ -13,8 +13,8 @@ import (
 
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
-	"github.com/countersign/countersign/pkg/webtest"
 )
 
 // opens reports whether pin-internal would take a proxy key now.

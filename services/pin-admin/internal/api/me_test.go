@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 // stale lets all sign-ins be older than counts as fresh.

@@ -13,7 +13,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // Each list and lookup must find what it answers through an index. The plans are those of the statements that the

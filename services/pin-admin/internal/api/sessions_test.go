@@ -15,7 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/token"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 

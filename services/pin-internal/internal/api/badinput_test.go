@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
-	"github.com/countersign/countersign/pkg/webtest"
 )
 
 func TestBadBodies(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/storetest"
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 func TestAPINThroughItsWholeLife(t *testing.T) {

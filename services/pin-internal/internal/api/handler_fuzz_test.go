@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/webtest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 // FuzzHandler sends bodies, queries and headers through the whole service. Every answer is in the OpenAPI document and

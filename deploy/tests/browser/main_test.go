@@ -18,8 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 	_ "github.com/lib/pq"
 
-	"github.com/countersign/countersign/pkg/localstores"
-	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 // stack is what .local/demo.json says of the running one.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/lib/pq"
 
-	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 // StartPostgres starts a Postgres and returns when it answers. Its superuser is called countersign. The error is

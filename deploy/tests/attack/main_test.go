@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/countersign/countersign/pkg/localstores"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
 // run is what all attacks of one run share.

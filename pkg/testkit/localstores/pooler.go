@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 // StartPooler starts a throw-away pgbouncer in transaction mode in front of the Postgres at address, whose statements run as

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 const askRedisWithin = time.Second

@@ -21,8 +21,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/caller"
-	"github.com/countersign/countersign/pkg/localstores/child"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // Whatever happens to Redis in the middle of a storm: exactly five, nothing hangs, and nobody waits for it.

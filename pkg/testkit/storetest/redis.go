@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/countersign/countersign/pkg/localstores"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
 // Redis returns the URL of the Redis that all tests share. Their keys are made of random ids, so they do not meet.

@@ -1,4 +1,4 @@
-module github.com/countersign/countersign/deploy/browser
+module github.com/countersign/countersign/deploy/tests/browser
 
 go 1.26.8
 
@@ -15,4 +15,4 @@ require (
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 )
 
-replace github.com/countersign/countersign/pkg => ../../pkg
+replace github.com/countersign/countersign/pkg => ../../../pkg

@@ -25,12 +25,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/countersign/countersign/pkg/keyring"
-	"github.com/countersign/countersign/pkg/localstores/child"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/token"
 )
 

@@ -1,4 +1,4 @@
-module github.com/countersign/countersign/deploy/attack
+module github.com/countersign/countersign/deploy/tests/attack
 
 go 1.26.8
 
@@ -38,4 +38,4 @@ require (
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 )
 
-replace github.com/countersign/countersign/pkg => ../../pkg
+replace github.com/countersign/countersign/pkg => ../../../pkg

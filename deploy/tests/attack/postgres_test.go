@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/countersign/countersign/pkg/localstores"
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/storetest"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // Whatever happens to Postgres in the middle of a storm: at most five, no token, 503 with Retry-After, and back within

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/countersign/countersign/pkg/localstores/child"
+	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
 const (

@@ -3,7 +3,7 @@
 # nothing that happens to a container costs data or needs a hand. It works in a project of its own, on free ports, touches
 # no other, and leaves nothing behind but what the engine keeps of builds. Needs bash, docker and docker compose.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 project=countersign-test-$$
 scratch=$(mktemp -d)
