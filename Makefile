@@ -9,7 +9,7 @@ FUZZTIME ?= 60s
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 help: ## list the make targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start everything on this machine, with demo data
 	go build -o $(LOCAL)/bin/ ./deploy/countersign $(SERVICES:%=./services/%)
