@@ -1,6 +1,6 @@
 #!/bin/sh
-# Who may import whom: domain code knows nothing of HTTP, the HTTP edge knows of ours only the vocabulary of failures, and
-# services know nothing of each other. Indirect imports count too; those of tests do not.
+# Fails if a package imports a package that CONTRIBUTING.md does not allow: domain code imports no HTTP, pkg/web imports only
+# pkg/fault, and no service imports another. Indirect imports count; imports of tests do not.
 set -eu
 cd "$(dirname "$0")/../../.."
 

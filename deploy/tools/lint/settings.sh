@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every setting stands in .env.example, and every one of a service also in docker-compose.yml, so that it can be set there.
+# Fails if a setting is missing in .env.example, or if a setting of a service is missing in docker-compose.yml.
 set -eu
 cd "$(dirname "$0")/../../.."
 
@@ -9,7 +9,7 @@ for name in $(settings pkg services deploy/countersign) $(grep -oE '\$\{[A-Z_]+|
 	[ "$name" = COMPOSE_PROJECT_NAME ] || grep -qE "^#?$name=" .env.example || { echo "settings.sh: $name is not in .env.example" >&2; failed=1; }
 done
 for name in $(settings pkg services); do
-	case $name in LISTEN_ADDR | OPS_LISTEN_ADDR) continue ;; esac # the containers' own
+	case $name in LISTEN_ADDR | OPS_LISTEN_ADDR) continue ;; esac # the images fix these
 	grep -qE "^ +${name}(_FILE)?:" docker-compose.yml || { echo "settings.sh: $name is not in docker-compose.yml" >&2; failed=1; }
 done
 exit $failed
