@@ -182,21 +182,28 @@ type AddressRoleOverride string
 // Channel defines model for Channel.
 type Channel string
 
-// Introspection defines model for Introspection.
+// Introspection When active is false there are no other fields.
 type Introspection struct {
 	Active     bool                `json:"active"`
 	CustomerID *openapi_types.UUID `json:"customer_id,omitempty"`
-	ExpiresAt  *time.Time          `json:"expires_at,omitempty"`
+
+	// ExpiresAt The end of the session under the present policy.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// IdentityID Absent when the PIN was verified without an identity.
 	IdentityID *openapi_types.UUID `json:"identity_id,omitempty"`
 }
 
-// PIN 4 to 12 ASCII digits
+// PIN 4 to 12 ASCII digits.
 type PIN = pin.PIN
 
 // PINStatus defines model for PINStatus.
 type PINStatus struct {
-	CreatedAt   *time.Time `json:"created_at"`
-	HasPIN      bool       `json:"has_pin"`
+	// CreatedAt When the PIN was set.
+	CreatedAt *time.Time `json:"created_at"`
+	HasPIN    bool       `json:"has_pin"`
+
+	// IsActive False when there is no PIN, and when too many failures deactivated it.
 	IsActive    bool       `json:"is_active"`
 	IsLocked    bool       `json:"is_locked"`
 	LockedUntil *time.Time `json:"locked_until"`
@@ -219,34 +226,45 @@ type Problems struct {
 
 // RemoveRequest defines model for RemoveRequest.
 type RemoveRequest struct {
-	// CurrentPIN 4 to 12 ASCII digits
+	// CurrentPIN 4 to 12 ASCII digits.
 	CurrentPIN *PIN `json:"current_pin,omitempty"`
 }
 
 // Requirement defines model for Requirement.
 type Requirement struct {
-	IsActive         bool                  `json:"is_active"`
-	IsLocked         bool                  `json:"is_locked"`
-	LockedUntil      *time.Time            `json:"locked_until"`
-	PINHolder        *RequirementPINHolder `json:"pin_holder"`
-	PINSet           bool                  `json:"pin_set"`
-	Reason           RequirementReason     `json:"reason"`
-	Required         bool                  `json:"required"`
-	Role             RequirementRole       `json:"role"`
-	SessionActive    bool                  `json:"session_active"`
-	SessionExpiresAt *time.Time            `json:"session_expires_at"`
+	// IsActive False when no PIN applies or the PIN is deactivated.
+	IsActive    bool       `json:"is_active"`
+	IsLocked    bool       `json:"is_locked"`
+	LockedUntil *time.Time `json:"locked_until"`
 
-	// SkillProtected Null when no skill was named
+	// PINHolder Who holds the PIN that applies. Null when no PIN applies.
+	PINHolder *RequirementPINHolder `json:"pin_holder"`
+
+	// PINSet Whether a PIN applies, active or deactivated.
+	PINSet bool              `json:"pin_set"`
+	Reason RequirementReason `json:"reason"`
+
+	// Required Whether the agent must ask for the PIN.
+	Required bool `json:"required"`
+
+	// Role The role that the decision is based on.
+	Role RequirementRole `json:"role"`
+
+	// SessionActive Whether X-Pin-Session has a valid session.
+	SessionActive    bool       `json:"session_active"`
+	SessionExpiresAt *time.Time `json:"session_expires_at"`
+
+	// SkillProtected Whether the policy lists the skill. Null when the request has no skill.
 	SkillProtected *bool `json:"skill_protected"`
 }
 
-// RequirementPINHolder defines model for Requirement.PINHolder.
+// RequirementPINHolder Who holds the PIN that applies. Null when no PIN applies.
 type RequirementPINHolder string
 
 // RequirementReason defines model for Requirement.Reason.
 type RequirementReason string
 
-// RequirementRole defines model for Requirement.Role.
+// RequirementRole The role that the decision is based on.
 type RequirementRole string
 
 // SessionRequest defines model for SessionRequest.
@@ -256,36 +274,44 @@ type SessionRequest struct {
 
 // SetRequest defines model for SetRequest.
 type SetRequest struct {
-	// CurrentPIN 4 to 12 ASCII digits
+	// CurrentPIN 4 to 12 ASCII digits.
 	CurrentPIN *PIN `json:"current_pin,omitempty"`
 
-	// PIN 4 to 12 ASCII digits
+	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 }
 
 // Verification defines model for Verification.
 type Verification struct {
+	// Error Why verified is false. pin_inactive: too many failures deactivated the PIN.
 	Error       *VerificationError `json:"error"`
 	LockedUntil *time.Time         `json:"locked_until"`
 
-	// RemainingAttempts Before the next lock; 0 while locked; null when no PIN applies
+	// RemainingAttempts The attempts before the next lock. 0 while locked or deactivated, null when no PIN is set.
 	RemainingAttempts *int `json:"remaining_attempts"`
 
-	// SessionToken Null when not verified, and while sessions cannot be stored
-	SessionToken      *string `json:"session_token"`
-	SessionTTLMinutes *int    `json:"session_ttl_minutes"`
-	Verified          bool    `json:"verified"`
+	// SessionToken Send it in X-Pin-Session. Null when verified is false, and while sessions cannot be stored.
+	SessionToken *string `json:"session_token"`
+
+	// SessionTTLMinutes The lifetime of the session.
+	SessionTTLMinutes *int `json:"session_ttl_minutes"`
+
+	// Verified Whether the PIN is right.
+	Verified bool `json:"verified"`
 }
 
-// VerificationError defines model for Verification.Error.
+// VerificationError Why verified is false. pin_inactive: too many failures deactivated the PIN.
 type VerificationError string
 
 // VerifyRequest defines model for VerifyRequest.
 type VerifyRequest struct {
+	// CustomerID A customer who owns the instance or has an identity on it.
 	CustomerID *openapi_types.UUID `json:"customer_id,omitempty"`
+
+	// IdentityID An identity on the instance.
 	IdentityID *openapi_types.UUID `json:"identity_id,omitempty"`
 
-	// PIN 4 to 12 ASCII digits
+	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 }
 
@@ -321,29 +347,35 @@ type Unavailable = Problem
 
 // RemoveIdentityPINParams defines parameters for RemoveIdentityPIN.
 type RemoveIdentityPINParams struct {
-	// XPinSession A session token that an earlier verification answered
+	// XPinSession The session_token of an earlier verification. A malformed, ended or unknown token counts as absent.
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
 // SetIdentityPINParams defines parameters for SetIdentityPIN.
 type SetIdentityPINParams struct {
-	// XPinSession A session token that an earlier verification answered
+	// XPinSession The session_token of an earlier verification. A malformed, ended or unknown token counts as absent.
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
 // LookupIdentityParams defines parameters for LookupIdentity.
 type LookupIdentityParams struct {
-	Channel    Channel `form:"channel" json:"channel"`
-	ExternalID string  `form:"external_id" json:"external_id"`
+	Channel Channel `form:"channel" json:"channel"`
+
+	// ExternalID The account on the channel, for example a phone number
+	ExternalID string `form:"external_id" json:"external_id"`
 }
 
 // CheckRequiredParams defines parameters for CheckRequired.
 type CheckRequiredParams struct {
-	CustomerID openapi_types.UUID  `form:"customer_id" json:"customer_id"`
-	IdentityID *openapi_types.UUID `form:"identity_id,omitempty" json:"identity_id,omitempty"`
-	Skill      *string             `form:"skill,omitempty" json:"skill,omitempty"`
+	CustomerID openapi_types.UUID `form:"customer_id" json:"customer_id"`
 
-	// XPinSession A session token that an earlier verification answered
+	// IdentityID An identity of this customer on the instance
+	IdentityID *openapi_types.UUID `form:"identity_id,omitempty" json:"identity_id,omitempty"`
+
+	// Skill The name of the skill that the agent is about to use
+	Skill *string `form:"skill,omitempty" json:"skill,omitempty"`
+
+	// XPinSession The session_token of an earlier verification. A malformed, ended or unknown token counts as absent.
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
@@ -364,25 +396,25 @@ type VerifyPINJSONRequestBody = VerifyRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// RemoveIdentityPIN Remove an identity's own PIN
+	// RemoveIdentityPIN Remove the PIN of an identity
 	// (DELETE /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx echo.Context, instanceID InstanceID, identityID openapi_types.UUID, params RemoveIdentityPINParams) error
-	// SetIdentityPIN Set an identity's own PIN
+	// SetIdentityPIN Set the PIN of an identity
 	// (POST /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	SetIdentityPIN(ctx echo.Context, instanceID InstanceID, identityID openapi_types.UUID, params SetIdentityPINParams) error
-	// LookupIdentity Find whose account this is on a channel
+	// LookupIdentity Find the identity of an account on a channel
 	// (GET /internal/v1/instances/{instance_id}/lookup/identity)
 	LookupIdentity(ctx echo.Context, instanceID InstanceID, params LookupIdentityParams) error
-	// CheckRequired Ask whether a PIN is needed before a skill
+	// CheckRequired Ask whether the person must enter a PIN
 	// (POST /internal/v1/instances/{instance_id}/pin/check-required)
 	CheckRequired(ctx echo.Context, instanceID InstanceID, params CheckRequiredParams) error
-	// RevokeSession End a session
+	// RevokeSession End a PIN session
 	// (DELETE /internal/v1/instances/{instance_id}/pin/sessions)
 	RevokeSession(ctx echo.Context, instanceID InstanceID) error
-	// IntrospectSession Ask whether a session still counts
+	// IntrospectSession Ask whether a PIN session is active
 	// (POST /internal/v1/instances/{instance_id}/pin/sessions/introspect)
 	IntrospectSession(ctx echo.Context, instanceID InstanceID) error
-	// VerifyPIN Check a PIN that a person gave
+	// VerifyPIN Check a PIN
 	// (POST /internal/v1/instances/{instance_id}/pin/verify)
 	VerifyPIN(ctx echo.Context, instanceID InstanceID) error
 }
@@ -1526,25 +1558,25 @@ func (response VerifyPIN503JSONResponse) VisitVerifyPINResponse(w http.ResponseW
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// RemoveIdentityPIN Remove an identity's own PIN
+	// RemoveIdentityPIN Remove the PIN of an identity
 	// (DELETE /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx context.Context, request RemoveIdentityPINRequestObject) (RemoveIdentityPINResponseObject, error)
-	// SetIdentityPIN Set an identity's own PIN
+	// SetIdentityPIN Set the PIN of an identity
 	// (POST /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	SetIdentityPIN(ctx context.Context, request SetIdentityPINRequestObject) (SetIdentityPINResponseObject, error)
-	// LookupIdentity Find whose account this is on a channel
+	// LookupIdentity Find the identity of an account on a channel
 	// (GET /internal/v1/instances/{instance_id}/lookup/identity)
 	LookupIdentity(ctx context.Context, request LookupIdentityRequestObject) (LookupIdentityResponseObject, error)
-	// CheckRequired Ask whether a PIN is needed before a skill
+	// CheckRequired Ask whether the person must enter a PIN
 	// (POST /internal/v1/instances/{instance_id}/pin/check-required)
 	CheckRequired(ctx context.Context, request CheckRequiredRequestObject) (CheckRequiredResponseObject, error)
-	// RevokeSession End a session
+	// RevokeSession End a PIN session
 	// (DELETE /internal/v1/instances/{instance_id}/pin/sessions)
 	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
-	// IntrospectSession Ask whether a session still counts
+	// IntrospectSession Ask whether a PIN session is active
 	// (POST /internal/v1/instances/{instance_id}/pin/sessions/introspect)
 	IntrospectSession(ctx context.Context, request IntrospectSessionRequestObject) (IntrospectSessionResponseObject, error)
-	// VerifyPIN Check a PIN that a person gave
+	// VerifyPIN Check a PIN
 	// (POST /internal/v1/instances/{instance_id}/pin/verify)
 	VerifyPIN(ctx context.Context, request VerifyPINRequestObject) (VerifyPINResponseObject, error)
 }
