@@ -202,7 +202,7 @@ func (e VerificationStatusStatus) Valid() bool {
 // APIKeyText defines model for APIKeyText.
 type APIKeyText = secret.Text
 
-// APIPermissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+// APIPermissions What the key may do, as its owner describes it. The service does not check it.
 type APIPermissions = []string
 
 // APISecretText defines model for APISecretText.
@@ -216,7 +216,7 @@ type AuthorizationServer struct {
 	Issuer                                    string   `json:"issuer"`
 	JWKSURI                                   string   `json:"jwks_uri"`
 
-	// ResponseTypesSupported None: there is no authorization endpoint.
+	// ResponseTypesSupported Empty because there is no authorization endpoint.
 	ResponseTypesSupported                 []string `json:"response_types_supported"`
 	RevocationEndpoint                     string   `json:"revocation_endpoint"`
 	RevocationEndpointAuthMethodsSupported []string `json:"revocation_endpoint_auth_methods_supported"`
@@ -231,27 +231,27 @@ type ChallengeAnswer struct {
 	// ChallengeToken The `challenge_token` of the login.
 	ChallengeToken secret.Text `json:"challenge_token"`
 
-	// Code A code of the authenticator app, which has 6 digits, or a recovery code. Spaces, hyphens and the case of letters do not
-	// count. Each is accepted once.
+	// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
+	// Each code is accepted once.
 	Code Code `json:"code"`
 }
 
-// Code A code of the authenticator app, which has 6 digits, or a recovery code. Spaces, hyphens and the case of letters do not
-// count. Each is accepted once.
+// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
+// Each code is accepted once.
 type Code = secret.Text
 
 // CodeRequest defines model for CodeRequest.
 type CodeRequest struct {
-	// Code A code of the authenticator app, which has 6 digits, or a recovery code. Spaces, hyphens and the case of letters do not
-	// count. Each is accepted once.
+	// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
+	// Each code is accepted once.
 	Code Code `json:"code"`
 }
 
 // ConnectionAnswer defines model for ConnectionAnswer.
 type ConnectionAnswer struct {
 	Data struct {
-		// Code `no_account_access`: the key is good and the account behind it is closed or blocked. `unreachable`: the
-		// exchange gave no answer that could be understood in time; it may be busy, or our address blocked.
+		// Code `no_account_access`: the key is valid, but its account is closed or blocked. `unreachable`: the exchange sent no
+		// usable answer in time. It may be busy, or it may block the address of this service.
 		Code      string `json:"code"`
 		LatencyMs int64  `json:"latency_ms"`
 		Message   string `json:"message"`
@@ -268,45 +268,45 @@ type EmailRequest struct {
 
 // EmailVerification defines model for EmailVerification.
 type EmailVerification struct {
-	// Email Likewise.
+	// Email Null when the token is unknown.
 	Email *string `json:"email"`
 
-	// Message For people.
+	// Message A text to show to the user.
 	Message string `json:"message"`
 
-	// RedirectURL Where to sign in; null when it went wrong or the deployment names no such page.
+	// RedirectURL The page to sign in. Null after a failure, and when SIGN_IN_URL is not set.
 	RedirectURL *string `json:"redirect_url"`
 
-	// ResendURL Where another link can be asked for; null when none is needed.
+	// ResendURL The page to request a new mail. Null when none is needed.
 	ResendURL *string `json:"resend_url"`
 	Success   bool    `json:"success"`
 
-	// UserID Null for a link that is not one of ours.
+	// UserID Null when the token is unknown.
 	UserID *openapi_types.UUID `json:"user_id"`
 }
 
-// Exchange Where the key is of. `coinbase` is Coinbase Exchange. `sandbox` is played by this service: its one key is `sandbox-key`
-// with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its only
+// valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
 type Exchange string
 
 // ExchangeKey defines model for ExchangeKey.
 type ExchangeKey struct {
-	// APIKeyMasked The first and the last four characters, `abcd…wxyz`; of a key of at most 10 characters nothing.
+	// APIKeyMasked The first four and the last four characters, for example `abcd…wxyz`. A key of at most 10 characters is hidden completely.
 	APIKeyMasked string    `json:"api_key_masked"`
 	CreatedAt    time.Time `json:"created_at"`
 
-	// Exchange Where the key is of. `coinbase` is Coinbase Exchange. `sandbox` is played by this service: its one key is `sandbox-key`
-	// with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+	// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its only
+	// valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
 	Exchange  Exchange           `json:"exchange"`
 	ID        openapi_types.UUID `json:"id"`
 	IsTestnet bool               `json:"is_testnet"`
 
-	// IsValid What the exchange said last. Null when it has said nothing yet of these credentials.
+	// IsValid The result of the last test of these credentials. Null before the first test.
 	IsValid      *bool      `json:"is_valid"`
 	Label        *string    `json:"label"`
 	LastTestedAt *time.Time `json:"last_tested_at"`
 
-	// Permissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+	// Permissions What the key may do, as its owner describes it. The service does not check it.
 	Permissions APIPermissions `json:"permissions"`
 	UpdatedAt   time.Time      `json:"updated_at"`
 }
@@ -326,7 +326,7 @@ type ExchangeKeyChange struct {
 	IsTestnet     *bool                    `json:"is_testnet,omitempty"`
 	Label         patch.Field[string]      `json:"label,omitempty"`
 
-	// Permissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+	// Permissions What the key may do, as its owner describes it. The service does not check it.
 	Permissions *APIPermissions `json:"permissions,omitempty"`
 }
 
@@ -352,13 +352,13 @@ type Export struct {
 	ExchangeKeys     []ExchangeKey `json:"exchange_keys"`
 	ExportedAt       time.Time     `json:"exported_at"`
 
-	// KYCEvents What KYC vendors said about the user, the newest first.
+	// KYCEvents The events that KYC vendors sent about the user. The newest event comes first.
 	KYCEvents         []KYCEvent `json:"kyc_events"`
 	Profile           Profile    `json:"profile"`
 	Role              string     `json:"role"`
 	SecondFactorSince *time.Time `json:"second_factor_since"`
 
-	// Sessions Those that have ended included, the newest first.
+	// Sessions Active and ended sessions. The newest session comes first.
 	Sessions []PastSession `json:"sessions"`
 }
 
@@ -368,7 +368,7 @@ type IntrospectRequest struct {
 	ClientSecret *string `json:"client_secret,omitempty"`
 	Token        string  `json:"token"`
 
-	// TokenTypeHint Not needed.
+	// TokenTypeHint Ignored.
 	TokenTypeHint *string `json:"token_type_hint,omitempty"`
 }
 
@@ -376,33 +376,33 @@ type IntrospectRequest struct {
 type Introspection struct {
 	Active bool `json:"active"`
 
-	// AMR Of a user's: the methods that proved the session (RFC 8176).
+	// AMR For a user's token: the authentication methods that were used (RFC 8176).
 	AMR *[]string `json:"amr,omitempty"`
 	Aud *string   `json:"aud,omitempty"`
 
-	// ClientID Of an API key's: its id.
+	// ClientID For an API key's token: the id of the key.
 	ClientID *string `json:"client_id,omitempty"`
 	Exp      *int64  `json:"exp,omitempty"`
 	Iat      *int64  `json:"iat,omitempty"`
 	Iss      *string `json:"iss,omitempty"`
 	Jti      *string `json:"jti,omitempty"`
 
-	// Role Of a user's: user or admin.
+	// Role For a user's token: user or admin.
 	Role *string `json:"role,omitempty"`
 
-	// Scope Of an API key's: what it may do.
+	// Scope For an API key's token: its scopes.
 	Scope *string `json:"scope,omitempty"`
 
-	// Sid Of a user's: the session.
+	// Sid For a user's token: the id of the session.
 	Sid *string `json:"sid,omitempty"`
 
-	// Sub The user's id or the API key's.
+	// Sub The id of the user or of the API key.
 	Sub *string `json:"sub,omitempty"`
 
-	// TokenType Bearer or refresh_token
+	// TokenType Either Bearer or refresh_token.
 	TokenType *string `json:"token_type,omitempty"`
 
-	// Username Of a user's: the email address.
+	// Username For a user's token: the email address.
 	Username *string `json:"username,omitempty"`
 }
 
@@ -439,52 +439,52 @@ type JWKS struct {
 type KYCEvent struct {
 	Level *string `json:"level"`
 
-	// OccurredAt By the vendor's clock.
+	// OccurredAt The time of the event by the vendor's clock.
 	OccurredAt   time.Time `json:"occurred_at"`
 	Provider     string    `json:"provider"`
 	ReceivedAt   time.Time `json:"received_at"`
 	RejectLabels []string  `json:"reject_labels"`
 	Status       string    `json:"status"`
 
-	// Type The vendor's name for what happened.
+	// Type The vendor's name for the type of the event.
 	Type string `json:"type"`
 }
 
 // KYCHealth defines model for KYCHealth.
 type KYCHealth struct {
-	// Providers By name, who can send events. `bearer` is who shows the static token.
+	// Providers Whether each vendor is configured, by its name. `bearer` is the relay with the static token.
 	Providers map[string]bool `json:"providers"`
 
-	// Status disabled: nobody can send events.
+	// Status disabled means that no vendor is configured.
 	Status KYCHealthStatus `json:"status"`
 }
 
-// KYCHealthStatus disabled: nobody can send events.
+// KYCHealthStatus disabled means that no vendor is configured.
 type KYCHealthStatus string
 
 // KYCStatus defines model for KYCStatus.
 type KYCStatus struct {
-	// CanRetry The user may, and has to, try again.
+	// CanRetry Whether the user must submit the documents again.
 	CanRetry bool `json:"can_retry"`
 
-	// Level The vendor's name for what was verified, where it has one.
+	// Level The vendor's name for the level of the verification.
 	Level    *string `json:"level"`
 	Provider *string `json:"provider"`
 
-	// RejectLabels Why it was not approved, in the vendor's words.
+	// RejectLabels The vendor's labels for the reasons of a rejection.
 	RejectLabels []string `json:"reject_labels"`
 
-	// ReviewedAt When the vendor came to the result. Null while there is none.
+	// ReviewedAt When the vendor decided. Null before a decision.
 	ReviewedAt *time.Time `json:"reviewed_at"`
 
-	// Status pending: begun; in_review: everything is there. A result can be reversed later.
+	// Status pending: the user has started. in_review: the vendor has all documents. A vendor can reverse a result later.
 	Status KYCStatusStatus `json:"status"`
 
-	// UpdatedAt When this was learned. Null while nothing was.
+	// UpdatedAt When this service received the status. Null before the first event.
 	UpdatedAt *time.Time `json:"updated_at"`
 }
 
-// KYCStatusStatus pending: begun; in_review: everything is there. A result can be reversed later.
+// KYCStatusStatus pending: the user has started. in_review: the vendor has all documents. A vendor can reverse a result later.
 type KYCStatusStatus string
 
 // KYCTaken Always null.
@@ -498,11 +498,11 @@ type LoginRequest struct {
 
 // LogoutRequest defines model for LogoutRequest.
 type LogoutRequest struct {
-	// AccessToken The access token to invalidate, and its session with it.
+	// AccessToken An access token of the session to end.
 	AccessToken secret.Text `json:"access_token"`
 }
 
-// MFAChallenge What to do when the password was right and a second factor is needed.
+// MFAChallenge Present when the password was right and a second factor is needed.
 type MFAChallenge struct {
 	ChallengeToken string `json:"challenge_token"`
 
@@ -516,7 +516,7 @@ type MFAChallengeMethods string
 
 // MFAStatus defines model for MFAStatus.
 type MFAStatus struct {
-	// Active Whether a sign-in needs a code.
+	// Active Whether every sign-in needs a code.
 	Active            bool       `json:"active"`
 	ActiveSince       *time.Time `json:"active_since"`
 	RecoveryCodesLeft int        `json:"recovery_codes_left"`
@@ -529,32 +529,32 @@ type Messages map[string]string
 type NewExchangeKey struct {
 	APIKey APIKeyText `json:"api_key"`
 
-	// APIPassphrase The exchanges `coinbase` and `okx` need one.
+	// APIPassphrase Required for `coinbase` and `okx`.
 	APIPassphrase *secret.Text  `json:"api_passphrase,omitempty"`
 	APISecret     APISecretText `json:"api_secret"`
 
-	// Exchange Where the key is of. `coinbase` is Coinbase Exchange. `sandbox` is played by this service: its one key is `sandbox-key`
-	// with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+	// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its only
+	// valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
 	Exchange  Exchange `json:"exchange"`
 	IsTestnet *bool    `json:"is_testnet,omitempty"`
 	Label     *string  `json:"label,omitempty"`
 
-	// Permissions What the key may do, as its owner says, in the exchange's words or others; nobody checks it.
+	// Permissions What the key may do, as its owner describes it. The service does not check it.
 	Permissions *APIPermissions `json:"permissions,omitempty"`
 }
 
 // OAuthProblem defines model for OAuthProblem.
 type OAuthProblem struct {
-	// Error For programs (RFC 6749 section 5.2).
+	// Error The error code of RFC 6749 section 5.2.
 	Error string `json:"error"`
 
-	// ErrorDescription For people. It never repeats what was sent.
+	// ErrorDescription A text for developers. It never contains values from the request.
 	ErrorDescription string `json:"error_description"`
 }
 
 // Outcome defines model for Outcome.
 type Outcome struct {
-	// Message For people.
+	// Message A text to show to the user.
 	Message string `json:"message"`
 	Success bool   `json:"success"`
 }
@@ -563,7 +563,7 @@ type Outcome struct {
 type PasswordChange struct {
 	CurrentPassword secret.Text `json:"current_password"`
 
-	// NewPassword As at the signup.
+	// NewPassword The rules are the same as at signup.
 	NewPassword secret.Text `json:"new_password"`
 }
 
@@ -589,7 +589,7 @@ type Problems struct {
 	Detail []struct {
 		Ctx *map[string]interface{} `json:"ctx,omitempty"`
 
-		// Loc Where, from the outside in: `["body", "email"]`.
+		// Loc The path to the error, for example `["body", "email"]`.
 		Loc  []interface{} `json:"loc"`
 		Msg  string        `json:"msg"`
 		Type string        `json:"type"`
@@ -609,11 +609,11 @@ type Profile struct {
 
 // ProfileChange defines model for ProfileChange.
 type ProfileChange struct {
-	// AvatarURL An https:// URL, without a user and a password.
+	// AvatarURL An https:// URL without a user name or password.
 	AvatarURL patch.Field[string] `json:"avatar_url,omitempty"`
 	FullName  patch.Field[string] `json:"full_name,omitempty"`
 
-	// Phone In E.164, as +4930123456.
+	// Phone A phone number in E.164 form, for example +4930123456.
 	Phone patch.Field[string] `json:"phone,omitempty"`
 }
 
@@ -630,20 +630,20 @@ type RefreshRequest struct {
 
 // ResendResult defines model for ResendResult.
 type ResendResult struct {
-	// Message For people.
+	// Message A text to show to the user.
 	Message string `json:"message"`
 
-	// RetryAfter Seconds to wait; null when there is nothing to wait for.
+	// RetryAfter Seconds to wait before the next request. Null when success is true.
 	RetryAfter *int `json:"retry_after"`
 	Success    bool `json:"success"`
 }
 
 // ResetPasswordRequest defines model for ResetPasswordRequest.
 type ResetPasswordRequest struct {
-	// Password As at signup.
+	// Password The rules are the same as at signup.
 	Password secret.Text `json:"password"`
 
-	// Token What stands in the link after `token=`.
+	// Token The part of the link after `token=`.
 	Token secret.Text `json:"token"`
 }
 
@@ -652,7 +652,7 @@ type RevealedKeyAnswer struct {
 	Data struct {
 		APIKey string `json:"api_key"`
 
-		// Passphrase Where there is one.
+		// Passphrase Present when the key has a passphrase.
 		Passphrase *string `json:"passphrase,omitempty"`
 		Secret     string  `json:"secret"`
 	} `json:"data"`
@@ -666,24 +666,24 @@ type RevokeRequest struct {
 	ClientSecret *string `json:"client_secret,omitempty"`
 	Token        string  `json:"token"`
 
-	// TokenTypeHint Not needed.
+	// TokenTypeHint Ignored.
 	TokenTypeHint *string `json:"token_type_hint,omitempty"`
 }
 
 // Session defines model for Session.
 type Session struct {
-	// AMR The methods that proved it (RFC 8176).
+	// AMR The authentication methods that were used (RFC 8176).
 	AMR       []string  `json:"amr"`
 	CreatedAt time.Time `json:"created_at"`
 
-	// Current Whether it is the one that asks.
+	// Current Whether it is the session of this request.
 	Current bool `json:"current"`
 
-	// ExpiresAt No refresh after this.
+	// ExpiresAt The session cannot be refreshed after this time.
 	ExpiresAt time.Time          `json:"expires_at"`
 	ID        openapi_types.UUID `json:"id"`
 
-	// RefreshedAt When it was last refreshed.
+	// RefreshedAt The time of the sign-in or of the last refresh.
 	RefreshedAt time.Time `json:"refreshed_at"`
 }
 
@@ -697,10 +697,10 @@ type SessionPage struct {
 
 // SignInResult defines model for SignInResult.
 type SignInResult struct {
-	// Error For people. Null when it went well.
+	// Error A text to show to the user. Null when success is true.
 	Error *string `json:"error"`
 
-	// MFA What to do when the password was right and a second factor is needed.
+	// MFA Present when the password was right and a second factor is needed.
 	MFA     *MFAChallenge  `json:"mfa,omitempty"`
 	Session *SignInSession `json:"session"`
 	Success bool           `json:"success"`
@@ -726,28 +726,28 @@ type SignInUser struct {
 
 // SignupRequest defines model for SignupRequest.
 type SignupRequest struct {
-	// Email A bare address, without a name. Upper and lower case are the same.
+	// Email Only the address, without a display name. Upper and lower case are the same.
 	Email string `json:"email"`
 
-	// Password Any characters but NUL. Different encodings of the same characters are the same (Unicode NFC). The commonest, and
-	// what is little more than the address, are refused.
+	// Password Every character except NUL is allowed. The password is normalized to Unicode NFC. Very common passwords, and
+	// passwords that are similar to the email address, are refused.
 	Password secret.Text `json:"password"`
 }
 
 // StepUpRequest defines model for StepUpRequest.
 type StepUpRequest struct {
-	// Code A code of the authenticator app, which has 6 digits, or a recovery code. Spaces, hyphens and the case of letters do not
-	// count. Each is accepted once.
+	// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
+	// Each code is accepted once.
 	Code     *Code        `json:"code,omitempty"`
 	Password *secret.Text `json:"password,omitempty"`
 }
 
 // TOTPSecret defines model for TOTPSecret.
 type TOTPSecret struct {
-	// OtpauthURI The same for the app to scan, as a QR code.
+	// OtpauthURI The same secret as a URI. Show it as a QR code for the app to scan.
 	OtpauthURI string `json:"otpauth_uri"`
 
-	// Secret In base32, to be typed into the app (SHA-1, 6 digits, 30 seconds).
+	// Secret The secret in base32, to type into the app (SHA-1, 6 digits, 30 seconds).
 	Secret string `json:"secret"`
 }
 
@@ -755,13 +755,13 @@ type TOTPSecret struct {
 type TokenAnswer struct {
 	AccessToken string `json:"access_token"`
 
-	// ExpiresIn In seconds.
+	// ExpiresIn The lifetime of the access token in seconds.
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshToken For a refresh token alone.
+	// RefreshToken Only for grant_type refresh_token.
 	RefreshToken *string `json:"refresh_token,omitempty"`
 
-	// Scope For client_credentials alone.
+	// Scope Only for grant_type client_credentials.
 	Scope     *string `json:"scope,omitempty"`
 	TokenType string  `json:"token_type"`
 }
@@ -771,11 +771,11 @@ type TokenRequest struct {
 	ClientID     *string `json:"client_id,omitempty"`
 	ClientSecret *string `json:"client_secret,omitempty"`
 
-	// GrantType refresh_token or client_credentials
+	// GrantType Either refresh_token or client_credentials.
 	GrantType    string  `json:"grant_type"`
 	RefreshToken *string `json:"refresh_token,omitempty"`
 
-	// Scope For client_credentials: admin, read or both, with a space between; else all that the key has.
+	// Scope For client_credentials: admin, read, or both, separated by a space. If absent, all scopes of the key.
 	Scope *string `json:"scope,omitempty"`
 }
 
@@ -786,10 +786,10 @@ type VerificationStatus struct {
 	IsVerified bool                     `json:"is_verified"`
 	Status     VerificationStatusStatus `json:"status"`
 
-	// TimeRemainingSeconds Likewise.
+	// TimeRemainingSeconds Always null, for the same reason.
 	TimeRemainingSeconds *int `json:"time_remaining_seconds"`
 
-	// TokenExpiresAt Always null: it would say that somebody signed up.
+	// TokenExpiresAt Always null. A time would show that the address is registered.
 	TokenExpiresAt *time.Time `json:"token_expires_at"`
 	VerifiedAt     *time.Time `json:"verified_at"`
 }
@@ -799,7 +799,7 @@ type VerificationStatusStatus string
 
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
-	// Token What stands in the link after `token=`.
+	// Token The part of the link after `token=`.
 	Token secret.Text `json:"token"`
 }
 
@@ -921,46 +921,46 @@ type IssueTokenFormdataRequestBody = TokenRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetJWKS The public keys of access tokens
+	// GetJWKS Get the public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx echo.Context) error
-	// GetAuthorizationServer What programs need to know (RFC 8414)
+	// GetAuthorizationServer Get the OAuth authorization server metadata (RFC 8414)
 	// (GET /.well-known/oauth-authorization-server)
 	GetAuthorizationServer(ctx echo.Context) error
-	// GetKYCStatus Whether the signed-in user's identity is verified
+	// GetKYCStatus Get the signed-in user's KYC status
 	// (GET /api/kyc)
 	GetKYCStatus(ctx echo.Context) error
-	// GetKYCHealth Which KYC vendors are configured
+	// GetKYCHealth List the configured KYC vendors
 	// (GET /api/kyc/health)
 	GetKYCHealth(ctx echo.Context) error
-	// ReceiveKYCEvent What a KYC vendor says about a user
+	// ReceiveKYCEvent Receive an event from a KYC vendor
 	// (POST /api/kyc/webhook)
 	ReceiveKYCEvent(ctx echo.Context) error
-	// ListExchangeKeys One's own exchange keys
+	// ListExchangeKeys List the signed-in user's exchange keys
 	// (GET /api/v1/api-keys)
 	ListExchangeKeys(ctx echo.Context) error
 	// CreateExchangeKey Store an exchange key
 	// (POST /api/v1/api-keys)
 	CreateExchangeKey(ctx echo.Context) error
-	// DeleteExchangeKey Forget an exchange key
+	// DeleteExchangeKey Delete an exchange key
 	// (DELETE /api/v1/api-keys/{id})
 	DeleteExchangeKey(ctx echo.Context, id ExchangeKeyID) error
 	// UpdateExchangeKey Change an exchange key
 	// (PATCH /api/v1/api-keys/{id})
 	UpdateExchangeKey(ctx echo.Context, id ExchangeKeyID) error
-	// DecryptExchangeKey Reveal an exchange key with its secret
+	// DecryptExchangeKey Get an exchange key with its secret
 	// (POST /api/v1/api-keys/{id}/decrypt)
 	DecryptExchangeKey(ctx echo.Context, id ExchangeKeyID) error
-	// TestExchangeKey Ask the exchange whether it accepts a key
+	// TestExchangeKey Test an exchange key at its exchange
 	// (POST /api/v1/api-keys/{id}/test-connection)
 	TestExchangeKey(ctx echo.Context, id ExchangeKeyID) error
-	// DeleteAccount Delete one's account
+	// DeleteAccount Delete the signed-in user's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx echo.Context) error
-	// ExportAccount Everything that auth keeps about the user
+	// ExportAccount Export the data that this service stores about the user
 	// (GET /auth/export)
 	ExportAccount(ctx echo.Context) error
-	// ForgotPassword Mail a link by which a new password is chosen
+	// ForgotPassword Send a mail to reset a forgotten password
 	// (POST /auth/forgot-password)
 	ForgotPassword(ctx echo.Context) error
 	// Login Sign in with a password
@@ -969,7 +969,7 @@ type ServerInterface interface {
 	// Logout End a sign-in session
 	// (POST /auth/logout)
 	Logout(ctx echo.Context) error
-	// GetMFA Whether there is a second factor
+	// GetMFA Get the state of the second factor
 	// (GET /auth/mfa)
 	GetMFA(ctx echo.Context) error
 	// AnswerChallenge Finish a sign-in with the second factor
@@ -981,55 +981,55 @@ type ServerInterface interface {
 	// RemoveTOTP Remove the second factor
 	// (DELETE /auth/mfa/totp)
 	RemoveTOTP(ctx echo.Context) error
-	// EnrolTOTP Make a secret for an authenticator app
+	// EnrolTOTP Create a secret for an authenticator app
 	// (POST /auth/mfa/totp)
 	EnrolTOTP(ctx echo.Context) error
-	// ConfirmTOTP Show the app's first code
+	// ConfirmTOTP Confirm the second factor with the app's first code
 	// (POST /auth/mfa/totp/confirm)
 	ConfirmTOTP(ctx echo.Context) error
 	// ChangePassword Change the password
 	// (POST /auth/password)
 	ChangePassword(ctx echo.Context) error
-	// GetProfile The signed-in user
+	// GetProfile Get the signed-in user
 	// (GET /auth/profile)
 	GetProfile(ctx echo.Context) error
-	// ChangeProfile Change one's profile
+	// ChangeProfile Change the signed-in user's profile
 	// (PATCH /auth/profile)
 	ChangeProfile(ctx echo.Context) error
-	// Refresh Exchange a refresh token for the next pair
+	// Refresh Exchange a refresh token for the next pair of tokens
 	// (POST /auth/refresh)
 	Refresh(ctx echo.Context) error
-	// ResendVerification Mail another link
+	// ResendVerification Send the confirmation mail again
 	// (POST /auth/resend-verification)
 	ResendVerification(ctx echo.Context) error
-	// ResetPassword Choose a new password by the link that was mailed
+	// ResetPassword Set a new password with the token from a mail
 	// (POST /auth/reset-password)
 	ResetPassword(ctx echo.Context) error
-	// EndOtherSessions Sign out everywhere else
+	// EndOtherSessions End all other sessions
 	// (DELETE /auth/sessions)
 	EndOtherSessions(ctx echo.Context) error
-	// ListSessions Where one is signed in
+	// ListSessions List the signed-in user's active sessions
 	// (GET /auth/sessions)
 	ListSessions(ctx echo.Context, params ListSessionsParams) error
-	// EndSession Sign out somewhere
+	// EndSession End one session
 	// (DELETE /auth/sessions/{session_id})
 	EndSession(ctx echo.Context, sessionID openapi_types.UUID) error
-	// Signup Register an address
+	// Signup Sign up with an email address
 	// (POST /auth/signup)
 	Signup(ctx echo.Context) error
-	// StepUp Prove the session again
+	// StepUp Authenticate again within a session (step-up)
 	// (POST /auth/step-up)
 	StepUp(ctx echo.Context) error
-	// GetVerificationStatus Whether an address is confirmed
+	// GetVerificationStatus Ask whether an email address is confirmed
 	// (GET /auth/verification-status)
 	GetVerificationStatus(ctx echo.Context, params GetVerificationStatusParams) error
-	// VerifyEmail Confirm an address by the link that was mailed to it
+	// VerifyEmail Confirm an email address with the token from a mail
 	// (POST /auth/verify-email)
 	VerifyEmail(ctx echo.Context) error
-	// IntrospectToken Ask whether a token is good (RFC 7662)
+	// IntrospectToken Ask whether a token is active (RFC 7662)
 	// (POST /oauth/introspect)
 	IntrospectToken(ctx echo.Context) error
-	// RevokeToken Give a token back (RFC 7009)
+	// RevokeToken Revoke a token (RFC 7009)
 	// (POST /oauth/revoke)
 	RevokeToken(ctx echo.Context) error
 	// IssueToken Exchange a refresh token or an API key for an access token (RFC 6749)
@@ -5799,46 +5799,46 @@ func (response IssueToken503JSONResponse) VisitIssueTokenResponse(w http.Respons
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetJWKS The public keys of access tokens
+	// GetJWKS Get the public keys of access tokens
 	// (GET /.well-known/jwks.json)
 	GetJWKS(ctx context.Context, request GetJWKSRequestObject) (GetJWKSResponseObject, error)
-	// GetAuthorizationServer What programs need to know (RFC 8414)
+	// GetAuthorizationServer Get the OAuth authorization server metadata (RFC 8414)
 	// (GET /.well-known/oauth-authorization-server)
 	GetAuthorizationServer(ctx context.Context, request GetAuthorizationServerRequestObject) (GetAuthorizationServerResponseObject, error)
-	// GetKYCStatus Whether the signed-in user's identity is verified
+	// GetKYCStatus Get the signed-in user's KYC status
 	// (GET /api/kyc)
 	GetKYCStatus(ctx context.Context, request GetKYCStatusRequestObject) (GetKYCStatusResponseObject, error)
-	// GetKYCHealth Which KYC vendors are configured
+	// GetKYCHealth List the configured KYC vendors
 	// (GET /api/kyc/health)
 	GetKYCHealth(ctx context.Context, request GetKYCHealthRequestObject) (GetKYCHealthResponseObject, error)
-	// ReceiveKYCEvent What a KYC vendor says about a user
+	// ReceiveKYCEvent Receive an event from a KYC vendor
 	// (POST /api/kyc/webhook)
 	ReceiveKYCEvent(ctx context.Context, request ReceiveKYCEventRequestObject) (ReceiveKYCEventResponseObject, error)
-	// ListExchangeKeys One's own exchange keys
+	// ListExchangeKeys List the signed-in user's exchange keys
 	// (GET /api/v1/api-keys)
 	ListExchangeKeys(ctx context.Context, request ListExchangeKeysRequestObject) (ListExchangeKeysResponseObject, error)
 	// CreateExchangeKey Store an exchange key
 	// (POST /api/v1/api-keys)
 	CreateExchangeKey(ctx context.Context, request CreateExchangeKeyRequestObject) (CreateExchangeKeyResponseObject, error)
-	// DeleteExchangeKey Forget an exchange key
+	// DeleteExchangeKey Delete an exchange key
 	// (DELETE /api/v1/api-keys/{id})
 	DeleteExchangeKey(ctx context.Context, request DeleteExchangeKeyRequestObject) (DeleteExchangeKeyResponseObject, error)
 	// UpdateExchangeKey Change an exchange key
 	// (PATCH /api/v1/api-keys/{id})
 	UpdateExchangeKey(ctx context.Context, request UpdateExchangeKeyRequestObject) (UpdateExchangeKeyResponseObject, error)
-	// DecryptExchangeKey Reveal an exchange key with its secret
+	// DecryptExchangeKey Get an exchange key with its secret
 	// (POST /api/v1/api-keys/{id}/decrypt)
 	DecryptExchangeKey(ctx context.Context, request DecryptExchangeKeyRequestObject) (DecryptExchangeKeyResponseObject, error)
-	// TestExchangeKey Ask the exchange whether it accepts a key
+	// TestExchangeKey Test an exchange key at its exchange
 	// (POST /api/v1/api-keys/{id}/test-connection)
 	TestExchangeKey(ctx context.Context, request TestExchangeKeyRequestObject) (TestExchangeKeyResponseObject, error)
-	// DeleteAccount Delete one's account
+	// DeleteAccount Delete the signed-in user's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
-	// ExportAccount Everything that auth keeps about the user
+	// ExportAccount Export the data that this service stores about the user
 	// (GET /auth/export)
 	ExportAccount(ctx context.Context, request ExportAccountRequestObject) (ExportAccountResponseObject, error)
-	// ForgotPassword Mail a link by which a new password is chosen
+	// ForgotPassword Send a mail to reset a forgotten password
 	// (POST /auth/forgot-password)
 	ForgotPassword(ctx context.Context, request ForgotPasswordRequestObject) (ForgotPasswordResponseObject, error)
 	// Login Sign in with a password
@@ -5847,7 +5847,7 @@ type StrictServerInterface interface {
 	// Logout End a sign-in session
 	// (POST /auth/logout)
 	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
-	// GetMFA Whether there is a second factor
+	// GetMFA Get the state of the second factor
 	// (GET /auth/mfa)
 	GetMFA(ctx context.Context, request GetMFARequestObject) (GetMFAResponseObject, error)
 	// AnswerChallenge Finish a sign-in with the second factor
@@ -5859,55 +5859,55 @@ type StrictServerInterface interface {
 	// RemoveTOTP Remove the second factor
 	// (DELETE /auth/mfa/totp)
 	RemoveTOTP(ctx context.Context, request RemoveTOTPRequestObject) (RemoveTOTPResponseObject, error)
-	// EnrolTOTP Make a secret for an authenticator app
+	// EnrolTOTP Create a secret for an authenticator app
 	// (POST /auth/mfa/totp)
 	EnrolTOTP(ctx context.Context, request EnrolTOTPRequestObject) (EnrolTOTPResponseObject, error)
-	// ConfirmTOTP Show the app's first code
+	// ConfirmTOTP Confirm the second factor with the app's first code
 	// (POST /auth/mfa/totp/confirm)
 	ConfirmTOTP(ctx context.Context, request ConfirmTOTPRequestObject) (ConfirmTOTPResponseObject, error)
 	// ChangePassword Change the password
 	// (POST /auth/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
-	// GetProfile The signed-in user
+	// GetProfile Get the signed-in user
 	// (GET /auth/profile)
 	GetProfile(ctx context.Context, request GetProfileRequestObject) (GetProfileResponseObject, error)
-	// ChangeProfile Change one's profile
+	// ChangeProfile Change the signed-in user's profile
 	// (PATCH /auth/profile)
 	ChangeProfile(ctx context.Context, request ChangeProfileRequestObject) (ChangeProfileResponseObject, error)
-	// Refresh Exchange a refresh token for the next pair
+	// Refresh Exchange a refresh token for the next pair of tokens
 	// (POST /auth/refresh)
 	Refresh(ctx context.Context, request RefreshRequestObject) (RefreshResponseObject, error)
-	// ResendVerification Mail another link
+	// ResendVerification Send the confirmation mail again
 	// (POST /auth/resend-verification)
 	ResendVerification(ctx context.Context, request ResendVerificationRequestObject) (ResendVerificationResponseObject, error)
-	// ResetPassword Choose a new password by the link that was mailed
+	// ResetPassword Set a new password with the token from a mail
 	// (POST /auth/reset-password)
 	ResetPassword(ctx context.Context, request ResetPasswordRequestObject) (ResetPasswordResponseObject, error)
-	// EndOtherSessions Sign out everywhere else
+	// EndOtherSessions End all other sessions
 	// (DELETE /auth/sessions)
 	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
-	// ListSessions Where one is signed in
+	// ListSessions List the signed-in user's active sessions
 	// (GET /auth/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
-	// EndSession Sign out somewhere
+	// EndSession End one session
 	// (DELETE /auth/sessions/{session_id})
 	EndSession(ctx context.Context, request EndSessionRequestObject) (EndSessionResponseObject, error)
-	// Signup Register an address
+	// Signup Sign up with an email address
 	// (POST /auth/signup)
 	Signup(ctx context.Context, request SignupRequestObject) (SignupResponseObject, error)
-	// StepUp Prove the session again
+	// StepUp Authenticate again within a session (step-up)
 	// (POST /auth/step-up)
 	StepUp(ctx context.Context, request StepUpRequestObject) (StepUpResponseObject, error)
-	// GetVerificationStatus Whether an address is confirmed
+	// GetVerificationStatus Ask whether an email address is confirmed
 	// (GET /auth/verification-status)
 	GetVerificationStatus(ctx context.Context, request GetVerificationStatusRequestObject) (GetVerificationStatusResponseObject, error)
-	// VerifyEmail Confirm an address by the link that was mailed to it
+	// VerifyEmail Confirm an email address with the token from a mail
 	// (POST /auth/verify-email)
 	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
-	// IntrospectToken Ask whether a token is good (RFC 7662)
+	// IntrospectToken Ask whether a token is active (RFC 7662)
 	// (POST /oauth/introspect)
 	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
-	// RevokeToken Give a token back (RFC 7009)
+	// RevokeToken Revoke a token (RFC 7009)
 	// (POST /oauth/revoke)
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// IssueToken Exchange a refresh token or an API key for an access token (RFC 6749)

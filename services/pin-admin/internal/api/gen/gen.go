@@ -47,15 +47,15 @@ type APIKey struct {
 	ExpiresAt *time.Time         `json:"expires_at"`
 	ID        openapi_types.UUID `json:"id"`
 
-	// LastUsedAt Within a minute
+	// LastUsedAt Updated at most once a minute.
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       *string    `json:"name"`
 
-	// Prefix The first characters of the key
+	// Prefix The first characters of the key.
 	Prefix    string     `json:"prefix"`
 	RevokedAt *time.Time `json:"revoked_at"`
 
-	// Scopes admin: everything; read: everything, changing nothing
+	// Scopes admin: read and change everything. read: read everything.
 	Scopes Scopes `json:"scopes"`
 }
 
@@ -73,29 +73,29 @@ type Address struct {
 	CustomerEmail string             `json:"customer_email"`
 	CustomerID    openapi_types.UUID `json:"customer_id"`
 
-	// DisplayName The identity's or else the customer's
+	// DisplayName The identity's name, or the customer's name if the identity has no name.
 	DisplayName *string            `json:"display_name"`
 	ExternalID  string             `json:"external_id"`
 	IdentityID  openapi_types.UUID `json:"identity_id"`
 
-	// RoleOverride Null: owner when the customer owns the instance, else customer
+	// RoleOverride The role of the identity. Null means owner if the customer owns the instance, otherwise customer.
 	RoleOverride *RoleOverride `json:"role_override"`
 	Verified     bool          `json:"verified"`
 }
 
-// AppliesTo defines model for AppliesTo.
+// AppliesTo The roles that must enter a PIN.
 type AppliesTo string
 
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
-	// Action Noun.verb, as pin.set
+	// Action For example pin.set.
 	Action string `json:"action"`
 	Actor  struct {
 		ID   *openapi_types.UUID `json:"id"`
 		Kind string              `json:"kind"`
 	} `json:"actor"`
 
-	// Address The client's network address
+	// Address The IP address of the client.
 	Address    string              `json:"address"`
 	At         time.Time           `json:"at"`
 	CustomerID *openapi_types.UUID `json:"customer_id"`
@@ -105,14 +105,16 @@ type AuditEntry struct {
 	InstanceID *openapi_types.UUID `json:"instance_id"`
 	RequestID  string              `json:"request_id"`
 
-	// TargetID What was changed when it is none of the three: a key, a sign-in session
+	// TargetID The changed object, if it is not a customer, an identity or an instance. For example a key.
 	TargetID *openapi_types.UUID `json:"target_id"`
 }
 
 // AuditPage defines model for AuditPage.
 type AuditPage struct {
-	Items      []AuditEntry `json:"items"`
-	NextCursor *string      `json:"next_cursor"`
+	Items []AuditEntry `json:"items"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
 }
 
 // Channel defines model for Channel.
@@ -123,7 +125,7 @@ type Customer struct {
 	CreatedAt   time.Time `json:"created_at"`
 	DisplayName *string   `json:"display_name"`
 
-	// Email In lower case
+	// Email In lower case.
 	Email     string             `json:"email"`
 	ID        openapi_types.UUID `json:"id"`
 	UpdatedAt time.Time          `json:"updated_at"`
@@ -156,7 +158,7 @@ type Identity struct {
 	ID          openapi_types.UUID `json:"id"`
 	InstanceID  openapi_types.UUID `json:"instance_id"`
 
-	// RoleOverride Null: owner when the customer owns the instance, else customer
+	// RoleOverride The role of the identity. Null means owner if the customer owns the instance, otherwise customer.
 	RoleOverride *RoleOverride `json:"role_override"`
 	UpdatedAt    time.Time     `json:"updated_at"`
 	Verified     bool          `json:"verified"`
@@ -208,16 +210,16 @@ type IssuedAPIKey struct {
 	ExpiresAt *time.Time         `json:"expires_at"`
 	ID        openapi_types.UUID `json:"id"`
 
-	// Key The key itself, shown this once
+	// Key The key itself. No other answer contains it.
 	Key        string     `json:"key"`
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       *string    `json:"name"`
 
-	// Prefix The first characters of the key
+	// Prefix The first characters of the key.
 	Prefix    string     `json:"prefix"`
 	RevokedAt *time.Time `json:"revoked_at"`
 
-	// Scopes admin: everything; read: everything, changing nothing
+	// Scopes admin: read and change everything. read: read everything.
 	Scopes Scopes `json:"scopes"`
 }
 
@@ -227,12 +229,12 @@ type IssuedProxyKey struct {
 	ExpiresAt *time.Time         `json:"expires_at"`
 	ID        openapi_types.UUID `json:"id"`
 
-	// Key The key itself, shown this once
+	// Key The key itself. No other answer contains it.
 	Key        string     `json:"key"`
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       *string    `json:"name"`
 
-	// Prefix The first characters of the key
+	// Prefix The first characters of the key.
 	Prefix    string     `json:"prefix"`
 	RevokedAt *time.Time `json:"revoked_at"`
 }
@@ -243,7 +245,7 @@ type JSONAPIErrors struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
 
-		// ID The request's id
+		// ID The request id
 		ID     string `json:"id"`
 		Source *struct {
 			Parameter *string `json:"parameter,omitempty"`
@@ -258,11 +260,11 @@ type Name = string
 
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
-	// ExpiresAt In the future; null: never
+	// ExpiresAt A time in the future. Null means that the key does not expire.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	Name      *string    `json:"name,omitempty"`
 
-	// Scopes admin: everything; read: everything, changing nothing
+	// Scopes admin: read and change everything. read: read everything.
 	Scopes Scopes `json:"scopes"`
 }
 
@@ -279,9 +281,11 @@ type NewIdentity struct {
 	ExternalID  ExternalID         `json:"external_id"`
 	InstanceID  openapi_types.UUID `json:"instance_id"`
 
-	// RoleOverride Null: owner when the customer owns the instance, else customer
+	// RoleOverride The role of the identity. Null means owner if the customer owns the instance, otherwise customer.
 	RoleOverride *RoleOverride `json:"role_override,omitempty"`
-	Verified     *bool         `json:"verified,omitempty"`
+
+	// Verified Whether the account is known to belong to the customer.
+	Verified *bool `json:"verified,omitempty"`
 }
 
 // NewInstance defines model for NewInstance.
@@ -292,7 +296,7 @@ type NewInstance struct {
 
 // NewProxyKey defines model for NewProxyKey.
 type NewProxyKey struct {
-	// ExpiresAt In the future; null: never
+	// ExpiresAt A time in the future. Null means that the key does not expire.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	Name      *string    `json:"name,omitempty"`
 }
@@ -300,40 +304,51 @@ type NewProxyKey struct {
 // NullableTextChange defines model for NullableTextChange.
 type NullableTextChange = patch.Field[string]
 
-// PIN 4 to 12 ASCII digits
+// PIN 4 to 12 ASCII digits.
 type PIN = pin.PIN
 
 // PINPolicy defines model for PINPolicy.
 type PINPolicy struct {
 	InstanceID openapi_types.UUID `json:"instance_id"`
 
-	// KYCRequired A PIN that applies here is set only for a customer whose identity is verified: whose address is that of a user with the KYC status approved. PINs that are set already stay. Admins are not bound by it.
-	KYCRequired  bool      `json:"kyc_required"`
+	// KYCRequired If true, agents and customers can set a PIN only when the customer's KYC status is approved. The KYC status is that of the user with the customer's email address. Existing PINs stay. Admins can always set a PIN.
+	KYCRequired bool `json:"kyc_required"`
+
+	// PINAppliesTo The roles that must enter a PIN.
 	PINAppliesTo AppliesTo `json:"pin_applies_to"`
 
-	// PINChangeRequiresProof An agent that sets or removes a PIN must prove the one that applies
+	// PINChangeRequiresProof To set or remove a PIN, an agent must send the current PIN or a live session.
 	PINChangeRequiresProof bool `json:"pin_change_requires_proof"`
 
-	// PINRequiredSkills Names, or prefixes that end in *
-	PINRequiredSkills    RequiredSkills    `json:"pin_required_skills"`
+	// PINRequiredSkills The names of the protected skills. A name that ends in * matches every skill that begins with the part before the *.
+	PINRequiredSkills RequiredSkills `json:"pin_required_skills"`
+
+	// PINSessionTTLMinutes How long a PIN session lasts.
 	PINSessionTTLMinutes SessionTTLMinutes `json:"pin_session_ttl_minutes"`
 }
 
 // PINPolicyChange defines model for PINPolicyChange.
 type PINPolicyChange struct {
-	KYCRequired            *bool      `json:"kyc_required,omitempty"`
+	KYCRequired *bool `json:"kyc_required,omitempty"`
+
+	// PINAppliesTo The roles that must enter a PIN.
 	PINAppliesTo           *AppliesTo `json:"pin_applies_to,omitempty"`
 	PINChangeRequiresProof *bool      `json:"pin_change_requires_proof,omitempty"`
 
-	// PINRequiredSkills Names, or prefixes that end in *
-	PINRequiredSkills    *RequiredSkills    `json:"pin_required_skills,omitempty"`
+	// PINRequiredSkills The names of the protected skills. A name that ends in * matches every skill that begins with the part before the *.
+	PINRequiredSkills *RequiredSkills `json:"pin_required_skills,omitempty"`
+
+	// PINSessionTTLMinutes How long a PIN session lasts.
 	PINSessionTTLMinutes *SessionTTLMinutes `json:"pin_session_ttl_minutes,omitempty"`
 }
 
 // PINStatus defines model for PINStatus.
 type PINStatus struct {
-	CreatedAt   *time.Time `json:"created_at"`
-	HasPIN      bool       `json:"has_pin"`
+	// CreatedAt When the PIN was set.
+	CreatedAt *time.Time `json:"created_at"`
+	HasPIN    bool       `json:"has_pin"`
+
+	// IsActive False when there is no PIN, and when too many failures deactivated it.
 	IsActive    bool       `json:"is_active"`
 	IsLocked    bool       `json:"is_locked"`
 	LockedUntil *time.Time `json:"locked_until"`
@@ -360,11 +375,11 @@ type ProxyKey struct {
 	ExpiresAt *time.Time         `json:"expires_at"`
 	ID        openapi_types.UUID `json:"id"`
 
-	// LastUsedAt Within a minute
+	// LastUsedAt Updated at most once a minute.
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       *string    `json:"name"`
 
-	// Prefix The first characters of the key
+	// Prefix The first characters of the key.
 	Prefix    string     `json:"prefix"`
 	RevokedAt *time.Time `json:"revoked_at"`
 }
@@ -377,22 +392,26 @@ type ProxyKeyPage struct {
 	Total   int        `json:"total"`
 }
 
-// RequiredSkills Names, or prefixes that end in *
+// RequiredSkills The names of the protected skills. A name that ends in * matches every skill that begins with the part before the *.
 type RequiredSkills = []string
 
-// RoleOverride Null: owner when the customer owns the instance, else customer
+// RoleOverride The role of the identity. Null means owner if the customer owns the instance, otherwise customer.
 type RoleOverride = string
 
-// Scopes admin: everything; read: everything, changing nothing
+// Scopes admin: read and change everything. read: read everything.
 type Scopes = []string
 
 // Session defines model for Session.
 type Session struct {
-	// IdentityID Null when the PIN was confirmed for the customer as such
+	// IdentityID Null when the PIN was verified without an identity.
 	IdentityID *openapi_types.UUID `json:"identity_id"`
 	InstanceID openapi_types.UUID  `json:"instance_id"`
-	Since      time.Time           `json:"since"`
-	Until      time.Time           `json:"until"`
+
+	// Since When the PIN was verified.
+	Since time.Time `json:"since"`
+
+	// Until When the session ends.
+	Until time.Time `json:"until"`
 }
 
 // SessionPage defines model for SessionPage.
@@ -403,7 +422,7 @@ type SessionPage struct {
 	Total   int       `json:"total"`
 }
 
-// SessionTTLMinutes defines model for SessionTTLMinutes.
+// SessionTTLMinutes How long a PIN session lasts.
 type SessionTTLMinutes = int
 
 // CustomerID defines model for CustomerID.
@@ -468,13 +487,13 @@ type Unproved = Problem
 
 // SetPIN defines model for SetPIN.
 type SetPIN struct {
-	// PIN 4 to 12 ASCII digits
+	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 }
 
 // AwaitMyPINParams defines parameters for AwaitMyPIN.
 type AwaitMyPINParams struct {
-	// Timeout How long to wait, in seconds
+	// Timeout The longest time to wait, in seconds
 	Timeout *int `form:"timeout,omitempty" json:"timeout,omitempty"`
 }
 
@@ -483,7 +502,7 @@ type ListAPIKeysParams struct {
 	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
 	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
 
-	// Search A part of one of the texts, in any case; no wildcards
+	// Search Text to find in the fields. Upper and lower case are the same. There are no wildcards.
 	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
 	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
@@ -494,16 +513,16 @@ type ListAuditParams struct {
 	CustomerID *openapi_types.UUID `form:"customer_id,omitempty" json:"customer_id,omitempty"`
 	InstanceID *openapi_types.UUID `form:"instance_id,omitempty" json:"instance_id,omitempty"`
 
-	// Action Noun.verb, as pin.set
+	// Action The exact name of an action, for example pin.set
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Since At or after this moment
+	// Since Only entries at or after this time
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Before this moment
+	// Until Only entries before this time
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Cursor A next_cursor that was answered before
+	// Cursor The next_cursor of the previous page
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 	Limit  *int    `form:"limit,omitempty" json:"limit,omitempty"`
 }
@@ -513,7 +532,7 @@ type ListCustomersParams struct {
 	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
 	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
 
-	// Search A part of one of the texts, in any case; no wildcards
+	// Search Text to find in the fields. Upper and lower case are the same. There are no wildcards.
 	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
 	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
@@ -531,7 +550,7 @@ type ListIdentitiesParams struct {
 	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
 	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
 
-	// Search A part of one of the texts, in any case; no wildcards
+	// Search Text to find in the fields. Upper and lower case are the same. There are no wildcards.
 	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
 	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
@@ -539,13 +558,13 @@ type ListIdentitiesParams struct {
 
 // SetIdentityPINJSONBody defines parameters for SetIdentityPIN.
 type SetIdentityPINJSONBody struct {
-	// PIN 4 to 12 ASCII digits
+	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 }
 
 // SetCustomerPINJSONBody defines parameters for SetCustomerPIN.
 type SetCustomerPINJSONBody struct {
-	// PIN 4 to 12 ASCII digits
+	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 }
 
@@ -560,7 +579,7 @@ type ListInstancesParams struct {
 	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
 	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
 
-	// Search A part of one of the texts, in any case; no wildcards
+	// Search Text to find in the fields. Upper and lower case are the same. There are no wildcards.
 	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
 	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
@@ -571,7 +590,7 @@ type ListProxyKeysParams struct {
 	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
 	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
 
-	// Search A part of one of the texts, in any case; no wildcards
+	// Search Text to find in the fields. Upper and lower case are the same. There are no wildcards.
 	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
 	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
@@ -579,16 +598,16 @@ type ListProxyKeysParams struct {
 
 // RemoveMyPINJSONBody defines parameters for RemoveMyPIN.
 type RemoveMyPINJSONBody struct {
-	// CurrentPIN 4 to 12 ASCII digits
+	// CurrentPIN 4 to 12 ASCII digits.
 	CurrentPIN *PIN `json:"current_pin,omitempty"`
 }
 
 // SetMyPINJSONBody defines parameters for SetMyPIN.
 type SetMyPINJSONBody struct {
-	// CurrentPIN 4 to 12 ASCII digits
+	// CurrentPIN 4 to 12 ASCII digits.
 	CurrentPIN *PIN `json:"current_pin,omitempty"`
 
-	// PIN 4 to 12 ASCII digits
+	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 }
 
@@ -636,7 +655,7 @@ type ServerInterface interface {
 	// AwaitMyPIN Wait until the signed-in user has a PIN
 	// (GET /user/pin)
 	AwaitMyPIN(ctx echo.Context, params AwaitMyPINParams) error
-	// ListAPIKeys The API keys
+	// ListAPIKeys List API keys
 	// (GET /v1/api-keys)
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
 	// IssueAPIKey Issue an API key
@@ -645,73 +664,73 @@ type ServerInterface interface {
 	// RevokeAPIKey Revoke an API key
 	// (DELETE /v1/api-keys/{key_id})
 	RevokeAPIKey(ctx echo.Context, keyID KeyID) error
-	// ListAudit Who did what, and when
+	// ListAudit Read the audit trail
 	// (GET /v1/audit)
 	ListAudit(ctx echo.Context, params ListAuditParams) error
-	// ListCustomers The customers
+	// ListCustomers List customers
 	// (GET /v1/customers)
 	ListCustomers(ctx echo.Context, params ListCustomersParams) error
 	// CreateCustomer Add a customer
 	// (POST /v1/customers)
 	CreateCustomer(ctx echo.Context) error
-	// LookupIdentity Find whose account this is on a channel of an instance
+	// LookupIdentity Find the identity of an account on a channel of an instance
 	// (GET /v1/customers/lookup/identity)
 	LookupIdentity(ctx echo.Context, params LookupIdentityParams) error
 	// DeleteCustomer Delete a customer
 	// (DELETE /v1/customers/{customer_id})
 	DeleteCustomer(ctx echo.Context, customerID CustomerID) error
-	// GetCustomer One customer
+	// GetCustomer Get a customer
 	// (GET /v1/customers/{customer_id})
 	GetCustomer(ctx echo.Context, customerID CustomerID) error
 	// UpdateCustomer Change a customer
 	// (PATCH /v1/customers/{customer_id})
 	UpdateCustomer(ctx echo.Context, customerID CustomerID) error
-	// ListIdentities The accounts of a customer
+	// ListIdentities List the identities of a customer
 	// (GET /v1/customers/{customer_id}/identities)
 	ListIdentities(ctx echo.Context, customerID CustomerID, params ListIdentitiesParams) error
-	// CreateIdentity Add an account of a customer
+	// CreateIdentity Add an identity to a customer
 	// (POST /v1/customers/{customer_id}/identities)
 	CreateIdentity(ctx echo.Context, customerID CustomerID) error
-	// DeleteIdentity Delete an account of a customer
+	// DeleteIdentity Delete an identity of a customer
 	// (DELETE /v1/customers/{customer_id}/identities/{identity_id})
 	DeleteIdentity(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
-	// GetIdentity One account of a customer
+	// GetIdentity Get an identity of a customer
 	// (GET /v1/customers/{customer_id}/identities/{identity_id})
 	GetIdentity(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
-	// UpdateIdentity Change an account of a customer
+	// UpdateIdentity Change an identity of a customer
 	// (PATCH /v1/customers/{customer_id}/identities/{identity_id})
 	UpdateIdentity(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
 	// RemoveIdentityPIN Remove an identity's PIN
 	// (DELETE /v1/customers/{customer_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
-	// GetIdentityPIN Whether an identity has a PIN, and its state
+	// GetIdentityPIN Get the state of an identity's PIN
 	// (GET /v1/customers/{customer_id}/identities/{identity_id}/pin)
 	GetIdentityPIN(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
 	// SetIdentityPIN Set an identity's PIN
 	// (POST /v1/customers/{customer_id}/identities/{identity_id}/pin)
 	SetIdentityPIN(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
-	// UnlockIdentityPIN End a lock
+	// UnlockIdentityPIN Unlock an identity's PIN
 	// (POST /v1/customers/{customer_id}/identities/{identity_id}/pin/unlock)
 	UnlockIdentityPIN(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
 	// RemoveCustomerPIN Remove a customer's PIN
 	// (DELETE /v1/customers/{customer_id}/pin)
 	RemoveCustomerPIN(ctx echo.Context, customerID CustomerID) error
-	// GetCustomerPIN Whether a customer has a PIN, and its state
+	// GetCustomerPIN Get the state of a customer's PIN
 	// (GET /v1/customers/{customer_id}/pin)
 	GetCustomerPIN(ctx echo.Context, customerID CustomerID) error
 	// SetCustomerPIN Set a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin)
 	SetCustomerPIN(ctx echo.Context, customerID CustomerID) error
-	// UnlockCustomerPIN End a lock
+	// UnlockCustomerPIN Unlock a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin/unlock)
 	UnlockCustomerPIN(ctx echo.Context, customerID CustomerID) error
-	// EndSessions End all of a customer's PIN sessions
+	// EndSessions End all PIN sessions of a customer
 	// (DELETE /v1/customers/{customer_id}/sessions)
 	EndSessions(ctx echo.Context, customerID CustomerID) error
-	// ListSessions A customer's live PIN sessions
+	// ListSessions List the live PIN sessions of a customer
 	// (GET /v1/customers/{customer_id}/sessions)
 	ListSessions(ctx echo.Context, customerID CustomerID, params ListSessionsParams) error
-	// ListInstances The instances
+	// ListInstances List instances
 	// (GET /v1/instances)
 	ListInstances(ctx echo.Context, params ListInstancesParams) error
 	// CreateInstance Add an instance
@@ -720,19 +739,19 @@ type ServerInterface interface {
 	// DeleteInstance Delete an instance
 	// (DELETE /v1/instances/{instance_id})
 	DeleteInstance(ctx echo.Context, instanceID InstanceID) error
-	// GetInstance One instance
+	// GetInstance Get an instance
 	// (GET /v1/instances/{instance_id})
 	GetInstance(ctx echo.Context, instanceID InstanceID) error
 	// UpdateInstance Change an instance
 	// (PATCH /v1/instances/{instance_id})
 	UpdateInstance(ctx echo.Context, instanceID InstanceID) error
-	// GetPINPolicy What must be confirmed by PIN on an instance
+	// GetPINPolicy Get the PIN policy of an instance
 	// (GET /v1/instances/{instance_id}/pin-policy)
 	GetPINPolicy(ctx echo.Context, instanceID InstanceID) error
-	// UpdatePINPolicy Change what must be confirmed by PIN
+	// UpdatePINPolicy Change the PIN policy of an instance
 	// (PATCH /v1/instances/{instance_id}/pin-policy)
 	UpdatePINPolicy(ctx echo.Context, instanceID InstanceID) error
-	// ListProxyKeys An instance's proxy keys
+	// ListProxyKeys List the proxy keys of an instance
 	// (GET /v1/instances/{instance_id}/proxy-keys)
 	ListProxyKeys(ctx echo.Context, instanceID InstanceID, params ListProxyKeysParams) error
 	// IssueProxyKey Issue a proxy key
@@ -741,13 +760,13 @@ type ServerInterface interface {
 	// RevokeProxyKey Revoke a proxy key
 	// (DELETE /v1/instances/{instance_id}/proxy-keys/{key_id})
 	RevokeProxyKey(ctx echo.Context, instanceID InstanceID, keyID KeyID) error
-	// RemoveMyPIN Remove one's own PIN
+	// RemoveMyPIN Remove the signed-in user's PIN
 	// (DELETE /v1/me/pin)
 	RemoveMyPIN(ctx echo.Context) error
-	// GetMyPIN Whether the signed-in user has a PIN
+	// GetMyPIN Get the state of the signed-in user's PIN
 	// (GET /v1/me/pin)
 	GetMyPIN(ctx echo.Context) error
-	// SetMyPIN Set one's own PIN
+	// SetMyPIN Set the signed-in user's PIN
 	// (PUT /v1/me/pin)
 	SetMyPIN(ctx echo.Context) error
 }
@@ -6491,7 +6510,7 @@ type StrictServerInterface interface {
 	// AwaitMyPIN Wait until the signed-in user has a PIN
 	// (GET /user/pin)
 	AwaitMyPIN(ctx context.Context, request AwaitMyPINRequestObject) (AwaitMyPINResponseObject, error)
-	// ListAPIKeys The API keys
+	// ListAPIKeys List API keys
 	// (GET /v1/api-keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
 	// IssueAPIKey Issue an API key
@@ -6500,73 +6519,73 @@ type StrictServerInterface interface {
 	// RevokeAPIKey Revoke an API key
 	// (DELETE /v1/api-keys/{key_id})
 	RevokeAPIKey(ctx context.Context, request RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error)
-	// ListAudit Who did what, and when
+	// ListAudit Read the audit trail
 	// (GET /v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
-	// ListCustomers The customers
+	// ListCustomers List customers
 	// (GET /v1/customers)
 	ListCustomers(ctx context.Context, request ListCustomersRequestObject) (ListCustomersResponseObject, error)
 	// CreateCustomer Add a customer
 	// (POST /v1/customers)
 	CreateCustomer(ctx context.Context, request CreateCustomerRequestObject) (CreateCustomerResponseObject, error)
-	// LookupIdentity Find whose account this is on a channel of an instance
+	// LookupIdentity Find the identity of an account on a channel of an instance
 	// (GET /v1/customers/lookup/identity)
 	LookupIdentity(ctx context.Context, request LookupIdentityRequestObject) (LookupIdentityResponseObject, error)
 	// DeleteCustomer Delete a customer
 	// (DELETE /v1/customers/{customer_id})
 	DeleteCustomer(ctx context.Context, request DeleteCustomerRequestObject) (DeleteCustomerResponseObject, error)
-	// GetCustomer One customer
+	// GetCustomer Get a customer
 	// (GET /v1/customers/{customer_id})
 	GetCustomer(ctx context.Context, request GetCustomerRequestObject) (GetCustomerResponseObject, error)
 	// UpdateCustomer Change a customer
 	// (PATCH /v1/customers/{customer_id})
 	UpdateCustomer(ctx context.Context, request UpdateCustomerRequestObject) (UpdateCustomerResponseObject, error)
-	// ListIdentities The accounts of a customer
+	// ListIdentities List the identities of a customer
 	// (GET /v1/customers/{customer_id}/identities)
 	ListIdentities(ctx context.Context, request ListIdentitiesRequestObject) (ListIdentitiesResponseObject, error)
-	// CreateIdentity Add an account of a customer
+	// CreateIdentity Add an identity to a customer
 	// (POST /v1/customers/{customer_id}/identities)
 	CreateIdentity(ctx context.Context, request CreateIdentityRequestObject) (CreateIdentityResponseObject, error)
-	// DeleteIdentity Delete an account of a customer
+	// DeleteIdentity Delete an identity of a customer
 	// (DELETE /v1/customers/{customer_id}/identities/{identity_id})
 	DeleteIdentity(ctx context.Context, request DeleteIdentityRequestObject) (DeleteIdentityResponseObject, error)
-	// GetIdentity One account of a customer
+	// GetIdentity Get an identity of a customer
 	// (GET /v1/customers/{customer_id}/identities/{identity_id})
 	GetIdentity(ctx context.Context, request GetIdentityRequestObject) (GetIdentityResponseObject, error)
-	// UpdateIdentity Change an account of a customer
+	// UpdateIdentity Change an identity of a customer
 	// (PATCH /v1/customers/{customer_id}/identities/{identity_id})
 	UpdateIdentity(ctx context.Context, request UpdateIdentityRequestObject) (UpdateIdentityResponseObject, error)
 	// RemoveIdentityPIN Remove an identity's PIN
 	// (DELETE /v1/customers/{customer_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx context.Context, request RemoveIdentityPINRequestObject) (RemoveIdentityPINResponseObject, error)
-	// GetIdentityPIN Whether an identity has a PIN, and its state
+	// GetIdentityPIN Get the state of an identity's PIN
 	// (GET /v1/customers/{customer_id}/identities/{identity_id}/pin)
 	GetIdentityPIN(ctx context.Context, request GetIdentityPINRequestObject) (GetIdentityPINResponseObject, error)
 	// SetIdentityPIN Set an identity's PIN
 	// (POST /v1/customers/{customer_id}/identities/{identity_id}/pin)
 	SetIdentityPIN(ctx context.Context, request SetIdentityPINRequestObject) (SetIdentityPINResponseObject, error)
-	// UnlockIdentityPIN End a lock
+	// UnlockIdentityPIN Unlock an identity's PIN
 	// (POST /v1/customers/{customer_id}/identities/{identity_id}/pin/unlock)
 	UnlockIdentityPIN(ctx context.Context, request UnlockIdentityPINRequestObject) (UnlockIdentityPINResponseObject, error)
 	// RemoveCustomerPIN Remove a customer's PIN
 	// (DELETE /v1/customers/{customer_id}/pin)
 	RemoveCustomerPIN(ctx context.Context, request RemoveCustomerPINRequestObject) (RemoveCustomerPINResponseObject, error)
-	// GetCustomerPIN Whether a customer has a PIN, and its state
+	// GetCustomerPIN Get the state of a customer's PIN
 	// (GET /v1/customers/{customer_id}/pin)
 	GetCustomerPIN(ctx context.Context, request GetCustomerPINRequestObject) (GetCustomerPINResponseObject, error)
 	// SetCustomerPIN Set a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin)
 	SetCustomerPIN(ctx context.Context, request SetCustomerPINRequestObject) (SetCustomerPINResponseObject, error)
-	// UnlockCustomerPIN End a lock
+	// UnlockCustomerPIN Unlock a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin/unlock)
 	UnlockCustomerPIN(ctx context.Context, request UnlockCustomerPINRequestObject) (UnlockCustomerPINResponseObject, error)
-	// EndSessions End all of a customer's PIN sessions
+	// EndSessions End all PIN sessions of a customer
 	// (DELETE /v1/customers/{customer_id}/sessions)
 	EndSessions(ctx context.Context, request EndSessionsRequestObject) (EndSessionsResponseObject, error)
-	// ListSessions A customer's live PIN sessions
+	// ListSessions List the live PIN sessions of a customer
 	// (GET /v1/customers/{customer_id}/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
-	// ListInstances The instances
+	// ListInstances List instances
 	// (GET /v1/instances)
 	ListInstances(ctx context.Context, request ListInstancesRequestObject) (ListInstancesResponseObject, error)
 	// CreateInstance Add an instance
@@ -6575,19 +6594,19 @@ type StrictServerInterface interface {
 	// DeleteInstance Delete an instance
 	// (DELETE /v1/instances/{instance_id})
 	DeleteInstance(ctx context.Context, request DeleteInstanceRequestObject) (DeleteInstanceResponseObject, error)
-	// GetInstance One instance
+	// GetInstance Get an instance
 	// (GET /v1/instances/{instance_id})
 	GetInstance(ctx context.Context, request GetInstanceRequestObject) (GetInstanceResponseObject, error)
 	// UpdateInstance Change an instance
 	// (PATCH /v1/instances/{instance_id})
 	UpdateInstance(ctx context.Context, request UpdateInstanceRequestObject) (UpdateInstanceResponseObject, error)
-	// GetPINPolicy What must be confirmed by PIN on an instance
+	// GetPINPolicy Get the PIN policy of an instance
 	// (GET /v1/instances/{instance_id}/pin-policy)
 	GetPINPolicy(ctx context.Context, request GetPINPolicyRequestObject) (GetPINPolicyResponseObject, error)
-	// UpdatePINPolicy Change what must be confirmed by PIN
+	// UpdatePINPolicy Change the PIN policy of an instance
 	// (PATCH /v1/instances/{instance_id}/pin-policy)
 	UpdatePINPolicy(ctx context.Context, request UpdatePINPolicyRequestObject) (UpdatePINPolicyResponseObject, error)
-	// ListProxyKeys An instance's proxy keys
+	// ListProxyKeys List the proxy keys of an instance
 	// (GET /v1/instances/{instance_id}/proxy-keys)
 	ListProxyKeys(ctx context.Context, request ListProxyKeysRequestObject) (ListProxyKeysResponseObject, error)
 	// IssueProxyKey Issue a proxy key
@@ -6596,13 +6615,13 @@ type StrictServerInterface interface {
 	// RevokeProxyKey Revoke a proxy key
 	// (DELETE /v1/instances/{instance_id}/proxy-keys/{key_id})
 	RevokeProxyKey(ctx context.Context, request RevokeProxyKeyRequestObject) (RevokeProxyKeyResponseObject, error)
-	// RemoveMyPIN Remove one's own PIN
+	// RemoveMyPIN Remove the signed-in user's PIN
 	// (DELETE /v1/me/pin)
 	RemoveMyPIN(ctx context.Context, request RemoveMyPINRequestObject) (RemoveMyPINResponseObject, error)
-	// GetMyPIN Whether the signed-in user has a PIN
+	// GetMyPIN Get the state of the signed-in user's PIN
 	// (GET /v1/me/pin)
 	GetMyPIN(ctx context.Context, request GetMyPINRequestObject) (GetMyPINResponseObject, error)
-	// SetMyPIN Set one's own PIN
+	// SetMyPIN Set the signed-in user's PIN
 	// (PUT /v1/me/pin)
 	SetMyPIN(ctx context.Context, request SetMyPINRequestObject) (SetMyPINResponseObject, error)
 }
