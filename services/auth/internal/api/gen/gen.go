@@ -250,8 +250,8 @@ type CodeRequest struct {
 // ConnectionAnswer defines model for ConnectionAnswer.
 type ConnectionAnswer struct {
 	Data struct {
-		// Code `no_account_access`: the key is valid, but its account is closed or blocked. `unreachable`: the exchange sent no
-		// usable answer in time. It may be busy, or it may block the address of this service.
+		// Code `no_account_access`: the key is valid, but its account is closed or blocked. `unreachable`: the exchange
+		// sent no usable answer in time. It may be busy, or it may block the address of this service.
 		Code      string `json:"code"`
 		LatencyMs int64  `json:"latency_ms"`
 		Message   string `json:"message"`
@@ -285,8 +285,8 @@ type EmailVerification struct {
 	UserID *openapi_types.UUID `json:"user_id"`
 }
 
-// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its only
-// valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its
+// only valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
 type Exchange string
 
 // ExchangeKey defines model for ExchangeKey.
@@ -295,8 +295,8 @@ type ExchangeKey struct {
 	APIKeyMasked string    `json:"api_key_masked"`
 	CreatedAt    time.Time `json:"created_at"`
 
-	// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its only
-	// valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+	// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its
+	// only valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
 	Exchange  Exchange           `json:"exchange"`
 	ID        openapi_types.UUID `json:"id"`
 	IsTestnet bool               `json:"is_testnet"`
@@ -533,8 +533,8 @@ type NewExchangeKey struct {
 	APIPassphrase *secret.Text  `json:"api_passphrase,omitempty"`
 	APISecret     APISecretText `json:"api_secret"`
 
-	// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its only
-	// valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
+	// Exchange The exchange that issued the key. `coinbase` means Coinbase Exchange. `sandbox` is simulated by this service: its
+	// only valid key is `sandbox-key` with the secret `sandbox-secret`. `binanceus` and `kraken` have no test network.
 	Exchange  Exchange `json:"exchange"`
 	IsTestnet *bool    `json:"is_testnet,omitempty"`
 	Label     *string  `json:"label,omitempty"`
