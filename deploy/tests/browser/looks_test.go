@@ -42,10 +42,10 @@ func TestEveryPageOnAPhone(t *testing.T) {
 		{"#/customers", "Customers", "Demo customer", []string{"New customer"}},
 		{"#/customers/" + customer, long, "on " + long, []string{"Set PIN", "New identity"}},
 		{"#/instances", "Instances", "Demo agent", []string{"New instance"}},
-		{"#/instances/" + instance, long, "Protected skills", []string{"New proxy key", "Find an account", "Revoke " + long}},
+		{"#/instances/" + instance, long, "Protected skills", []string{"New proxy key", "Find an identity", "Revoke " + long}},
 		{"#/api-keys", "API keys", "demo", []string{"New API key"}},
 		{"#/audit", "Audit trail", "customer.created", nil},
-		{"#/customers/00000000-0000-0000-0000-000000000000", "There is no such thing", "Try again", nil},
+		{"#/customers/00000000-0000-0000-0000-000000000000", "Not found", "Try again", nil},
 	} {
 		p.open(at.hash, at.heading)
 		p.see(at.text)

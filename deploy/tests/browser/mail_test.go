@@ -61,9 +61,9 @@ func TestTheLinksInMails(t *testing.T) {
 	// A link that was cut off is told so, and a new one is asked for in the same place.
 	p.do(chromedp.Navigate(stack.AuthURL + "/reset-password"))
 	p.heading("Choose a new password")
-	p.see("The link is not whole")
+	p.see("The link is incomplete")
 	p.fill("Your email address", address)
-	p.press("Mail me another link")
+	p.press("Send a new mail")
 	p.see("a mail is on its way")
 
 	const fresh = "another unusual password"

@@ -191,7 +191,7 @@ func (p *page) heading(text string) {
 func (p *page) signIn() {
 	p.t.Helper()
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
-	p.fill("Address", stack.AdminEmail)
+	p.fill("Email address", stack.AdminEmail)
 	p.fill("Password", stack.AdminPassword)
 	p.key(kb.Enter)
 	p.heading("Customers")

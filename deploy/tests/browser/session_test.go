@@ -16,7 +16,7 @@ func TestSigningInAndOut(t *testing.T) {
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
 	p.shot("sign-in")
 
-	p.fill("Address", stack.AdminEmail)
+	p.fill("Email address", stack.AdminEmail)
 	p.fill("Password", "not the password")
 	p.press("Sign in")
 	p.until("a word about the password", `/password/i.test(document.querySelector('[role=alert]:not([hidden])')?.innerText)`)
@@ -24,19 +24,19 @@ func TestSigningInAndOut(t *testing.T) {
 		t.Error("the wrong password stays in its field")
 	}
 
-	p.fill("Address", "nobody")
+	p.fill("Email address", "nobody")
 	p.press("Sign in")
 	p.until("a word at the address", `document.querySelector('input[type=email]').matches('[aria-invalid=true]:focus')`)
 
-	p.fill("Address", stack.CustomerEmail)
+	p.fill("Email address", stack.CustomerEmail)
 	p.fill("Password", stack.CustomerPassword)
 	p.press("Sign in")
-	p.see("The console is for admins")
+	p.see("Only admins can use the console.")
 	if value[int](p, `sessionStorage.length`) != 0 {
 		t.Error("somebody who may not be here stays signed in")
 	}
 
-	p.fill("Address", stack.AdminEmail)
+	p.fill("Email address", stack.AdminEmail)
 	p.fill("Password", stack.AdminPassword)
 	p.press("Sign in")
 	p.heading("Customers")
@@ -79,7 +79,7 @@ func TestSigningInWithASecondFactor(t *testing.T) {
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
 	signIn := func() {
 		t.Helper()
-		p.fill("Address", email)
+		p.fill("Email address", email)
 		p.fill("Password", password)
 		p.press("Sign in")
 		p.heading("Second factor")
@@ -167,7 +167,7 @@ func TestAnotherOriginSignsNobodyIn(t *testing.T) {
 	p := newPage(t)
 	p.expected = "blocked by CORS policy"
 	p.do(chromedp.Navigate(strings.Replace(stack.PinAdminURL, "127.0.0.1", "localhost", 1) + "/console"))
-	p.fill("Address", stack.AdminEmail)
+	p.fill("Email address", stack.AdminEmail)
 	p.fill("Password", stack.AdminPassword)
 	p.press("Sign in")
 	p.see(stack.AuthURL + " cannot be reached from this page.")

@@ -1,20 +1,20 @@
 
-const find = id => document.getElementById(id);
+const byID = id => document.getElementById(id);
 const base = location.href.replace(/[#?].*$/, '').replace(/[^/]+\/*$/, '');
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
-history.replaceState(null, '', location.pathname); // the token is not to stay in the history
-addEventListener('hashchange', () => location.reload()); // another link, opened in this very tab
+history.replaceState(null, '', location.pathname); // keeps the token out of the browser's history
+addEventListener('hashchange', () => location.reload()); // another link was opened in this tab
 
-function say(text, bad) {
-  find('status').textContent = text;
-  find('status').classList.toggle('bad', Boolean(bad));
+function showStatus(text, isError) {
+  byID('status').textContent = text;
+  byID('status').classList.toggle('error', Boolean(isError));
 }
 
-// ask posts and returns what was answered, with the text that people are to read as message.
-async function ask(form, body) {
+// send posts to the form's endpoint and returns the answer. Its message is the text to show.
+async function send(form, body) {
   const button = form.querySelector('button');
   button.disabled = true;
-  say('One moment…');
+  showStatus('One moment…');
   try {
     const response = await fetch(base + form.dataset.endpoint, {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), referrerPolicy: 'no-referrer',
@@ -29,34 +29,34 @@ async function ask(form, body) {
   }
 }
 
-function offerAgain(email) {
-  find('act').hidden = true;
-  find('again').hidden = false;
-  if (email) find('email').value = email;
+function showMailForm(email) {
+  byID('action').hidden = true;
+  byID('new-mail').hidden = false;
+  if (email) byID('email').value = email;
 }
 
-find('act').addEventListener('submit', async event => {
+byID('action').addEventListener('submit', async event => {
   event.preventDefault();
-  const answer = await ask(find('act'), { token, password: find('password')?.value });
-  say(answer.message, !answer.ok);
-  if (answer.ok) find('act').hidden = true;
-  if (answer.status === 401) offerAgain(answer.email);
+  const answer = await send(byID('action'), { token, password: byID('password')?.value });
+  showStatus(answer.message, !answer.ok);
+  if (answer.ok) byID('action').hidden = true;
+  if (answer.status === 401) showMailForm(answer.email);
   if (answer.redirect_url) {
-    find('sign-in').href = answer.redirect_url;
-    find('next').hidden = false;
+    byID('sign-in').href = answer.redirect_url;
+    byID('next').hidden = false;
   }
 });
 
-find('again').addEventListener('submit', async event => {
+byID('new-mail').addEventListener('submit', async event => {
   event.preventDefault();
-  const answer = await ask(find('again'), { email: find('email').value });
-  say(answer.message, !answer.ok);
-  if (answer.ok) find('again').hidden = true;
+  const answer = await send(byID('new-mail'), { email: byID('email').value });
+  showStatus(answer.message, !answer.ok);
+  if (answer.ok) byID('new-mail').hidden = true;
 });
 
 if (token) {
-  find('act').hidden = false;
+  byID('action').hidden = false;
 } else {
-  say('The link is not whole: open it once more from the mail, or ask for another one.', true);
-  offerAgain();
+  showStatus('The link is incomplete. Open it from the mail again, or request a new mail here.', true);
+  showMailForm();
 }

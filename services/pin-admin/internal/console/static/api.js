@@ -1,18 +1,18 @@
-// pin-admin's API, as whoever is signed in.
+// Calls pin-admin's API with the signed-in user's access token.
 
-import { ask } from './http.js';
+import { request } from './http.js';
 import { renew, token } from './session.js';
 
 async function call(method, path, { query = {}, body, signal } = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
-  const url = path + (given.length ? `?${new URLSearchParams(given)}` : '');
-  const send = (bearer) => ask(url, { method, body, signal, headers: { Authorization: `Bearer ${bearer}` } });
-  const bearer = await token();
+  const parameters = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  const url = path + (parameters.length ? `?${new URLSearchParams(parameters)}` : '');
+  const send = (accessToken) => request(url, { method, body, signal, headers: { Authorization: `Bearer ${accessToken}` } });
+  const accessToken = await token();
   try {
-    return await send(bearer);
+    return await send(accessToken);
   } catch (problem) {
     if (problem.status !== 401) throw problem;
-    return send(await renew(bearer)); // it has expired
+    return send(await renew(accessToken)); // the access token has expired
   }
 }
 
@@ -21,16 +21,16 @@ export const post = (path, body) => call('POST', path, { body });
 export const patch = (path, body) => call('PATCH', path, { body });
 export const remove = (path) => call('DELETE', path);
 
-const names = new Map();
+const instanceNames = new Map();
 
-// instanceName returns what an instance is called, or its id while that cannot be told.
+// instanceName returns the name of an instance, or its id when the name cannot be loaded.
 export function instanceName(id) {
-  if (!names.has(id)) {
-    names.set(id, get(`/v1/instances/${id}`).then(({ name }) => name, () => { names.delete(id); return id; }));
+  if (!instanceNames.has(id)) {
+    instanceNames.set(id, get(`/v1/instances/${id}`).then(({ name }) => name, () => { instanceNames.delete(id); return id; }));
   }
-  return names.get(id);
+  return instanceNames.get(id);
 }
 
-export function forgetNames() {
-  names.clear();
+export function forgetInstanceNames() {
+  instanceNames.clear();
 }

@@ -1,22 +1,22 @@
-// The console: who is signed in, and which page of it is shown. Pages go by the part of the address after the #, which
-// holds ids and nothing else.
+// The entry point of the console. It signs the user in and shows the page that the URL names after the #. That part of the URL
+// holds only ids and filters, never a secret.
 
 import { get } from './api.js';
 import { auditPage } from './audit.js';
 import { customerPage } from './customer.js';
 import { customersPage } from './customers.js';
-import { alarm, announce, h } from './dom.js';
+import { announce, errorBox, h } from './dom.js';
 import { form } from './form.js';
 import { instancePage, instancesPage } from './instances.js';
 import { keyPanel } from './keys.js';
 import { Problem } from './http.js';
-import { canResume, email, onEnd, showCode, signIn, signOut, token } from './session.js';
+import { email, hasStoredSession, onSessionEnd, signIn, signOut, submitCode, token } from './session.js';
 
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
-const who = document.getElementById('who');
+const userBox = document.getElementById('user');
 let signedIn = false;
-let turn = 0;
+let navigations = 0; // only the page of the last navigation is shown
 
 const pages = [
   [/^#\/customers$/, customersPage],
@@ -30,28 +30,28 @@ const pages = [
 function apiKeysPage() {
   return {
     title: 'API keys',
-    nodes: [h('h1', { tabindex: '-1' }, 'API keys'), h('p', { class: 'hint' }, 'With them, programs use this API as X-Api-Key.'),
-      keyPanel({ title: 'Keys', at: '/v1/api-keys', what: 'API key', none: 'There are none.', scoped: true })],
+    nodes: [h('h1', { tabindex: '-1' }, 'API keys'), h('p', { class: 'hint' }, 'Programs send an API key to this service in the header X-Api-Key.'),
+      keyPanel({ title: 'Keys', path: '/v1/api-keys', kind: 'API key', emptyText: 'There are no API keys.', scoped: true })],
   };
 }
 
-async function go() {
+async function navigate() {
   if (!signedIn) return;
-  const mine = turn += 1;
-  const [pattern, page] = pages.find(([regexp]) => regexp.test(location.hash)) ?? pages[0];
+  const navigation = navigations += 1;
+  const [pattern, load] = pages.find(([regexp]) => regexp.test(location.hash)) ?? pages[0];
   for (const link of nav.querySelectorAll('a')) {
-    const here = location.hash.startsWith(link.hash);
-    if (here) link.setAttribute('aria-current', 'page');
+    if (location.hash.startsWith(link.hash)) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   main.setAttribute('aria-busy', 'true');
-  let shown;
+  let page;
   try {
-    shown = await page(pattern.exec(location.hash)?.[1]);
+    page = await load(pattern.exec(location.hash)?.[1]);
   } catch (problem) {
-    shown = { title: 'Not found', nodes: [h('h1', { tabindex: '-1' }, problem.status === 404 ? 'There is no such thing' : 'That did not work'), alarm(problem, go)] };
+    const title = problem.status === 404 ? 'Not found' : 'This page could not be loaded';
+    page = { title, nodes: [h('h1', { tabindex: '-1' }, title), errorBox(problem, navigate)] };
   }
-  if (mine === turn && signedIn) show(shown);
+  if (navigation === navigations && signedIn) show(page);
 }
 
 function show({ title, nodes }) {
@@ -62,90 +62,90 @@ function show({ title, nodes }) {
   main.querySelector('h1').focus();
 }
 
-function enter() {
+function showConsole() {
   signedIn = true;
-  nav.hidden = who.hidden = false;
+  nav.hidden = userBox.hidden = false;
   document.getElementById('email').textContent = email();
-  if (location.hash.startsWith('#/')) go();
+  if (location.hash.startsWith('#/')) navigate();
   else location.hash = '#/customers';
 }
 
-function leave(text) {
+function showSignIn(notice) {
   signedIn = false;
-  turn += 1;
-  nav.hidden = who.hidden = true;
+  navigations += 1;
+  nav.hidden = userBox.hidden = true;
   show({
     title: 'Sign in',
-    nodes: [h('div', { class: 'narrow panel' }, h('h1', { tabindex: '-1' }, 'Sign in'), text && h('p', { class: 'notice' }, text), form({
+    nodes: [h('div', { class: 'narrow panel' }, h('h1', { tabindex: '-1' }, 'Sign in'), notice && h('p', { class: 'notice' }, notice), form({
       label: 'Sign in', submit: 'Sign in',
       fields: [
-        { name: 'email', label: 'Address', kind: 'email', attributes: { autocomplete: 'username' } },
+        { name: 'email', label: 'Email address', kind: 'email', attributes: { autocomplete: 'username' } },
         { name: 'password', label: 'Password', kind: 'password', attributes: { autocomplete: 'current-password' } },
       ],
       onsubmit: async (values) => {
         try {
           await signIn(values.email.trim(), values.password);
         } catch (problem) {
-          if (problem.mfa) return askForCode(problem.mfa);
+          if (problem.mfa) return showCodeForm(problem.mfa);
           throw problem;
         }
-        await admitted();
-        enter();
+        await requireAdmin();
+        showConsole();
       },
     }))].filter(Boolean),
   });
   main.querySelector('input').focus();
 }
 
-function askForCode(mfa) {
+function showCodeForm(mfa) {
   show({
     title: 'Second factor',
     nodes: [h('div', { class: 'narrow panel' }, h('h1', { tabindex: '-1' }, 'Second factor'), form({
-      label: 'Second factor', submit: 'Sign in', cancel: () => leave(''),
-      fields: [{ name: 'code', label: 'Code', hint: 'From your authenticator app, or a recovery code', attributes: { autocomplete: 'one-time-code' } }],
+      label: 'Second factor', submit: 'Sign in', cancel: () => showSignIn(''),
+      fields: [{ name: 'code', label: 'Code', hint: 'A code from your authenticator app, or a recovery code', attributes: { autocomplete: 'one-time-code' } }],
       onsubmit: async ({ code }) => {
-        await showCode(mfa, code);
-        await admitted();
-        enter();
+        await submitCode(mfa, code);
+        await requireAdmin();
+        showConsole();
       },
     }))],
   });
   main.querySelector('input').focus();
 }
 
-// admitted refuses who is signed in and may not see anything here.
-async function admitted() {
+// requireAdmin signs a user out who may not read the data of this console, and throws the reason.
+async function requireAdmin() {
   try {
     await get('/v1/customers', { per_page: 1 });
   } catch (problem) {
     await signOut().catch(() => {});
-    throw problem.status === 403 ? new Problem(403, 'The console is for admins, and this account is not one.') : problem;
+    throw problem.status === 403 ? new Problem(403, 'Only admins can use the console. This account is not an admin.') : problem;
   }
 }
 
 async function start() {
-  if (!canResume()) return leave('');
+  if (!hasStoredSession()) return showSignIn('');
   try {
     await token();
-    enter();
+    showConsole();
   } catch (problem) {
-    if (problem.status !== 401) main.replaceChildren(alarm(problem, start)); // else it has left already
+    if (problem.status !== 401) main.replaceChildren(errorBox(problem, start)); // after a 401, the sign-in page is shown already
   }
 }
 
-onEnd(() => leave('The session has ended. Please sign in again.'));
-window.addEventListener('hashchange', go);
+onSessionEnd(() => showSignIn('The session has ended. Please sign in again.'));
+window.addEventListener('hashchange', navigate);
 document.getElementById('skip').addEventListener('click', (event) => {
-  event.preventDefault(); // what follows the # is the page
+  event.preventDefault(); // the link would replace the part after the #, which names the page
   main.focus();
 });
 document.getElementById('sign-out').addEventListener('click', async () => {
   try {
     await signOut();
-    leave('');
+    showSignIn('');
     announce('Signed out.');
   } catch (problem) {
-    leave(`Signed out here. The session itself could not be ended: ${problem.message}`);
+    showSignIn(`You are signed out in this tab, but the session may still be active: ${problem.message}`);
   }
 });
 start();

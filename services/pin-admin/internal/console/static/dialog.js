@@ -1,9 +1,10 @@
-// Questions that come before the page: the dialog element keeps the keyboard inside and gives the focus back.
+// Modal dialogs. The dialog element keeps the keyboard focus inside and returns it when the dialog closes.
 
 import { button, h, newID } from './dom.js';
 import { form } from './form.js';
 
-// open shows a dialog with the nodes that content makes; it returns a promise of what close was called with, or of null.
+// open shows a dialog with the elements that content(close) returns. Its promise resolves to the argument of close, or to null
+// when the dialog was closed in another way.
 function open(title, content) {
   return new Promise((resolve) => {
     let result = null;
@@ -20,38 +21,39 @@ function open(title, content) {
   });
 }
 
-// sure asks before something that others will notice, in red when it takes something away. action does it; the dialog stays while that fails.
-export function sure({ title, text, submit, danger = true, action }) {
+// confirmDialog asks before an action. It runs the action and resolves to true. When the action fails, the dialog stays open
+// and shows the error. The button is red unless danger is false.
+export function confirmDialog({ title, text, submit, danger = true, action }) {
   return open(title, (close) => [h('p', {}, text), form({
     label: title, fields: [], submit, danger, cancel: () => close(),
     onsubmit: async () => { await action(); close(true); },
   })]);
 }
 
-// fill asks for the fields' values. action gets them; what it returns is the result.
-export function fill({ title, text, fields, submit, action }) {
+// formDialog shows a form and runs the action with the values of its fields. It resolves to the action's result.
+export function formDialog({ title, text, fields, submit, action }) {
   return open(title, (close) => [text && h('p', {}, text), form({
     label: title, fields, submit, cancel: () => close(),
     onsubmit: async (values) => close(await action(values)),
   })].filter(Boolean));
 }
 
-// reveal shows a key, this once.
-export function reveal({ title, text, secret }) {
+// secretDialog shows a new key, with a button to copy it.
+export function secretDialog({ title, text, secret }) {
   return open(title, (close) => {
     const id = newID('secret');
     const box = h('textarea', { id, class: 'secret', readonly: true, rows: 2, spellcheck: 'false', autocomplete: 'off', onfocus: () => box.select() }, secret);
-    const said = h('span', { role: 'status', class: 'hint' });
+    const status = h('span', { role: 'status', class: 'hint' });
     const copy = button('Copy', async () => {
       box.select();
       try {
         await navigator.clipboard.writeText(secret);
       } catch {
-        document.execCommand('copy'); // a page that came by plain HTTP has no clipboard
+        document.execCommand('copy'); // a page that was loaded over plain HTTP has no navigator.clipboard
       }
-      said.textContent = 'Copied.';
+      status.textContent = 'Copied.';
     }, { class: 'primary', autofocus: true });
     return [h('p', {}, text), h('div', { class: 'field' }, h('label', { for: id }, 'The key'), box),
-      h('div', { class: 'buttons' }, copy, button('Done', () => close()), said)];
+      h('div', { class: 'buttons' }, copy, button('Done', () => close()), status)];
   });
 }

@@ -1,5 +1,6 @@
-// Elements, built out of text: what a customer is called goes in as text and never as markup.
+// Creates HTML elements. Texts, for example a customer's name, are inserted as text and never parsed as HTML.
 
+// h creates an element. An attribute that begins with "on" is an event listener.
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -22,15 +23,15 @@ export function button(text, onclick, attributes = {}) {
   return h('button', { type: 'button', onclick, ...attributes }, text);
 }
 
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
-const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
+const minuteFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const secondFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 
-export const date = (text) => show(text, day);
-export const time = (text) => show(text, moment);
-export const preciseTime = (text) => show(text, exact);
+export const date = (text) => timeElement(text, dayFormat);
+export const time = (text) => timeElement(text, minuteFormat);
+export const preciseTime = (text) => timeElement(text, secondFormat);
 
-function show(text, format) {
+function timeElement(text, format) {
   return h('time', { datetime: text }, format.format(new Date(text)));
 }
 
@@ -38,22 +39,22 @@ export function badge(text, kind = '') {
   return h('span', { class: `badge ${kind}` }, text);
 }
 
-export function empty(text) {
+export function emptyNotice(text) {
   return h('p', { class: 'empty' }, text);
 }
 
-let fading;
+let hideTimer;
 
-// announce tells, in a few words, that something was done: to eyes for a while, and to screen readers.
+// announce shows a short message for 6 seconds. Screen readers read it aloud.
 export function announce(text) {
   const status = document.getElementById('status');
   status.textContent = text;
   status.classList.add('shown');
-  clearTimeout(fading);
-  fading = setTimeout(() => status.classList.remove('shown'), 6000);
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => status.classList.remove('shown'), 6000);
 }
 
-// alarm shows what went wrong, with a way to try again when there is one.
-export function alarm(problem, again) {
-  return h('div', { class: 'alarm', role: 'alert' }, h('p', {}, problem.message), again && button('Try again', again));
+// errorBox shows a problem. With the function retry, it has a button to try again.
+export function errorBox(problem, retry) {
+  return h('div', { class: 'error-box', role: 'alert' }, h('p', {}, problem.message), retry && button('Try again', retry));
 }

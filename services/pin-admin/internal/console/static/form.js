@@ -1,13 +1,13 @@
-// Forms: each field with its label, its hint, and the place where what is wrong with it is said.
+// Forms. Each field has a label, an optional hint, and a place for its error message.
 
 import { button, h, newID } from './dom.js';
 
-// form builds one. A field is {name, label, kind, hint, value, options, attributes}; onsubmit gets the values by name.
-// What it throws is shown at the fields that it names, and else above the button.
+// form returns a form element. A field is {name, label, kind, hint, value, options, attributes}. onsubmit gets the values by
+// field name. If it throws a Problem with issues, each issue is shown at its field; other errors are shown above the buttons.
 export function form({ label, fields, submit, danger, cancel, onsubmit }) {
-  const all = fields.map(build);
-  const alert = h('div', { class: 'alarm', role: 'alert', hidden: true });
-  const send = h('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, submit);
+  const all = fields.map(makeField);
+  const formError = h('div', { class: 'error-box', role: 'alert', hidden: true });
+  const submitButton = h('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, submit);
   let busy = false;
 
   async function run(event) {
@@ -15,53 +15,53 @@ export function form({ label, fields, submit, danger, cancel, onsubmit }) {
     if (busy) return;
     busy = true;
     element.setAttribute('aria-busy', 'true');
-    alert.hidden = true;
-    for (const field of all) field.complain('');
+    formError.hidden = true;
+    for (const field of all) field.showError('');
     try {
       await onsubmit(Object.fromEntries(all.map((field) => [field.name, field.read()])));
     } catch (problem) {
-      show(problem);
+      showProblem(problem);
     } finally {
       busy = false;
       element.removeAttribute('aria-busy');
-      for (const field of all) field.wipe();
+      for (const field of all) field.clearSecret();
     }
   }
 
-  function show(problem) {
-    const elsewhere = [];
+  function showProblem(problem) {
+    const formErrors = [];
     for (const issue of problem.issues ?? []) {
       const field = all.find(({ name }) => name === issue.loc[1]);
-      if (field) field.complain(issue.loc.length > 2 ? `Number ${Number(issue.loc[2]) + 1}: ${issue.msg}` : issue.msg);
-      else elsewhere.push(issue.msg);
+      if (field) field.showError(issue.loc.length > 2 ? `Entry ${Number(issue.loc[2]) + 1}: ${issue.msg}` : issue.msg);
+      else formErrors.push(issue.msg);
     }
-    if (!problem.issues?.length) elsewhere.push(problem.message);
-    alert.hidden = elsewhere.length === 0;
-    alert.replaceChildren(h('p', {}, elsewhere.join(' ')));
-    (all.find(({ control }) => control.getAttribute('aria-invalid') === 'true')?.control ?? send).focus();
+    if (!problem.issues?.length) formErrors.push(problem.message);
+    formError.hidden = formErrors.length === 0;
+    formError.replaceChildren(h('p', {}, formErrors.join(' ')));
+    (all.find(({ control }) => control.getAttribute('aria-invalid') === 'true')?.control ?? submitButton).focus();
   }
 
   const element = h('form', { class: 'form', novalidate: true, onsubmit: run, 'aria-label': label },
-    all.map((field) => field.element), alert,
-    h('div', { class: 'buttons' }, send, cancel && button('Cancel', cancel)));
+    all.map((field) => field.element), formError,
+    h('div', { class: 'buttons' }, submitButton, cancel && button('Cancel', cancel)));
   return element;
 }
 
-function build({ name, label, kind = 'text', hint, value, options, attributes = {} }) {
+function makeField({ name, label, kind = 'text', hint, value, options, attributes = {} }) {
   const id = newID(name);
   const error = h('p', { id: `${id}-error`, class: 'error', hidden: true });
   const common = { id, name, 'aria-describedby': hint ? `${id}-hint ${id}-error` : `${id}-error`, ...attributes };
   const control = makeControl(kind, common, value, options);
-  const labelled = h('label', { for: id }, label);
+  const labelElement = h('label', { for: id }, label);
   const element = h('div', { class: kind === 'checkbox' ? 'field check' : 'field' },
-    kind === 'checkbox' ? [control, labelled] : [labelled, control],
+    kind === 'checkbox' ? [control, labelElement] : [labelElement, control],
     hint && h('p', { id: `${id}-hint`, class: 'hint' }, hint), error);
   return {
     name, element, control,
     read: () => (kind === 'checkbox' ? control.checked : control.value),
-    // wipe forgets what was typed when that is a secret, whatever became of it.
-    wipe: () => { if (kind === 'pin' || kind === 'password') control.value = ''; },
-    complain(text) {
+    // A typed PIN or password is cleared after every submit, also after a failure.
+    clearSecret: () => { if (kind === 'pin' || kind === 'password') control.value = ''; },
+    showError(text) {
       error.textContent = text;
       error.hidden = text === '';
       if (text) control.setAttribute('aria-invalid', 'true');

@@ -1,8 +1,9 @@
-// One request and its answer, or the Problem that it met.
+// Sends one HTTP request. A refused or failed request throws a Problem.
 
 export class Problem extends Error {
-  // issues are what a 422 names: {loc, msg}.
-  // mfa is what a sign-in awaits beside the password.
+  // status is the HTTP status, or 0 when the server is unreachable.
+  // issues are the errors that a 422 answer lists, each as {loc, msg}.
+  // mfa is the challenge of a sign-in that needs a second factor, otherwise null.
   constructor(status, message, issues = [], mfa = null) {
     super(message);
     this.status = status;
@@ -11,7 +12,8 @@ export class Problem extends Error {
   }
 }
 
-export async function ask(url, { method = 'GET', body, headers = {}, signal } = {}) {
+// request returns the decoded JSON answer, or null for an empty answer.
+export async function request(url, { method = 'GET', body, headers = {}, signal } = {}) {
   const options = { method, headers: { ...headers }, signal, credentials: 'omit', cache: 'no-store', referrerPolicy: 'no-referrer' };
   if (body !== undefined) {
     options.headers['Content-Type'] = 'application/json';
@@ -35,7 +37,7 @@ function problemOf(response, answer) {
     const issues = detail.map(({ loc, msg }) => ({ loc, msg: msg.replace(/^Value error, /, '') }));
     return new Problem(response.status, issues.map(({ loc, msg }) => `${loc.slice(1).join('.')}: ${msg}`).join('; '), issues);
   }
-  const wait = response.headers.get('Retry-After');
-  const text = typeof detail === 'string' ? detail : `The server answered ${response.status}.`;
-  return new Problem(response.status, wait ? `${text} (wait ${wait} s)` : text, [], answer?.mfa);
+  const seconds = response.headers.get('Retry-After');
+  const text = typeof detail === 'string' ? detail : `The server answered with status ${response.status}.`;
+  return new Problem(response.status, seconds ? `${text} (wait ${seconds} s)` : text, [], answer?.mfa);
 }

@@ -1,61 +1,61 @@
-// Keys: a list of them, issuing one, revoking one. Proxy keys and API keys differ in little.
+// The list of proxy keys or API keys, with the dialogs to issue and to revoke a key.
 
 import { post, remove } from './api.js';
-import { fill, reveal, sure } from './dialog.js';
+import { confirmDialog, formDialog, secretDialog } from './dialog.js';
 import { announce, badge, button, h, time } from './dom.js';
-import { pages, panel } from './panel.js';
+import { pagedList, panel } from './panel.js';
 
 const day = 24 * 60 * 60 * 1000;
 const lifetimes = [['', 'Never'], ['30', 'In 30 days'], ['90', 'In 90 days'], ['365', 'In a year']];
-const scopes = [['read', 'Read: see everything, change nothing'], ['admin', 'Admin: everything']];
+const scopes = [['read', 'Read: read everything'], ['admin', 'Admin: read and change everything']];
 
-// keyPanel shows the keys at a path. what names one: "proxy key"; scoped: they have scopes.
-export function keyPanel({ title, at, what, none, scoped = false }) {
+// keyPanel shows the keys at a path of the API. kind is 'proxy key' or 'API key'. scoped says that the keys have scopes.
+export function keyPanel({ title, path, kind, emptyText, scoped = false }) {
   async function issue() {
     const fields = [
-      { name: 'name', label: 'Name', hint: 'So that people can tell keys apart.' },
-      scoped && { name: 'scopes', label: 'May', kind: 'select', options: scopes, value: 'read' },
+      { name: 'name', label: 'Name', hint: 'Optional. It helps to recognize the key.' },
+      scoped && { name: 'scopes', label: 'Scope', kind: 'select', options: scopes, value: 'read' },
       { name: 'expires_at', label: 'Expires', kind: 'select', options: lifetimes, value: '' },
     ].filter(Boolean);
-    const issued = await fill({
-      title: `New ${what}`, fields, submit: `Issue ${what}`,
-      action: (values) => post(at, {
+    const issued = await formDialog({
+      title: `New ${kind}`, fields, submit: `Issue ${kind}`,
+      action: (values) => post(path, {
         name: values.name.trim() || null,
         expires_at: values.expires_at ? new Date(Date.now() + values.expires_at * day).toISOString() : null,
         ...(scoped && { scopes: [values.scopes] }),
       }),
     });
     if (!issued) return;
-    await reveal({ title: `The new ${what}`, secret: issued.key, text: 'It is shown this once. Keep it where secrets are kept.' });
-    announce(`The ${what} ${issued.prefix}… is issued.`);
+    await secretDialog({ title: `The new ${kind}`, secret: issued.key, text: 'Copy the key now. It is not shown again. Store it in a safe place.' });
+    announce(`The ${kind} ${issued.prefix}… is issued.`);
     keys.refresh();
   }
 
   async function revoke(key) {
-    const was = await sure({
+    const revoked = await confirmDialog({
       title: `Revoke ${key.name ?? key.prefix}?`, submit: 'Revoke',
-      text: 'Whoever uses it is refused from the next request on. This cannot be taken back.',
-      action: () => remove(`${at}/${key.id}`),
+      text: 'Every later request with this key is refused. This cannot be undone.',
+      action: () => remove(`${path}/${key.id}`),
     });
-    if (!was) return;
-    announce(`The ${what} ${key.prefix}… is revoked.`);
+    if (!revoked) return;
+    announce(`The ${kind} ${key.prefix}… is revoked.`);
     keys.refresh();
   }
 
-  const show = (key) => [
-    h('div', { class: 'what' },
-      h('p', {}, h('strong', {}, key.name ?? 'Without a name'), ' ', stateOf(key), scoped && key.scopes.map((scope) => [' ', badge(scope)]).flat()),
+  const row = (key) => [
+    h('div', { class: 'item' },
+      h('p', {}, h('strong', {}, key.name ?? 'Unnamed'), ' ', stateBadge(key), scoped && key.scopes.map((scope) => [' ', badge(scope)]).flat()),
       h('p', { class: 'hint' }, h('code', {}, `${key.prefix}…`), ' · issued ', time(key.created_at),
         key.expires_at ? [' · expires ', time(key.expires_at)] : null,
         key.last_used_at ? [' · last used ', time(key.last_used_at)] : ' · never used')),
     key.revoked_at ? null : button('Revoke', () => revoke(key), { class: 'quiet', 'aria-label': `Revoke ${key.name ?? key.prefix}` }),
   ].filter(Boolean);
 
-  const keys = panel(title, { actions: [button(`New ${what}`, issue)], load: () => pages(at, {}, { show, none }) });
+  const keys = panel(title, { actions: [button(`New ${kind}`, issue)], load: () => pagedList(path, {}, { row, emptyText }) });
   return keys.element;
 }
 
-function stateOf(key) {
+function stateBadge(key) {
   if (key.revoked_at) return badge('Revoked', 'bad');
   if (key.expires_at && new Date(key.expires_at) <= new Date()) return badge('Expired', 'warn');
   return badge('Active', 'good');

@@ -1,19 +1,20 @@
-// A part of a page that loads by itself: a heading, what can be done, and the content or what kept it away.
+// A panel is a section of a page that loads its own content. It has a heading, buttons, and its content or an error.
 
-import { alarm, button, h, newID } from './dom.js';
+import { button, emptyNotice, errorBox, h, newID } from './dom.js';
 import { get } from './api.js';
 
-// panel returns its element, and refresh, which loads the content again and then moves the focus to the heading.
+// panel returns {element, reload, refresh}. load returns the elements of the content. reload loads the content again. refresh
+// also moves the focus to the heading.
 export function panel(title, { load, actions = [] }) {
   const id = newID('panel');
   const heading = h('h2', { id, tabindex: '-1' }, title);
-  const body = h('div', { class: 'body' }, h('p', { class: 'empty' }, 'Loading…'));
+  const body = h('div', { class: 'body' }, emptyNotice('Loading…'));
   async function reload() {
     body.setAttribute('aria-busy', 'true');
     try {
       body.replaceChildren(...[await load()].flat());
     } catch (problem) {
-      body.replaceChildren(alarm(problem, reload));
+      body.replaceChildren(errorBox(problem, reload));
     }
     body.removeAttribute('aria-busy');
   }
@@ -27,33 +28,31 @@ export function panel(title, { load, actions = [] }) {
   return { element, reload, refresh };
 }
 
-// pages shows a list of the API page after page: show makes a row, none says that there is nothing, found is told how many
-// there are in all.
-export async function pages(path, query, { show, none, found = () => {}, signal }) {
+// pagedList loads the first page of a list and returns its elements. A button loads further pages. row returns the content of
+// one item's row. emptyText is shown when the list is empty. onTotal gets the number of items on all pages.
+export async function pagedList(path, query, { row, emptyText, onTotal = () => {}, signal }) {
   const list = h('ul', { class: 'rows' });
   const count = h('p', { class: 'hint' });
   let number = 0;
-  let total = 0;
-  async function next() {
+  async function loadNext() {
     const page = await get(path, { ...query, page: number + 1, per_page: 20 }, signal);
     number = page.page;
-    total = page.total;
-    found(total);
-    const rows = page.items.map((item) => h('li', {}, show(item)));
+    onTotal(page.total);
+    const rows = page.items.map((item) => h('li', {}, row(item)));
     list.append(...rows);
-    count.textContent = `${list.children.length} of ${total}`;
-    foot.hidden = page.items.length === 0 || list.children.length >= total;
+    count.textContent = `${list.children.length} of ${page.total}`;
+    footer.hidden = page.items.length === 0 || list.children.length >= page.total;
     return rows;
   }
   const more = button('Show more', async () => {
     try {
-      const rows = await next();
+      const rows = await loadNext();
       rows[0]?.querySelector('a, button')?.focus();
     } catch (problem) {
-      list.after(alarm(problem));
+      list.after(errorBox(problem));
     }
   });
-  const foot = h('div', { class: 'buttons', hidden: true }, more, count);
-  await next();
-  return list.children.length ? [list, foot] : [h('p', { class: 'empty' }, none)];
+  const footer = h('div', { class: 'buttons', hidden: true }, more, count);
+  await loadNext();
+  return list.children.length ? [list, footer] : [emptyNotice(emptyText)];
 }

@@ -1,82 +1,82 @@
-// The PIN of a customer or of an identity: its state, and the three things that are done to one.
+// The state of one PIN, with the buttons to set, remove and unlock it.
 
 import { get, post, remove } from './api.js';
-import { fill, sure } from './dialog.js';
-import { alarm, announce, badge, button, h, time } from './dom.js';
+import { confirmDialog, formDialog } from './dialog.js';
+import { announce, badge, button, errorBox, h, time } from './dom.js';
 import { Problem } from './http.js';
 
-// pinOf shows it. at is the path of its holder, whose the holder's name, none what it means to have no PIN; changed is
-// called after each change.
-export function pinOf({ at, whose, none, changed }) {
-  const element = h('div', { class: 'pin', role: 'group', 'aria-label': `PIN of ${whose}` });
+// pinBox shows the PIN of a customer or an identity. path is the PIN's path in the API. holder is the holder's name. withoutPIN
+// says what applies when the holder has no PIN. onChange is called after each change.
+export function pinBox({ path, holder, withoutPIN, onChange }) {
+  const element = h('div', { class: 'pin', role: 'group', 'aria-label': `PIN of ${holder}` });
 
   async function load() {
     try {
-      show(await get(`${at}/pin`));
+      show(await get(path));
     } catch (problem) {
-      element.replaceChildren(alarm(problem, load));
+      element.replaceChildren(errorBox(problem, load));
     }
   }
 
   function show(status) {
-    element.replaceChildren(h('p', { class: 'state' }, ...stateOf(status, none)), h('div', { class: 'buttons' },
+    element.replaceChildren(h('p', { class: 'state' }, ...describe(status, withoutPIN)), h('div', { class: 'buttons' },
       status.is_locked && button('Unlock', unlock, { class: 'primary' }),
       button(status.has_pin ? 'Replace PIN' : 'Set PIN', set),
-      status.has_pin && button('Remove', take, { class: 'quiet' })));
+      status.has_pin && button('Remove', removePIN, { class: 'quiet' })));
   }
 
-  // After a change the buttons are new ones, and the focus goes to the first.
-  async function done(text) {
-    announce(text);
+  // changed reloads the state. The old buttons are gone then, so the focus moves to the first new button.
+  async function changed(message) {
+    announce(message);
     await load();
     element.querySelector('button')?.focus();
-    changed();
+    onChange();
   }
 
   async function set() {
-    const was = await fill({
-      title: `PIN of ${whose}`, submit: 'Set PIN',
-      text: 'Ends the PIN sessions that rest on the PIN before, and renews the attempts.',
+    const done = await formDialog({
+      title: `PIN of ${holder}`, submit: 'Set PIN',
+      text: 'A new PIN ends the PIN sessions of the old PIN and renews the guess budget.',
       fields: [
         { name: 'pin', label: 'New PIN', kind: 'pin', hint: '4 to 12 digits' },
-        { name: 'repeated', label: 'The same again', kind: 'pin' },
+        { name: 'repeated', label: 'Repeat the PIN', kind: 'pin' },
       ],
       action: async ({ pin, repeated }) => {
-        if (pin !== repeated) throw new Problem(422, '', [{ loc: ['body', 'repeated'], msg: 'This is not the same as above.' }]);
-        await post(`${at}/pin`, { pin });
+        if (pin !== repeated) throw new Problem(422, '', [{ loc: ['body', 'repeated'], msg: 'The two PINs are different.' }]);
+        await post(path, { pin });
         return true;
       },
     });
-    if (was) await done(`The PIN of ${whose} is set.`);
+    if (done) await changed(`The PIN of ${holder} is set.`);
   }
 
-  async function take() {
-    const was = await sure({
-      title: `Remove the PIN of ${whose}?`, submit: 'Remove PIN',
-      text: 'Without a PIN that applies, agents ask for none. The PIN sessions that rest on it end.',
-      action: () => remove(`${at}/pin`),
+  async function removePIN() {
+    const done = await confirmDialog({
+      title: `Remove the PIN of ${holder}?`, submit: 'Remove PIN',
+      text: 'The PIN sessions of this PIN end. If no other PIN applies, agents do not ask for a PIN.',
+      action: () => remove(path),
     });
-    if (was) await done(`The PIN of ${whose} is removed.`);
+    if (done) await changed(`The PIN of ${holder} is removed.`);
   }
 
   async function unlock() {
-    const was = await sure({
-      title: `Unlock ${whose}?`, submit: 'Unlock', danger: false,
-      text: 'The lock ends and there are new attempts. The next lock is longer all the same.',
-      action: () => post(`${at}/pin/unlock`),
+    const done = await confirmDialog({
+      title: `Unlock ${holder}?`, submit: 'Unlock', danger: false,
+      text: 'The lock ends and a new set of attempts begins. The next lock still lasts longer.',
+      action: () => post(`${path}/unlock`),
     });
-    if (was) await done(`${whose} is unlocked.`);
+    if (done) await changed(`${holder} is unlocked.`);
   }
 
   load();
   return element;
 }
 
-function stateOf(status, none) {
-  const state = [];
-  if (status.is_locked) state.push(badge('Locked', 'warn'), ' until ', time(status.locked_until), '. ');
-  if (!status.has_pin) return [...state, badge('No PIN'), ` ${none}`];
-  if (!status.is_active && !status.is_locked) state.push(badge('Deactivated', 'bad'), ' after too many failures. ');
-  if (status.is_active && !status.is_locked) state.push(badge('PIN set', 'good'), ' ');
-  return [...state, 'Set ', time(status.created_at), '.'];
+function describe(status, withoutPIN) {
+  const parts = [];
+  if (status.is_locked) parts.push(badge('Locked', 'warn'), ' until ', time(status.locked_until), '. ');
+  if (!status.has_pin) return [...parts, badge('No PIN'), ` ${withoutPIN}`];
+  if (!status.is_active && !status.is_locked) parts.push(badge('Deactivated', 'bad'), ' after too many failures. ');
+  if (status.is_active && !status.is_locked) parts.push(badge('PIN set', 'good'), ' ');
+  return [...parts, 'Set ', time(status.created_at), '.'];
 }

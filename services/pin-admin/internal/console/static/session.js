@@ -1,19 +1,19 @@
-// Who is signed in. The access token is only in memory, the refresh token in this tab's sessionStorage, so that a reload
-// signs nobody out and closing the tab does.
+// The sign-in session. The access token is kept in memory only. The refresh token is kept in the sessionStorage of this tab:
+// a reload keeps the session, and closing the tab ends it here.
 
-import { ask, Problem } from './http.js';
+import { Problem, request } from './http.js';
 
 const auth = document.querySelector('meta[name=auth-url]').content.replace(/\/$/, '');
-const key = 'countersign.refresh';
+const refreshTokenKey = 'countersign.refresh';
 
-let access = null;
+let accessToken = null;
 let user = null;
-let renewal = null;
-let ended = () => {};
+let refreshing = null;
+let sessionEnded = () => {};
 
-// onEnd says what is to happen when the session ends of itself.
-export function onEnd(callback) {
-  ended = callback;
+// onSessionEnd sets the function to call when the session ends without a sign-out here.
+export function onSessionEnd(callback) {
+  sessionEnded = callback;
 }
 
 export function email() {
@@ -21,60 +21,60 @@ export function email() {
 }
 
 export async function signIn(address, password) {
-  keep(await ask(`${auth}/auth/login`, { method: 'POST', body: { email: address, password } }));
+  store(await request(`${auth}/auth/login`, { method: 'POST', body: { email: address, password } }));
 }
 
-// showCode finishes a sign-in whose Problem had an mfa.
-export async function showCode(mfa, code) {
-  keep(await ask(`${auth}/auth/mfa/challenge`, { method: 'POST', body: { challenge_token: mfa.challenge_token, code } }));
+// submitCode completes a sign-in with a code. mfa is the challenge in the Problem that signIn threw.
+export async function submitCode(mfa, code) {
+  store(await request(`${auth}/auth/mfa/challenge`, { method: 'POST', body: { challenge_token: mfa.challenge_token, code } }));
 }
 
-export function canResume() {
-  return sessionStorage.getItem(key) !== null;
+export function hasStoredSession() {
+  return sessionStorage.getItem(refreshTokenKey) !== null;
 }
 
-// token returns the access token; after one has been refused, renew returns the next. Requests that run side by side
-// share one renewal.
+// token returns the current access token, or a new one if there is none.
 export async function token() {
-  return access ?? renew(null);
+  return accessToken ?? renew(null);
 }
 
+// renew returns the access token that replaces the refused one. Parallel requests share one refresh.
 export function renew(refused) {
-  if (access !== refused) return Promise.resolve(access);
-  renewal ??= refresh().finally(() => { renewal = null; });
-  return renewal;
+  if (accessToken !== refused) return Promise.resolve(accessToken);
+  refreshing ??= refresh().finally(() => { refreshing = null; });
+  return refreshing;
 }
 
 async function refresh() {
   try {
-    keep(await ask(`${auth}/auth/refresh`, { method: 'POST', body: { refresh_token: sessionStorage.getItem(key) ?? '' } }));
-    return access;
+    store(await request(`${auth}/auth/refresh`, { method: 'POST', body: { refresh_token: sessionStorage.getItem(refreshTokenKey) ?? '' } }));
+    return accessToken;
   } catch (problem) {
     if (problem.status === 401 || problem.status === 422) {
-      forget();
-      ended();
+      clear();
+      sessionEnded();
       throw new Problem(401, 'The session has ended.');
     }
     throw problem;
   }
 }
 
-// signOut ends the session, here in any case. It throws when auth could not be told.
+// signOut deletes the tokens here, then ends the session at auth. It throws when auth does not confirm that.
 export async function signOut() {
-  await renewal?.catch(() => {}); // what comes of it must not outlive this
-  const last = access;
-  forget();
-  if (last) await ask(`${auth}/auth/logout`, { method: 'POST', body: { access_token: last } });
+  await refreshing?.catch(() => {}); // a refresh that completes later would store new tokens
+  const last = accessToken;
+  clear();
+  if (last) await request(`${auth}/auth/logout`, { method: 'POST', body: { access_token: last } });
 }
 
-function keep(answer) {
-  access = answer.session.access_token;
+function store(answer) {
+  accessToken = answer.session.access_token;
   user = answer.user;
-  sessionStorage.setItem(key, answer.session.refresh_token);
+  sessionStorage.setItem(refreshTokenKey, answer.session.refresh_token);
 }
 
-function forget() {
-  access = null;
+function clear() {
+  accessToken = null;
   user = null;
-  sessionStorage.removeItem(key);
+  sessionStorage.removeItem(refreshTokenKey);
 }
