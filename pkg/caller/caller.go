@@ -1,5 +1,5 @@
-// Package caller answers who is calling: it turns a credential into a Caller, asking the database each time, so that a
-// revocation holds from the next request on at every replica.
+// Package caller describes the caller of a request: its kind, its rights, and how recently a user proved the session. A
+// middleware authenticates the credential and puts the Caller into the context.
 package caller
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// Kind is the sort of credential that was shown.
+// Kind is the kind of a caller.
 type Kind string
 
-// The kinds of callers, as the audit trail names them.
+// The kinds of callers, in the words of the audit trail.
 const (
 	User      Kind = "user"
 	APIKey    Kind = "api_key"
@@ -26,62 +26,62 @@ const (
 	Anonymous Kind = "anonymous"
 )
 
-// The failures that every service answers alike.
+// The authentication and authorization errors of every service.
 var (
 	ErrNotAuthenticated = fault.New(fault.Unauthenticated, "not_authenticated", "Not authenticated")
 	ErrInvalid          = fault.New(fault.Unauthenticated, "invalid_credentials", "Invalid, expired or revoked credentials")
 	ErrForbidden        = fault.New(fault.Forbidden, "forbidden", "Not allowed with these credentials")
 )
 
-// Caller is who is calling, and by which request.
+// Caller is the caller of one request.
 type Caller struct {
 	Kind Kind
-	// ID is the user's, the API key's or the proxy key's.
+	// ID is the id of the user, the API key or the proxy key.
 	ID uuid.UUID
-	// RequestID and Address say by which request and from where, for the audit trail.
+	// RequestID and Address (the client's IP address) go into the audit trail.
 	RequestID, Address string
 
-	// Of a user: the address (confirmed), whether it is an admin, the sign-in session, the methods by which that was proved
-	// (RFC 8176), and how long ago it last was, by Postgres's clock.
+	// The following fields are set for a user. Email is confirmed. SessionID names the sign-in session, and AMR its
+	// authentication methods (RFC 8176). ProvedAgo is the time since the user last proved that session, by Postgres's clock.
 	Email     string
 	Admin     bool
 	SessionID uuid.UUID
 	AMR       []string
 	ProvedAgo time.Duration
 
-	// Of an API key.
+	// Scopes are set for an API key: "admin", "read", or both.
 	Scopes []string
 
-	// Of a proxy key: the key as it was shown, and the instance that it opens.
+	// The following fields are set for a proxy key: the key that the request presented, and its instance.
 	Key        token.Token
 	InstanceID uuid.UUID
 }
 
-// MayChange reports whether the caller may change everything in the deployment.
+// MayChange reports whether the caller may change all data of the deployment.
 func (c Caller) MayChange() bool {
 	return c.Kind == User && c.Admin || c.HasScope("admin")
 }
 
-// MayRead reports whether the caller may see everything in the deployment.
+// MayRead reports whether the caller may read all data of the deployment.
 func (c Caller) MayRead() bool {
 	return c.MayChange() || c.HasScope("read")
 }
 
-// HasScope reports whether an API key may do what a scope says. Who may change everything may also read it.
+// HasScope reports whether the caller is an API key with a scope. The scope admin includes the scope read.
 func (c Caller) HasScope(scope string) bool {
 	return c.Kind == APIKey && (slices.Contains(c.Scopes, scope) || scope == "read" && slices.Contains(c.Scopes, "admin"))
 }
 
-// freshFor is how long after a sign-in or a step-up a session may do what matters more than being signed in.
+// freshFor is how long a sign-in or a step-up counts as fresh.
 const freshFor = 5 * time.Minute
 
 // ErrNotFresh asks for a step-up (RFC 9470).
 var ErrNotFresh = fault.New(fault.Unauthenticated, "insufficient_user_authentication", "Sign in again to do this").
 	Asking(fmt.Sprintf(`error="insufficient_user_authentication", error_description="A sign-in of the last 5 minutes is needed", max_age="%d"`, int(freshFor.Seconds())))
 
-// RequireFresh returns ErrNotFresh when the caller is a user whose session was last proved more than 5 minutes ago.
+// RequireFresh returns ErrNotFresh when the caller is a user who proved the session more than 5 minutes ago.
 func RequireFresh(ctx context.Context) error {
-	if who := From(ctx); who.Kind == User && who.ProvedAgo > freshFor {
+	if c := From(ctx); c.Kind == User && c.ProvedAgo > freshFor {
 		return ErrNotFresh
 	}
 	return nil
@@ -94,7 +94,7 @@ func NewContext(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// From returns the caller that the context carries; the zero Caller when it carries none.
+// From returns the caller in the context, or the zero Caller when the context has no caller.
 func From(ctx context.Context) Caller {
 	c, _ := ctx.Value(contextKey{}).(Caller)
 	return c

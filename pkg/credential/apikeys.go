@@ -12,11 +12,12 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/page"
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// APIKey is what is kept of an API key.
+// APIKey is a stored API key, without the key itself.
 type APIKey struct {
 	CreatedAt  time.Time      `db:"created_at"`
 	ExpiresAt  *time.Time     `db:"expires_at"`
@@ -30,23 +31,22 @@ type APIKey struct {
 
 const apiKeyColumns = `created_at, expires_at, id, last_used_at, name, prefix, revoked_at, scopes`
 
-// APIKeys returns one page of all API keys, those that are good no more included.
+// APIKeys returns one page of all API keys, including expired and revoked keys.
 func (k Keys) APIKeys(ctx context.Context, p page.Page) (page.Of[APIKey], error) {
 	return page.Read[APIKey](ctx, k.DB, page.List{
 		Columns: apiKeyColumns, Table: `api_keys`, Searched: []string{`lower(name)`}, Sorts: map[string]string{"name": `lower(name)`},
 	}, p)
 }
 
-// IssueAPIKey makes a key with these scopes. A key with the scope admin may do so too, and so may make its own successor.
-// It returns ErrExpired.
-func (k Keys) IssueAPIKey(ctx context.Context, scopes []string, w Wish) (issued APIKey, key token.Token, err error) {
+// IssueAPIKey creates a key with these scopes. It returns ErrExpired when the expiry is in the past.
+func (k Keys) IssueAPIKey(ctx context.Context, scopes []string, n NewKey) (issued APIKey, key token.Token, err error) {
 	key = token.New(token.APIKey)
 	const q = `
 		insert into api_keys (name, prefix, key_hash, scopes, expires_at)
 		select $1, $2, $3, $4, $5 where $5::timestamptz is null or $5 > now()
 		returning ` + apiKeyColumns
 	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &issued, q, w.Name, key.Prefix(), key.Hash(), pq.StringArray(scopes), w.ExpiresAt)
+		err := tx.GetContext(ctx, &issued, q, n.Name, key.Prefix(), key.Hash(), pq.StringArray(scopes), n.ExpiresAt)
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, ErrExpired
 		}
@@ -59,7 +59,7 @@ func (k Keys) IssueAPIKey(ctx context.Context, scopes []string, w Wish) (issued 
 	return issued, key, err
 }
 
-// RevokeAPIKey ends a key for good; the row stays. It returns ErrNoKey.
+// RevokeAPIKey revokes a key. The row stays. It returns ErrNoKey.
 func (k Keys) RevokeAPIKey(ctx context.Context, id uuid.UUID) error {
 	const q = `
 		with revoked as (
@@ -67,4 +67,42 @@ func (k Keys) RevokeAPIKey(ctx context.Context, id uuid.UUID) error {
 		)
 		select exists (select from revoked) from api_keys where id = $1`
 	return k.revoke(ctx, audit.Event{Action: "api_key.revoked", TargetID: audit.ID(id)}, q, id)
+}
+
+// AuthenticateAPIKey returns the caller that an API key names. It returns caller.ErrInvalid when the key is malformed,
+// unknown, expired or revoked.
+func (k Keys) AuthenticateAPIKey(ctx context.Context, text string) (caller.Caller, error) {
+	key, err := token.Parse(token.APIKey, text, 0)
+	if err != nil {
+		return caller.Caller{}, caller.ErrInvalid
+	}
+	return k.apiKeyCaller(ctx, `k.key_hash = $1`, key.Hash())
+}
+
+// AuthenticateAPIKeyID returns the caller for the id of an API key, for an access token that was issued to that key. It
+// returns caller.ErrInvalid when the key is unknown, expired or revoked.
+func (k Keys) AuthenticateAPIKeyID(ctx context.Context, id uuid.UUID) (caller.Caller, error) {
+	return k.apiKeyCaller(ctx, `k.id = $1`, id)
+}
+
+func (k Keys) apiKeyCaller(ctx context.Context, condition string, arg any) (caller.Caller, error) {
+	q := `select k.id, k.scopes, ` + UseUnrecorded + ` as use_unrecorded from api_keys k where ` + condition + ` and ` + Valid
+	var row struct {
+		ID            uuid.UUID      `db:"id"`
+		Scopes        pq.StringArray `db:"scopes"`
+		UseUnrecorded bool           `db:"use_unrecorded"`
+	}
+	err := k.DB.GetContext(ctx, &row, q, arg)
+	if errors.Is(err, sql.ErrNoRows) {
+		return caller.Caller{}, caller.ErrInvalid
+	}
+	if err != nil {
+		return caller.Caller{}, fmt.Errorf("authenticating an API key: %w", err)
+	}
+	if row.UseUnrecorded {
+		if err := k.recordUse(ctx, "api_keys", row.ID); err != nil {
+			return caller.Caller{}, err
+		}
+	}
+	return caller.Caller{Kind: caller.APIKey, ID: row.ID, Scopes: row.Scopes}, nil
 }

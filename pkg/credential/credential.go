@@ -1,5 +1,6 @@
-// Package credential issues, lists and revokes the keys that programs show: proxy keys and API keys. A key is in the
-// clear once, in the answer to whoever had it issued; after that there is its hash. Package caller recognizes them.
+// Package credential issues, lists, revokes and authenticates the keys of programs: proxy keys and API keys. The plain key
+// is returned once, when it is issued. The database stores only its SHA-256. Every authentication reads the database, so a
+// revoked key is refused by every replica from the next request on.
 package credential
 
 import (
@@ -9,29 +10,47 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// The failures of keys.
+// Errors of issuing and revoking.
 var (
 	ErrNoKey   = fault.New(fault.NotFound, "key_not_found", "Key not found")
 	ErrExpired = fault.New(fault.Invalid, "expiry_past", "The key would have expired already").About("expires_at")
 )
 
-// Keys keeps the keys of the deployment.
+// SQL conditions on a row k of proxy_keys or api_keys. The query that resolves a verification, in package pin, uses them too.
+const (
+	// Valid is true while the key is accepted: it is not revoked and has not expired.
+	Valid = `k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`
+	// UseUnrecorded is true when the key's use must be recorded. A use within a minute of the recorded one is not written.
+	UseUnrecorded = `(k.last_used_at is null or k.last_used_at < now() - interval '1 minute')`
+)
+
+// Keys stores the keys.
 type Keys struct{ DB *sqlx.DB }
 
-// Wish says what key is wanted: its name, and when it ends (nil: never).
-type Wish struct {
-	Name      *string
+// NewKey describes a key to issue.
+type NewKey struct {
+	Name *string
+	// ExpiresAt is nil for a key that does not expire.
 	ExpiresAt *time.Time
 }
 
-// revoke makes one revocation, with its row in the audit trail when the key was good until now. The query returns
-// whether it was, or nothing when there is no such key.
+// recordUse sets last_used_at of a key, at most once a minute.
+func (k Keys) recordUse(ctx context.Context, table string, id uuid.UUID) error {
+	if _, err := k.DB.ExecContext(ctx, `update `+table+` k set last_used_at = now() where k.id = $1 and `+UseUnrecorded, id); err != nil {
+		return fmt.Errorf("recording the use of a key in %s: %w", table, err)
+	}
+	return nil
+}
+
+// revoke runs a query that revokes a key, and records the event when the query revoked it. The query returns true when it
+// revoked the key, false when the key was revoked before, and no row when there is no such key.
 func (k Keys) revoke(ctx context.Context, event audit.Event, query string, args ...any) error {
 	err := audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		var revoked bool
@@ -42,15 +61,15 @@ func (k Keys) revoke(ctx context.Context, event audit.Event, query string, args 
 		case err != nil:
 			return audit.Event{}, fmt.Errorf("revoking a key: %w", err)
 		case !revoked:
-			return audit.Event{}, errRevokedBefore
+			return audit.Event{}, errAlreadyRevoked
 		}
 		return event, nil
 	})
-	if errors.Is(err, errRevokedBefore) {
+	if errors.Is(err, errAlreadyRevoked) {
 		return nil
 	}
 	return err
 }
 
-// errRevokedBefore ends a revocation that has nothing to do.
-var errRevokedBefore = errors.New("the key was revoked before")
+// errAlreadyRevoked ends a revocation that changes nothing, so that no audit row is written.
+var errAlreadyRevoked = errors.New("the key was revoked before")

@@ -12,12 +12,13 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/page"
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// ProxyKey is what is kept of a proxy key.
+// ProxyKey is a stored proxy key, without the key itself.
 type ProxyKey struct {
 	CreatedAt  time.Time  `db:"created_at"`
 	ExpiresAt  *time.Time `db:"expires_at"`
@@ -30,7 +31,7 @@ type ProxyKey struct {
 
 const proxyKeyColumns = `created_at, expires_at, id, last_used_at, name, prefix, revoked_at`
 
-// ProxyKeys returns one page of an instance's keys, those that are good no more included.
+// ProxyKeys returns one page of an instance's keys, including expired and revoked keys.
 func (k Keys) ProxyKeys(ctx context.Context, instance uuid.UUID, p page.Page) (page.Of[ProxyKey], error) {
 	return page.Read[ProxyKey](ctx, k.DB, page.List{
 		Columns: proxyKeyColumns, Table: `proxy_keys`, Where: `instance_id = $1`, Args: []any{instance},
@@ -38,15 +39,16 @@ func (k Keys) ProxyKeys(ctx context.Context, instance uuid.UUID, p page.Page) (p
 	}, p)
 }
 
-// IssueProxyKey makes a key for an instance, beside those that it has. It returns directory.ErrNoInstance or ErrExpired.
-func (k Keys) IssueProxyKey(ctx context.Context, instance uuid.UUID, w Wish) (issued ProxyKey, key token.Token, err error) {
+// IssueProxyKey creates a key for an instance. Other keys of the instance stay valid. It returns directory.ErrNoInstance, or
+// ErrExpired when the expiry is in the past.
+func (k Keys) IssueProxyKey(ctx context.Context, instance uuid.UUID, n NewKey) (issued ProxyKey, key token.Token, err error) {
 	key = token.New(token.ProxyKey)
 	const q = `
 		insert into proxy_keys (instance_id, name, prefix, key_hash, expires_at)
 		select $1, $2, $3, $4, $5 where $5::timestamptz is null or $5 > now()
 		returning ` + proxyKeyColumns
 	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &issued, q, instance, w.Name, key.Prefix(), key.Hash(), w.ExpiresAt)
+		err := tx.GetContext(ctx, &issued, q, instance, n.Name, key.Prefix(), key.Hash(), n.ExpiresAt)
 		var violation *pq.Error
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
@@ -62,7 +64,7 @@ func (k Keys) IssueProxyKey(ctx context.Context, instance uuid.UUID, w Wish) (is
 	return issued, key, err
 }
 
-// RevokeProxyKey ends an instance's key for good; the row stays. It returns ErrNoKey.
+// RevokeProxyKey revokes a key of an instance. The row stays. It returns ErrNoKey.
 func (k Keys) RevokeProxyKey(ctx context.Context, instance, id uuid.UUID) error {
 	const q = `
 		with revoked as (
@@ -71,4 +73,33 @@ func (k Keys) RevokeProxyKey(ctx context.Context, instance, id uuid.UUID) error 
 		select exists (select from revoked) from proxy_keys where id = $1 and instance_id = $2`
 	event := audit.Event{Action: "proxy_key.revoked", InstanceID: audit.ID(instance), TargetID: audit.ID(id)}
 	return k.revoke(ctx, event, q, id, instance)
+}
+
+// AuthenticateProxyKey returns the caller that a proxy key names, with the key's instance. It returns caller.ErrInvalid when
+// the key is unknown, expired or revoked.
+func (k Keys) AuthenticateProxyKey(ctx context.Context, key token.Token) (caller.Caller, error) {
+	const q = `select k.id, k.instance_id, ` + UseUnrecorded + ` as use_unrecorded from proxy_keys k where k.key_hash = $1 and ` + Valid
+	var row struct {
+		ID            uuid.UUID `db:"id"`
+		InstanceID    uuid.UUID `db:"instance_id"`
+		UseUnrecorded bool      `db:"use_unrecorded"`
+	}
+	err := k.DB.GetContext(ctx, &row, q, key.Hash())
+	if errors.Is(err, sql.ErrNoRows) {
+		return caller.Caller{}, caller.ErrInvalid
+	}
+	if err != nil {
+		return caller.Caller{}, fmt.Errorf("authenticating a proxy key: %w", err)
+	}
+	if row.UseUnrecorded {
+		if err := k.RecordProxyKeyUse(ctx, row.ID); err != nil {
+			return caller.Caller{}, err
+		}
+	}
+	return caller.Caller{Kind: caller.ProxyKey, ID: row.ID, InstanceID: row.InstanceID, Key: key}, nil
+}
+
+// RecordProxyKeyUse sets last_used_at of a proxy key, at most once a minute.
+func (k Keys) RecordProxyKeyUse(ctx context.Context, id uuid.UUID) error {
+	return k.recordUse(ctx, "proxy_keys", id)
 }

@@ -11,11 +11,8 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
-	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/directory"
 )
-
-// ErrNoInstance says that there is no such instance.
-var ErrNoInstance = fault.New(fault.NotFound, "instance_not_found", "Instance not found")
 
 // Policies keeps the policy of each instance.
 type Policies struct{ DB *sqlx.DB }
@@ -32,12 +29,12 @@ type PolicyChange struct {
 
 const policyColumns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
 
-// Get returns an instance's policy, or ErrNoInstance.
+// Get returns an instance's policy, or directory.ErrNoInstance.
 func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
 	var policy Policy
 	err := p.DB.GetContext(ctx, &policy, `select `+policyColumns+` from instances where id = $1`, instance)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Policy{}, ErrNoInstance
+		return Policy{}, directory.ErrNoInstance
 	}
 	if err != nil {
 		return Policy{}, fmt.Errorf("reading a policy: %w", err)
@@ -45,7 +42,7 @@ func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
 	return policy, nil
 }
 
-// Change changes an instance's policy and returns it, or ErrNoInstance. It holds from the next question on, for sessions
+// Change changes an instance's policy and returns it, or directory.ErrNoInstance. It holds from the next question on, for sessions
 // that exist too.
 func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyChange) (Policy, error) {
 	if change == (PolicyChange{}) {
@@ -71,7 +68,7 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 	var policy Policy
 	err = tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Policy{}, ErrNoInstance
+		return Policy{}, directory.ErrNoInstance
 	}
 	if err != nil {
 		return Policy{}, fmt.Errorf("changing a policy: %w", err)

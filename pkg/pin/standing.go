@@ -25,12 +25,12 @@ type Subject struct {
 
 // Standing is what Postgres says about a subject at one moment: the PIN that applies and its state, and the policy.
 type Standing struct {
-	At         time.Time     `db:"at"`
-	KeyID      uuid.UUID     `db:"key_id"`
-	KeyStale   bool          `db:"key_stale"`
-	InstanceID uuid.UUID     `db:"instance_id"`
-	CustomerID uuid.NullUUID `db:"customer_id"`
-	IdentityID uuid.NullUUID `db:"identity_id"`
+	At               time.Time     `db:"at"`
+	KeyID            uuid.UUID     `db:"key_id"`
+	KeyUseUnrecorded bool          `db:"key_use_unrecorded"`
+	InstanceID       uuid.UUID     `db:"instance_id"`
+	CustomerID       uuid.NullUUID `db:"customer_id"`
+	IdentityID       uuid.NullUUID `db:"identity_id"`
 	// Roles are the ones that the subject may have: one for an identity, several for a customer with several.
 	Roles pq.StringArray `db:"roles"`
 	Policy

@@ -13,6 +13,8 @@ import (
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
+	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/prepared"
 )
 
@@ -24,14 +26,14 @@ var (
 // store holds the statements of a verification. Each that decides something is one statement.
 type store struct {
 	db       *sqlx.DB
-	keys     caller.ProxyKeys
+	keys     credential.Keys
 	resolveQ *prepared.Statement
 	chargeQ  *prepared.Statement
 	rightQ   *prepared.Statement
 }
 
 func newStore(db *sqlx.DB) store {
-	return store{db, caller.ProxyKeys{DB: db}, prepared.New(db, resolveSQL), prepared.New(db, chargeSQL), prepared.New(db, settleRightSQL)}
+	return store{db, credential.Keys{DB: db}, prepared.New(db, resolveSQL), prepared.New(db, chargeSQL), prepared.New(db, settleRightSQL)}
 }
 
 // standingColumns are Standing's, less the key and the roles, of an instance i, a subject s and the PIN h that applies.
@@ -51,7 +53,7 @@ const applyingPIN = `left join lateral (
 	       ) h on true`
 
 const resolveSQL = `
-	select k.id as key_id, k.last_used_at is null or k.last_used_at < now() - interval '1 minute' as key_stale,
+	select k.id as key_id, ` + credential.UseUnrecorded + ` as key_use_unrecorded,
 	       coalesce(r.roles, '{owner}') as roles, ` + standingColumns + `
 	  from proxy_keys k
 	  join instances i on i.id = k.instance_id
@@ -73,7 +75,7 @@ const resolveSQL = `
 	          where d.customer_id = s.customer_id and d.instance_id = i.id and (s.identity_id is null or d.id = s.identity_id)
 	       ) r on true
 	  ` + applyingPIN + `
-	 where k.key_hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`
+	 where k.key_hash = $1 and ` + credential.Valid
 
 // resolve asks, in one query, whether the key is good, whether the subject is within its instance, and which PIN and
 // which policy apply.
@@ -92,12 +94,12 @@ func (s store) resolve(ctx context.Context, who Subject) (Standing, error) {
 	case err != nil:
 		return Standing{}, fmt.Errorf("resolving whose PIN applies: %w", err)
 	case st.InstanceID != who.InstanceID:
-		return Standing{}, caller.ErrNotWithin
+		return Standing{}, directory.ErrNoInstance
 	case !st.CustomerID.Valid:
 		return Standing{}, ErrNotWithin
 	}
-	if st.KeyStale {
-		if err := s.keys.Used(ctx, st.KeyID); err != nil {
+	if st.KeyUseUnrecorded {
+		if err := s.keys.RecordProxyKeyUse(ctx, st.KeyID); err != nil {
 			return Standing{}, err
 		}
 	}

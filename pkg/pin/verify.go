@@ -78,7 +78,7 @@ func NewVerifier(db *sqlx.DB, r redis.UniversalClient, ring *keyring.Ring, pool 
 // Verify reports whether candidate is the PIN that applies to who. The attempt is charged before anything is compared
 // and forgiven only by a right PIN, so a crash, a cancelled request or a parallel guess is never free.
 //
-// Errors: caller.ErrInvalid and caller.ErrNotWithin about the proxy key, ErrNoSubject, ErrNotWithin, slowhash.ErrBusy
+// Errors: caller.ErrInvalid and directory.ErrNoInstance about the proxy key, ErrNoSubject, ErrNotWithin, slowhash.ErrBusy
 // (nothing was charged), ErrUnknownKey, ErrChanging; else what kept us from an answer.
 func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (result Result, err error) {
 	defer v.measure(time.Now(), &result, &err)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
 )
 
@@ -144,8 +145,8 @@ func TestRefusedRequestsAreFree(t *testing.T) {
 		"a customer from elsewhere": {pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(stranger)}, pin.ErrNotWithin},
 		"an unknown identity":       {pin.Subject{Key: w.key, InstanceID: w.instance, IdentityID: some(uuid.New())}, pin.ErrNotWithin},
 		"a pair that is none":       {pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(stranger), IdentityID: some(w.identity)}, pin.ErrNotWithin},
-		"another instance":          {pin.Subject{Key: w.key, InstanceID: foreign, IdentityID: some(w.identity)}, caller.ErrNotWithin},
-		"another instance's key":    {pin.Subject{Key: foreignKey, InstanceID: w.instance, IdentityID: some(w.identity)}, caller.ErrNotWithin},
+		"another instance":          {pin.Subject{Key: w.key, InstanceID: foreign, IdentityID: some(w.identity)}, directory.ErrNoInstance},
+		"another instance's key":    {pin.Subject{Key: foreignKey, InstanceID: w.instance, IdentityID: some(w.identity)}, directory.ErrNoInstance},
 		"through another instance":  {pin.Subject{Key: foreignKey, InstanceID: foreign, IdentityID: some(w.identity)}, pin.ErrNotWithin},
 		"by customer through it":    {pin.Subject{Key: foreignKey, InstanceID: foreign, CustomerID: some(w.customer)}, pin.ErrNotWithin},
 	} {

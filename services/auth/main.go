@@ -18,7 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/slowhash"
@@ -77,7 +78,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 
-	keys, tokens := signing.New(db, s.ring, s.SigningKeyLifetime), caller.NewAccessTokens(db, s.PublicURL)
+	keys, tokens := signing.New(db, s.ring, s.SigningKeyLifetime), accesstoken.NewReader(db, s.PublicURL)
 	pool, outbox := slowhash.NewPool(s.HashPermits, s.HashPlaces), mail.NewOutbox(s.ring)
 	factors := mfa.New(db, s.ring, s.Budget, s.PublicURL)
 	sandbox, closeSandbox, err := exchange.ServeSandbox()
@@ -89,7 +90,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	surface := &api.API{
 		Spec:         spec,
 		AccessTokens: tokens,
-		APIKeys:      caller.APIKeys{DB: db},
+		APIKeys:      credential.Keys{DB: db},
 		Accounts:     accounts,
 		Factors:      factors,
 		Keys:         keys,

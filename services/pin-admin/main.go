@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/audit"
-	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
@@ -83,8 +83,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
 	surface := &api.API{
 		Spec:         spec,
-		AccessTokens: caller.NewAccessTokens(db, s.Issuer),
-		APIKeys:      caller.APIKeys{DB: db},
+		AccessTokens: accesstoken.NewReader(db, s.Issuer),
 		Directory:    directory.Directory{DB: db},
 		Keys:         credential.Keys{DB: db},
 		Enroller:     pin.NewEnroller(db, s.ring, pool),

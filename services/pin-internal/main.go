@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/session"
@@ -71,7 +71,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	pool := slowhash.NewPool(s.HashPermits, s.HashPlaces)
 	surface := &api.API{
 		Spec:      spec,
-		Keys:      caller.ProxyKeys{DB: db},
+		Keys:      credential.Keys{DB: db},
 		Verifier:  pin.NewVerifier(db, redis, s.ring, pool, s.Budget, registry),
 		Enroller:  pin.NewEnroller(db, s.ring, pool),
 		Directory: directory.Directory{DB: db},

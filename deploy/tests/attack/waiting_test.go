@@ -20,7 +20,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
@@ -166,8 +166,8 @@ func (s *stack) accessToken() string {
 	s.people.Get(&email, `select email from customers where id = $1`, s.customer)
 	s.people.Get(&user, `insert into users (email, password_hash, email_confirmed_at) values ($1, '', now()) returning id`, email)
 	s.people.Get(&session, `insert into user_sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, user)
-	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, caller.Claims{SessionID: session, Role: "user", Email: email, RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{caller.Audience},
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, accesstoken.Claims{SessionID: session, Role: "user", Email: email, RegisteredClaims: jwt.RegisteredClaims{
+		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{accesstoken.Audience},
 		IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(15 * time.Minute)),
 	}})
 	unsigned.Header["kid"] = kid.String()

@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/keyring"
@@ -38,7 +39,7 @@ type Accounts struct {
 	db      *sqlx.DB
 	ring    *keyring.Ring
 	keys    *signing.Keys
-	tokens  *caller.AccessTokens
+	tokens  *accesstoken.Reader
 	pool    *slowhash.Pool
 	factors *mfa.Factors
 	outbox  *mail.Outbox
@@ -49,7 +50,7 @@ type Accounts struct {
 
 // New prepares Accounts. issuer is the public URL of the service, which access tokens name and tokens reads. Its metrics go
 // to registry.
-func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *caller.AccessTokens, pool *slowhash.Pool,
+func New(config Config, issuer string, db *sqlx.DB, ring *keyring.Ring, keys *signing.Keys, tokens *accesstoken.Reader, pool *slowhash.Pool,
 	factors *mfa.Factors, outbox *mail.Outbox, registry prometheus.Registerer) *Accounts {
 	limits := budget.Limits{Attempts: config.Attempts, Lock: config.Lock, LockMax: config.LockMax}
 	a := &Accounts{config: config, issuer: issuer, db: db, ring: ring, keys: keys, tokens: tokens, pool: pool, factors: factors, outbox: outbox,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
@@ -43,7 +44,7 @@ func (a *Accounts) Grant(ctx context.Context, scope string) (Grant, error) {
 	}
 	g := Grant{Scope: strings.Join(scopes, " ")}
 	var err error
-	if g.AccessToken, g.ExpiresAt, err = a.sign(ctx, key.ID, caller.Claims{ClientID: key.ID, Scope: g.Scope}); err != nil {
+	if g.AccessToken, g.ExpiresAt, err = a.sign(ctx, key.ID, accesstoken.Claims{ClientID: key.ID, Scope: g.Scope}); err != nil {
 		return Grant{}, err
 	}
 	event := audit.Event{Action: "token.issued", TargetID: audit.ID(key.ID), Details: map[string]any{"scopes": scopes}}
@@ -52,18 +53,18 @@ func (a *Accounts) Grant(ctx context.Context, scope string) (Grant, error) {
 
 // Introspect returns what an access token or a refresh token that can be used at this moment stands for, as it is now, and
 // changes nothing. It returns caller.ErrInvalid for every other.
-func (a *Accounts) Introspect(ctx context.Context, presented secret.Text) (claims caller.Claims, isRefresh bool, err error) {
+func (a *Accounts) Introspect(ctx context.Context, presented secret.Text) (claims accesstoken.Claims, isRefresh bool, err error) {
 	if refresh, err := token.Parse(token.Refresh, presented.Reveal(), 0); err == nil {
 		claims, err := a.introspectRefresh(ctx, refresh)
 		return claims, true, err
 	}
 	who, err := a.tokens.Authenticate(ctx, presented.Reveal())
 	if err != nil {
-		return caller.Claims{}, false, err
+		return accesstoken.Claims{}, false, err
 	}
 	said, err := a.tokens.Read(ctx, presented.Reveal())
 	if err != nil {
-		return caller.Claims{}, false, err
+		return accesstoken.Claims{}, false, err
 	}
 	claims = *said
 	claims.Email, claims.Scope = who.Email, strings.Join(who.Scopes, " ")
@@ -73,15 +74,15 @@ func (a *Accounts) Introspect(ctx context.Context, presented secret.Text) (claim
 	return claims, false, nil
 }
 
-func (a *Accounts) introspectRefresh(ctx context.Context, presented token.Token) (caller.Claims, error) {
+func (a *Accounts) introspectRefresh(ctx context.Context, presented token.Token) (accesstoken.Claims, error) {
 	f, err := a.family(ctx, presented)
 	if errors.Is(err, ErrRefreshRefused) || err == nil && (!f.Live || f.Presented != f.Current) {
-		return caller.Claims{}, caller.ErrInvalid
+		return accesstoken.Claims{}, caller.ErrInvalid
 	}
 	if err != nil {
-		return caller.Claims{}, err
+		return accesstoken.Claims{}, err
 	}
-	return caller.Claims{
+	return accesstoken.Claims{
 		RegisteredClaims: jwt.RegisteredClaims{Issuer: a.issuer, Subject: f.User.ID.String(), ExpiresAt: jwt.NewNumericDate(f.ExpiresAt)},
 		SessionID:        f.Session, Role: f.Role, Email: f.Email, AMR: f.AMR,
 	}, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/secret"
@@ -65,7 +66,7 @@ func (a *Accounts) open(ctx context.Context, tx *sqlx.Tx, session uuid.UUID, s S
 
 // issue signs an access token for a session, which was proved by these methods, and puts the refresh token beside it.
 func (a *Accounts) issue(ctx context.Context, user User, session uuid.UUID, methods []string, refresh token.Token) (SignIn, error) {
-	access, expires, err := a.sign(ctx, user.ID, caller.Claims{SessionID: session, Role: user.Role, Email: user.Email, AMR: methods})
+	access, expires, err := a.sign(ctx, user.ID, accesstoken.Claims{SessionID: session, Role: user.Role, Email: user.Email, AMR: methods})
 	if err != nil {
 		return SignIn{}, err
 	}
@@ -73,11 +74,11 @@ func (a *Accounts) issue(ctx context.Context, user User, session uuid.UUID, meth
 }
 
 // sign makes an access token for a subject, a user or an API key, and says when it expires.
-func (a *Accounts) sign(ctx context.Context, subject uuid.UUID, claims caller.Claims) (secret.Text, time.Time, error) {
+func (a *Accounts) sign(ctx context.Context, subject uuid.UUID, claims accesstoken.Claims) (secret.Text, time.Time, error) {
 	now := time.Now()
 	expires := jwt.NewNumericDate(now.Add(a.config.AccessLifetime))
 	claims.RegisteredClaims = jwt.RegisteredClaims{
-		Issuer: a.issuer, Audience: jwt.ClaimStrings{caller.Audience}, Subject: subject.String(),
+		Issuer: a.issuer, Audience: jwt.ClaimStrings{accesstoken.Audience}, Subject: subject.String(),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: expires, ID: uuid.NewString(),
 	}
 	text, err := a.keys.Sign(ctx, claims)
@@ -88,7 +89,7 @@ func (a *Accounts) sign(ctx context.Context, subject uuid.UUID, claims caller.Cl
 // long ago as its session can have lived: whoever closes the laptop and comes back later still wants out. It returns
 // caller.ErrInvalid for a token that is not ours.
 func (a *Accounts) Logout(ctx context.Context, access secret.Text) error {
-	claims, err := a.tokens.ReadLate(ctx, access.Reveal(), a.config.SessionLifetime)
+	claims, err := a.tokens.ReadExpired(ctx, access.Reveal(), a.config.SessionLifetime)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/ratelimit"
@@ -134,13 +135,13 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	must(d.t, err)
 
 	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool, db: db, outbox: mail.NewOutbox(ring), registry: prometheus.NewRegistry()}
-	tokens := caller.NewAccessTokens(db, issuer)
+	tokens := accesstoken.NewReader(db, issuer)
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox, s.registry)
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
-		Spec: spec, AccessTokens: tokens, APIKeys: caller.APIKeys{DB: db}, Accounts: s.accounts, Factors: factors, Keys: s.keys,
+		Spec: spec, AccessTokens: tokens, APIKeys: credential.Keys{DB: db}, Accounts: s.accounts, Factors: factors, Keys: s.keys,
 		Lifetimes: lifetimes, Issuer: issuer, Limiter: ratelimit.New(counts), Rates: d.rates,
 		KYC:          kyc.New(d.kyc, db, s.registry),
 		Links:        api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},

@@ -12,7 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/crypto/argon2"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/slowhash"
 )
 
@@ -28,7 +28,7 @@ func TestLoginGivesASession(t *testing.T) {
 		t.Errorf("got %s", a.Body)
 	}
 
-	var claims caller.Claims
+	var claims accesstoken.Claims
 	parsed, _, err := jwt.NewParser().ParseUnverified(tokens.access, &claims)
 	must(t, err)
 	if claims.Issuer != issuer || claims.Subject != user || claims.Role != "user" || claims.Email != p.email || claims.ID == "" ||

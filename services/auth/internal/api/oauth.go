@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
@@ -78,7 +79,7 @@ func (a *API) client(ctx context.Context, id, password *string) (context.Context
 	case !shown.shown:
 		return ctx, false, nil
 	}
-	key, err := a.APIKeys.Authenticate(ctx, shown.secret.Reveal())
+	key, err := a.APIKeys.AuthenticateAPIKey(ctx, shown.secret.Reveal())
 	if errors.Is(err, caller.ErrInvalid) || err == nil && !shown.names(key) {
 		return ctx, false, errClient
 	}
@@ -168,7 +169,7 @@ func (a *API) IntrospectToken(ctx context.Context, r gen.IntrospectTokenRequestO
 	return answer, nil
 }
 
-func introspection(c caller.Claims, isRefresh bool) gen.Introspection {
+func introspection(c accesstoken.Claims, isRefresh bool) gen.Introspection {
 	seen := gen.Introspection{
 		Active: true, TokenType: said("Bearer"), Iss: said(c.Issuer), Aud: said(strings.Join(c.Audience, " ")), Sub: said(c.Subject), Jti: said(c.ID),
 		Exp: moment(c.ExpiresAt), Iat: moment(c.IssuedAt), Scope: said(c.Scope), Username: said(c.Email), Role: said(c.Role),

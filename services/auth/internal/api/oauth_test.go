@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/token"
 )
@@ -80,7 +81,7 @@ func TestAClientGetsAnAccessToken(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	admin, reader := s.client("admin"), s.client("read")
-	tokens := caller.NewAccessTokens(s.owner, issuer) // as at pin-admin
+	tokens := accesstoken.NewReader(s.owner, issuer) // as at pin-admin
 	for name, a := range map[string]answer{
 		"in the body":     s.grant(admin),
 		"by prefix":       s.grant(client{admin.key.Prefix(), admin.key}),
@@ -130,7 +131,7 @@ func TestAClientGetsAnAccessToken(t *testing.T) {
 func TestAClientsTokenEndsWithItsKey(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	tokens := caller.NewAccessTokens(s.owner, issuer)
+	tokens := accesstoken.NewReader(s.owner, issuer)
 	for name, end := range map[string]string{
 		"revoked": `update api_keys set revoked_at = now() where id = $1`, "expired": `update api_keys set expires_at = now() where id = $1`,
 		"deleted": `delete from api_keys where id = $1`,

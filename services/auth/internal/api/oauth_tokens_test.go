@@ -9,7 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
 )
 
 func TestIntrospectionTellsWhatIsTrueNow(t *testing.T) {
@@ -44,7 +44,7 @@ func TestIntrospectionTellsWhatIsTrueNow(t *testing.T) {
 
 	next := s.pairOf(s.refresh(tokens.refresh))
 	bad := s.forgeries(tokens.access)
-	bad["used up"], bad["an API key"], bad["expired"] = tokens.refresh, c.key.Reveal(), s.minted(tokens.access, func(c *caller.Claims) { c.ExpiresAt = late(0) })
+	bad["used up"], bad["an API key"], bad["expired"] = tokens.refresh, c.key.Reveal(), s.minted(tokens.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(0) })
 	for name, text := range bad {
 		if a := s.introspect(c, text); a.body["active"] != false {
 			t.Errorf("%s: got %s", name, a.Body)
@@ -72,7 +72,7 @@ func TestRevokingATokenEndsItsSession(t *testing.T) {
 		"refresh token":       func(_, second pair) string { return second.refresh },
 		"older refresh token": func(first, _ pair) string { return first.refresh },
 		"an expired one's last": func(first, _ pair) string {
-			return s.minted(first.access, func(c *caller.Claims) { c.ExpiresAt = late(time.Hour) })
+			return s.minted(first.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(time.Hour) })
 		},
 	} {
 		first := s.login(p)
@@ -111,7 +111,7 @@ func TestATokenCannotBeTwoThings(t *testing.T) {
 	text, err := s.keys.Sign(context.Background(), claims)
 	must(t, err)
 	s.want(s.profile(text), http.StatusUnauthorized)
-	claims = caller.Claims{RegisteredClaims: claims.RegisteredClaims, Scope: "admin"}
+	claims = accesstoken.Claims{RegisteredClaims: claims.RegisteredClaims, Scope: "admin"}
 	claims.ExpiresAt = jwt.NewNumericDate(time.Now().Add(time.Hour))
 	text, err = s.keys.Sign(context.Background(), claims)
 	must(t, err)

@@ -4,7 +4,9 @@ package api
 import (
 	"github.com/labstack/echo/v4"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
@@ -18,8 +20,8 @@ import (
 // API answers auth's endpoints.
 type API struct {
 	Spec         *web.Spec
-	AccessTokens *caller.AccessTokens
-	APIKeys      caller.APIKeys
+	AccessTokens *accesstoken.Reader
+	APIKeys      credential.Keys
 	Accounts     *account.Accounts
 	Factors      *mfa.Factors
 	Keys         *signing.Keys

@@ -13,21 +13,21 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/token"
 )
 
 // claimsOf reads a token that the service issued.
-func (s *service) claimsOf(access string) (caller.Claims, string) {
+func (s *service) claimsOf(access string) (accesstoken.Claims, string) {
 	s.t.Helper()
-	var claims caller.Claims
+	var claims accesstoken.Claims
 	parsed, _, err := jwt.NewParser().ParseUnverified(access, &claims)
 	must(s.t, err)
 	return claims, parsed.Header["kid"].(string)
 }
 
 // minted is a token with our own signature whose claims were changed.
-func (s *service) minted(access string, change func(*caller.Claims)) string {
+func (s *service) minted(access string, change func(*accesstoken.Claims)) string {
 	s.t.Helper()
 	claims, _ := s.claimsOf(access)
 	change(&claims)
@@ -68,14 +68,14 @@ func (s *service) forgeries(access string) map[string]string {
 		"unknown kid":                    sign(jwt.SigningMethodEdDSA, stranger, uuid.NewString()),
 		"kid that is no uuid":            sign(jwt.SigningMethodEdDSA, stranger, "../../dev/null"),
 		"kid that is no text":            sign(jwt.SigningMethodEdDSA, stranger, 1),
-		"other aud":                      s.minted(access, func(c *caller.Claims) { c.Audience = jwt.ClaimStrings{"elsewhere"} }),
-		"no aud":                         s.minted(access, func(c *caller.Claims) { c.Audience = nil }),
-		"other iss":                      s.minted(access, func(c *caller.Claims) { c.Issuer += "/" }),
-		"no iss":                         s.minted(access, func(c *caller.Claims) { c.Issuer = "" }),
-		"no exp":                         s.minted(access, func(c *caller.Claims) { c.ExpiresAt = nil }),
-		"iat in the future":              s.minted(access, func(c *caller.Claims) { c.IssuedAt = hour }),
-		"nbf in the future":              s.minted(access, func(c *caller.Claims) { c.NotBefore = hour }),
-		"expired before the session did": s.minted(access, func(c *caller.Claims) { c.ExpiresAt = late(lifetimes.SessionLifetime) }),
+		"other aud":                      s.minted(access, func(c *accesstoken.Claims) { c.Audience = jwt.ClaimStrings{"elsewhere"} }),
+		"no aud":                         s.minted(access, func(c *accesstoken.Claims) { c.Audience = nil }),
+		"other iss":                      s.minted(access, func(c *accesstoken.Claims) { c.Issuer += "/" }),
+		"no iss":                         s.minted(access, func(c *accesstoken.Claims) { c.Issuer = "" }),
+		"no exp":                         s.minted(access, func(c *accesstoken.Claims) { c.ExpiresAt = nil }),
+		"iat in the future":              s.minted(access, func(c *accesstoken.Claims) { c.IssuedAt = hour }),
+		"nbf in the future":              s.minted(access, func(c *accesstoken.Claims) { c.NotBefore = hour }),
+		"expired before the session did": s.minted(access, func(c *accesstoken.Claims) { c.ExpiresAt = late(lifetimes.SessionLifetime) }),
 	}
 }
 
@@ -113,9 +113,9 @@ func TestProfileNeedsALiveAccessToken(t *testing.T) {
 	}
 	bad := s.forgeries(tokens.access)
 	bad["our refresh token"] = tokens.refresh
-	bad["expired by a second"] = s.minted(tokens.access, func(c *caller.Claims) { c.ExpiresAt = late(0) })
-	bad["a session that is not"] = s.minted(tokens.access, func(c *caller.Claims) { c.SessionID = uuid.New() })
-	bad["another's session"] = s.minted(tokens.access, func(c *caller.Claims) { c.Subject = uuid.NewString() })
+	bad["expired by a second"] = s.minted(tokens.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(0) })
+	bad["a session that is not"] = s.minted(tokens.access, func(c *accesstoken.Claims) { c.SessionID = uuid.New() })
+	bad["another's session"] = s.minted(tokens.access, func(c *accesstoken.Claims) { c.Subject = uuid.NewString() })
 	for name, text := range bad {
 		if a := s.profile(text); a.Status != http.StatusUnauthorized || a.body["detail"] != "Invalid, expired or revoked credentials" {
 			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
@@ -162,7 +162,7 @@ func TestAnExpiredTokenStillLogsOut(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	tokens := s.login(s.user())
-	expired := s.minted(tokens.access, func(c *caller.Claims) { c.ExpiresAt = late(24 * time.Hour) })
+	expired := s.minted(tokens.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(24 * time.Hour) })
 	s.want(s.profile(expired), http.StatusUnauthorized)
 	s.want(s.logout(expired), http.StatusOK)
 	s.want(s.refresh(tokens.refresh), http.StatusUnauthorized)

@@ -19,7 +19,7 @@ func (a *API) ListAPIKeys(ctx context.Context, r gen.ListAPIKeysRequestObject) (
 
 // IssueAPIKey makes an API key and shows it, this once.
 func (a *API) IssueAPIKey(ctx context.Context, r gen.IssueAPIKeyRequestObject) (gen.IssueAPIKeyResponseObject, error) {
-	k, key, err := a.Keys.IssueAPIKey(ctx, r.Body.Scopes, credential.Wish{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt})
+	k, key, err := a.Keys.IssueAPIKey(ctx, r.Body.Scopes, credential.NewKey{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
 )
@@ -21,54 +21,58 @@ func TestAccessTokens(t *testing.T) {
 	otherKid, otherKey := s.signingKey()
 	for _, rule := range []struct {
 		name   string
-		token  func(claims *caller.Claims) string
+		token  func(claims *accesstoken.Claims) string
 		status int
 	}{
 		{"good", s.sign, 200},
-		{"of another signing key", func(c *caller.Claims) string { return s.signAs(jwt.SigningMethodEdDSA, otherKid.String(), otherKey, c) }, 200},
-		{"signed with one key, named after another", func(c *caller.Claims) string {
+		{"of another signing key", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodEdDSA, otherKid.String(), otherKey, c)
+		}, 200},
+		{"signed with one key, named after another", func(c *accesstoken.Claims) string {
 			return s.signAs(jwt.SigningMethodEdDSA, otherKid.String(), s.signing, c)
 		}, 401},
-		{"with an unknown kid", func(c *caller.Claims) string { return s.signAs(jwt.SigningMethodEdDSA, uuid.NewString(), s.signing, c) }, 401},
-		{"with a kid that is none", func(c *caller.Claims) string { return s.signAs(jwt.SigningMethodEdDSA, "' or 1=1", s.signing, c) }, 401},
-		{"alg none", func(c *caller.Claims) string {
+		{"with an unknown kid", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodEdDSA, uuid.NewString(), s.signing, c)
+		}, 401},
+		{"with a kid that is none", func(c *accesstoken.Claims) string { return s.signAs(jwt.SigningMethodEdDSA, "' or 1=1", s.signing, c) }, 401},
+		{"alg none", func(c *accesstoken.Claims) string {
 			return s.signAs(jwt.SigningMethodNone, s.kid.String(), jwt.UnsafeAllowNoneSignatureType, c)
 		}, 401},
-		{"HS256 with the public key", func(c *caller.Claims) string {
+		{"HS256 with the public key", func(c *accesstoken.Claims) string {
 			return s.signAs(jwt.SigningMethodHS256, s.kid.String(), []byte(s.signing.Public().(ed25519.PublicKey)), c)
 		}, 401},
-		{"of another issuer", func(c *caller.Claims) string { c.Issuer = "https://evil.example.com"; return s.sign(c) }, 401},
-		{"for another audience", func(c *caller.Claims) string { c.Audience = jwt.ClaimStrings{"else"}; return s.sign(c) }, 401},
-		{"expired a second ago", func(c *caller.Claims) string {
+		{"of another issuer", func(c *accesstoken.Claims) string { c.Issuer = "https://evil.example.com"; return s.sign(c) }, 401},
+		{"for another audience", func(c *accesstoken.Claims) string { c.Audience = jwt.ClaimStrings{"else"}; return s.sign(c) }, 401},
+		{"expired a second ago", func(c *accesstoken.Claims) string {
 			c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(-time.Second))
 			return s.sign(c)
 		}, 401},
-		{"that never expires", func(c *caller.Claims) string { c.ExpiresAt = nil; return s.sign(c) }, 401},
-		{"from the future", func(c *caller.Claims) string {
+		{"that never expires", func(c *accesstoken.Claims) string { c.ExpiresAt = nil; return s.sign(c) }, 401},
+		{"from the future", func(c *accesstoken.Claims) string {
 			c.IssuedAt = jwt.NewNumericDate(time.Now().Add(time.Minute))
 			return s.sign(c)
 		}, 401},
-		{"of no session", func(c *caller.Claims) string { c.SessionID = uuid.New(); return s.sign(c) }, 401},
-		{"of somebody else's session", func(c *caller.Claims) string { c.Subject = uuid.NewString(); return s.sign(c) }, 401},
-		{"changed", func(c *caller.Claims) string {
+		{"of no session", func(c *accesstoken.Claims) string { c.SessionID = uuid.New(); return s.sign(c) }, 401},
+		{"of somebody else's session", func(c *accesstoken.Claims) string { c.Subject = uuid.NewString(); return s.sign(c) }, 401},
+		{"changed", func(c *accesstoken.Claims) string {
 			parts := strings.Split(s.sign(c), ".")
 			c.Email = "else@example.com"
 			return strings.Join([]string{parts[0], strings.Split(s.sign(c), ".")[1], parts[2]}, ".")
 		}, 401},
-		{"cut", func(c *caller.Claims) string { text := s.sign(c); return text[:len(text)-4] }, 401},
-		{"of a session that was revoked", func(c *caller.Claims) string {
+		{"cut", func(c *accesstoken.Claims) string { text := s.sign(c); return text[:len(text)-4] }, 401},
+		{"of a session that was revoked", func(c *accesstoken.Claims) string {
 			s.people.Exec(`update user_sessions set revoked_at = now() where id = $1`, c.SessionID)
 			return s.sign(c)
 		}, 401},
-		{"of an address no longer confirmed", func(c *caller.Claims) string {
+		{"of an address no longer confirmed", func(c *accesstoken.Claims) string {
 			s.people.Exec(`update users set email_confirmed_at = null where id = $1`, c.Subject)
 			return s.sign(c)
 		}, 401},
-		{"of an admin who is none any more", func(c *caller.Claims) string {
+		{"of an admin who is none any more", func(c *accesstoken.Claims) string {
 			s.people.Exec(`update users set role = 'user' where id = $1`, c.Subject)
 			return s.sign(c)
 		}, 403},
-		{"of a user made admin, with the old token", func(c *caller.Claims) string { c.Role = "user"; return s.sign(c) }, 403},
+		{"of a user made admin, with the old token", func(c *accesstoken.Claims) string { c.Role = "user"; return s.sign(c) }, 403},
 	} {
 		_, claims := s.signIn(uuid.NewString()+"@example.com", "admin")
 		a := s.as(rule.token(claims), "GET", path, nil)

@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/audit"
-	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
@@ -102,7 +102,7 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	t.Cleanup(s.stop)
 	pool, registry := slowhash.NewPool(2, 200), prometheus.NewRegistry()
 	surface := &api.API{
-		Spec: spec, Waiting: board, AccessTokens: caller.NewAccessTokens(db, issuer), APIKeys: caller.APIKeys{DB: db},
+		Spec: spec, Waiting: board, AccessTokens: accesstoken.NewReader(db, issuer),
 		Directory: directory.Directory{DB: db}, Keys: credential.Keys{DB: db},
 		Enroller: pin.NewEnroller(db, ring, pool), Verifier: pin.NewVerifier(db, client, ring, pool, budget, registry), Policies: pin.Policies{DB: db},
 		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
@@ -143,25 +143,25 @@ func (s *service) signingKey() (uuid.UUID, ed25519.PrivateKey) {
 }
 
 // signIn makes a user with a confirmed address and returns an access token of theirs, and its claims.
-func (s *service) signIn(email, role string) (string, *caller.Claims) {
+func (s *service) signIn(email, role string) (string, *accesstoken.Claims) {
 	s.t.Helper()
 	var user, session uuid.UUID
 	s.people.Get(&user, `insert into users (email, password_hash, role, email_confirmed_at) values ($1, '', $2, now()) returning id`, email, role)
 	s.people.Get(&session, `insert into user_sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, user)
 	now := time.Now()
-	claims := &caller.Claims{SessionID: session, Role: role, Email: email, RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{caller.Audience}, ID: uuid.NewString(),
+	claims := &accesstoken.Claims{SessionID: session, Role: role, Email: email, RegisteredClaims: jwt.RegisteredClaims{
+		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{accesstoken.Audience}, ID: uuid.NewString(),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(15 * time.Minute)),
 	}}
 	return s.sign(claims), claims
 }
 
-func (s *service) sign(claims *caller.Claims) string {
+func (s *service) sign(claims *accesstoken.Claims) string {
 	s.t.Helper()
 	return s.signAs(jwt.SigningMethodEdDSA, s.kid.String(), s.signing, claims)
 }
 
-func (s *service) signAs(method jwt.SigningMethod, kid string, key any, claims *caller.Claims) string {
+func (s *service) signAs(method jwt.SigningMethod, kid string, key any, claims *accesstoken.Claims) string {
 	s.t.Helper()
 	unsigned := jwt.NewWithClaims(method, claims)
 	unsigned.Header["kid"] = kid

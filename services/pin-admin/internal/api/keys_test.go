@@ -11,7 +11,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
@@ -22,7 +23,7 @@ func (s *service) opens(key string, instance uuid.UUID) bool {
 	s.t.Helper()
 	parsed, err := token.Parse(token.ProxyKey, key, 0)
 	must(s.t, err)
-	who, err := caller.ProxyKeys{DB: s.database.Open(s.t, schema.RolePinInternal)}.Authenticate(s.t.Context(), parsed)
+	who, err := credential.Keys{DB: s.database.Open(s.t, schema.RolePinInternal)}.AuthenticateProxyKey(s.t.Context(), parsed)
 	return err == nil && who.InstanceID == instance
 }
 
@@ -168,8 +169,8 @@ func TestAnAPIKeysAccessToken(t *testing.T) {
 	var key uuid.UUID
 	s.people.Get(&key, `select id from api_keys`)
 	exchanged := func(scope string) string {
-		return s.sign(&caller.Claims{ClientID: key, Scope: scope, RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: issuer, Subject: key.String(), Audience: jwt.ClaimStrings{caller.Audience}, ID: uuid.NewString(),
+		return s.sign(&accesstoken.Claims{ClientID: key, Scope: scope, RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: issuer, Subject: key.String(), Audience: jwt.ClaimStrings{accesstoken.Audience}, ID: uuid.NewString(),
 			IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
 		}})
 	}

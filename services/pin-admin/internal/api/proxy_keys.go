@@ -22,9 +22,9 @@ func (a *API) ListProxyKeys(ctx context.Context, r gen.ListProxyKeysRequestObjec
 
 // IssueProxyKey makes a proxy key and shows it, this once.
 func (a *API) IssueProxyKey(ctx context.Context, r gen.IssueProxyKeyRequestObject) (gen.IssueProxyKeyResponseObject, error) {
-	var wish credential.Wish
+	var wish credential.NewKey
 	if r.Body != nil {
-		wish = credential.Wish{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt}
+		wish = credential.NewKey{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt}
 	}
 	k, key, err := a.Keys.IssueProxyKey(ctx, r.InstanceID, wish)
 	if err != nil {

@@ -4,6 +4,7 @@ package api
 import (
 	"github.com/labstack/echo/v4"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
@@ -17,8 +18,7 @@ import (
 // API answers pin-admin's endpoints.
 type API struct {
 	Spec         *web.Spec
-	AccessTokens *caller.AccessTokens
-	APIKeys      caller.APIKeys
+	AccessTokens *accesstoken.Reader
 	Directory    directory.Directory
 	Keys         credential.Keys
 	Enroller     *pin.Enroller
@@ -126,7 +126,7 @@ func (a *API) identify(c echo.Context) (caller.Caller, error) {
 		return a.AccessTokens.Authenticate(ctx, text)
 	}
 	if key := header.Get("X-Api-Key"); key != "" {
-		return a.APIKeys.Authenticate(ctx, key)
+		return a.Keys.AuthenticateAPIKey(ctx, key)
 	}
 	return caller.Caller{}, caller.ErrNotAuthenticated
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
@@ -74,7 +74,7 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 	budget := pin.Budget{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}
 	s.enroller = pin.NewEnroller(db, ring, pool)
 	surface := &api.API{
-		Spec: spec, Keys: caller.ProxyKeys{DB: db}, Directory: directory.Directory{DB: db}, Sessions: session.Store{Redis: redis},
+		Spec: spec, Keys: credential.Keys{DB: db}, Directory: directory.Directory{DB: db}, Sessions: session.Store{Redis: redis},
 		Verifier: pin.NewVerifier(db, redis, ring, pool, budget, registry), Enroller: s.enroller,
 	}
 	e := web.New(web.Options{Log: s.log.Logger(), Registry: registry, Spec: spec, Away: stores.Away})

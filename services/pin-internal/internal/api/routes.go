@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/session"
@@ -19,7 +20,7 @@ import (
 // API answers pin-internal's endpoints.
 type API struct {
 	Spec      *web.Spec
-	Keys      caller.ProxyKeys
+	Keys      credential.Keys
 	Verifier  *pin.Verifier
 	Enroller  *pin.Enroller
 	Directory directory.Directory
@@ -95,12 +96,12 @@ func shownKey(c echo.Context) (token.Token, error) {
 
 // authenticate asks whose key it is. An instance id that cannot be one is left to the spec.
 func (a *API) authenticate(c echo.Context, key token.Token) (caller.Caller, error) {
-	who, err := a.Keys.Authenticate(c.Request().Context(), key)
+	who, err := a.Keys.AuthenticateProxyKey(c.Request().Context(), key)
 	if err != nil {
 		return caller.Caller{}, err
 	}
 	if instance, err := uuid.Parse(c.Param("instance_id")); err == nil && instance != who.InstanceID {
-		return caller.Caller{}, caller.ErrNotWithin
+		return caller.Caller{}, directory.ErrNoInstance
 	}
 	return who, nil
 }

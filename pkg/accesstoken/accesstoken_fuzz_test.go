@@ -1,4 +1,4 @@
-package caller
+package accesstoken
 
 import (
 	"crypto/ed25519"
@@ -10,15 +10,18 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/caller"
 )
 
 const issuer = "https://auth.example.test"
 
-// FuzzAccessToken: what is read is a token that was signed, in the one spelling that it has; all else is ErrInvalid.
+// FuzzAccessToken checks that Read accepts only a correctly signed token in its canonical spelling, and returns
+// caller.ErrInvalid for every other text.
 func FuzzAccessToken(f *testing.F) {
 	kid := uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	tokens := NewAccessTokens(nil, issuer)
+	reader := NewReader(nil, issuer)
 	claims := Claims{RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{Audience}, Subject: kid.String(),
 		IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour)),
@@ -34,10 +37,10 @@ func FuzzAccessToken(f *testing.F) {
 		}
 		return text
 	}
-	good := sign(jwt.SigningMethodEdDSA, private, func(*Claims) {})
-	parts := strings.Split(good, ".")
+	valid := sign(jwt.SigningMethodEdDSA, private, func(*Claims) {})
+	parts := strings.Split(valid, ".")
 	for _, text := range []string{
-		good, good + "=", good + "A", "Bearer " + good, parts[0] + "." + parts[1] + ".", parts[0] + ".." + parts[2], "..", "",
+		valid, valid + "=", valid + "A", "Bearer " + valid, parts[0] + "." + parts[1] + ".", parts[0] + ".." + parts[2], "..", "",
 		sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, func(*Claims) {}),
 		sign(jwt.SigningMethodHS256, []byte(private.Public().(ed25519.PublicKey)), func(*Claims) {}),
 		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(-time.Second)) }),
@@ -47,23 +50,23 @@ func FuzzAccessToken(f *testing.F) {
 	} {
 		f.Add(text)
 	}
-	lines := strings.NewReplacer("\r", "", "\n", "") // base64 passes over them, and no header can hold them
+	noLineEnds := strings.NewReplacer("\r", "", "\n", "") // base64 ignores line ends, and a header contains none
 	f.Fuzz(func(t *testing.T, text string) {
-		text = lines.Replace(text)
-		// Whatever key it names, it is this one: the database is not what is fuzzed.
+		text = noLineEnds.Replace(text)
+		// Every key id names the same key, so that the test needs no database.
 		unverified, _, err := jwt.NewParser().ParseUnverified(text, &Claims{})
 		if err == nil {
-			named, _ := unverified.Header["kid"].(string)
-			if id, err := uuid.Parse(named); err == nil {
-				tokens.keys.mu.Lock()
-				tokens.keys.known = map[uuid.UUID]ed25519.PublicKey{id: private.Public().(ed25519.PublicKey)}
-				tokens.keys.readAt = time.Now()
-				tokens.keys.mu.Unlock()
+			keyID, _ := unverified.Header["kid"].(string)
+			if id, err := uuid.Parse(keyID); err == nil {
+				reader.keys.mu.Lock()
+				reader.keys.known = map[uuid.UUID]ed25519.PublicKey{id: private.Public().(ed25519.PublicKey)}
+				reader.keys.knownAt = time.Now()
+				reader.keys.mu.Unlock()
 			}
 		}
-		_, err = tokens.Read(t.Context(), text)
+		_, err = reader.Read(t.Context(), text)
 		if err != nil {
-			if !errors.Is(err, ErrInvalid) {
+			if !errors.Is(err, caller.ErrInvalid) {
 				t.Errorf("%q: %v", text, err)
 			}
 			return
@@ -71,7 +74,7 @@ func FuzzAccessToken(f *testing.F) {
 		end := strings.LastIndexByte(text, '.')
 		signature, err := base64.RawURLEncoding.Strict().DecodeString(text[end+1:])
 		if err != nil || !ed25519.Verify(private.Public().(ed25519.PublicKey), []byte(text[:end]), signature) {
-			t.Errorf("%q was read, and nobody signed it: %v", text, err)
+			t.Errorf("%q was read, but its signature is wrong: %v", text, err)
 		}
 	})
 }
