@@ -3,7 +3,7 @@ package model
 // Invariant is a sentence that must be true in every state that can be reached.
 type Invariant uint8
 
-// The invariants. I1 to I6 are the design's.
+// The invariants. I1 to I6 are those of docs/architecture.md, section 5.
 const (
 	_ Invariant = iota
 	// BudgetHolds, I1, I2 and I5: since the last right PIN, set or unlock by an admin, or end of a lock.
