@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -66,12 +67,15 @@ func (r *report) clocks(apart time.Duration) {
 }
 
 func (r *report) migrations(ctx context.Context, db *sql.DB, _ doctorConfig) error {
-	var migrated bool
-	if err := db.QueryRowContext(ctx, `select to_regclass('goose_db_version') is not null`).Scan(&migrated); err != nil {
-		return fmt.Errorf("looking for the schema: %w", err)
-	}
 	const mend = "run countersign migrate of this very release, then start the services"
-	if !migrated {
+	empty, err := schema.Empty(ctx, db)
+	switch {
+	case errors.Is(err, schema.ErrTooOld):
+		r.add(wrong, "this database was made by a version of Countersign from before the first release", "create the database again, then run countersign migrate")
+		return nil
+	case err != nil:
+		return err
+	case empty:
 		r.add(wrong, "the database is empty", mend)
 		return nil
 	}

@@ -114,9 +114,11 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 			"WRONG countersign_pin_admin owns own"},
 		{"another password", `alter role countersign_pin_admin password 'another'`, `alter role countersign_pin_admin password 'b'`,
 			"WRONG countersign_pin_admin cannot log in: "},
-		{"a migration to come", `update goose_db_version set version_id = -version_id where version_id = (select max(version_id) from goose_db_version)`,
-			`update goose_db_version set version_id = -version_id where version_id < 0`,
+		{"a migration to come", `update schema_migrations set version_id = -version_id where version_id = (select max(version_id) from schema_migrations)`,
+			`update schema_migrations set version_id = -version_id where version_id < 0`,
 			"WRONG a migration is pending"},
+		{"a database from before the first release", `create table goose_db_version ()`, `drop table goose_db_version`,
+			"WRONG this database was made by a version of Countersign from before the first release"},
 		{"a lost key", holder, `delete from customers`,
 			"WRONG 1 PINs lie under the key lost, which is not on PIN_KEYS"},
 		{"a mail that waits", `with u as (insert into users (email, password_hash) values ('ann@example.test', 'x') returning id)

@@ -1,4 +1,5 @@
--- Identities: a customer's account on one channel of one instance. Deleted with either of the two.
+-- An identity is a customer's account on one channel of one instance, for example a Telegram account. An agent knows a
+-- person by an identity. Deleting the customer or the instance deletes the identity.
 -- +goose Up
 create table identities (
     id            uuid primary key default gen_random_uuid(),
@@ -13,9 +14,21 @@ create table identities (
     updated_at    timestamptz not null default now(),
     constraint identities_address unique (instance_id, channel, external_id)
 );
-comment on column identities.external_id is 'the account''s name on the channel, compared byte for byte';
-comment on column identities.role_override is 'null: owner when the customer owns the instance, else customer';
+comment on table identities is 'accounts of customers on the channels of instances';
+comment on column identities.id is 'random identifier, used in the API';
+comment on column identities.customer_id is 'customer to whom the account belongs';
+comment on column identities.instance_id is 'instance at which the account is used';
+comment on column identities.channel is 'channel of the account';
+comment on column identities.external_id is 'name of the account on the channel; compared byte by byte';
+comment on column identities.display_name is 'name for people to read; null: not given';
+comment on column identities.role_override is 'role of the identity; null: owner if the customer owns the instance, otherwise customer';
+comment on column identities.verified is 'true if the platform has verified that the account belongs to the customer';
+comment on column identities.created_at is 'time when the identity was created';
+comment on column identities.updated_at is 'time of the last change';
+
 create index identities_customer on identities (customer_id, instance_id);
+-- pin-admin lists the identities of a customer in this order.
+create index identities_created on identities (customer_id, created_at, id);
 
 grant select on identities to countersign_pin_internal;
 grant select, insert, update, delete on identities to countersign_pin_admin;

@@ -1,9 +1,11 @@
--- A row a holder: the PIN it has, if any, and the guess budget, which outlives the PIN. One row holds both, so that a
--- charge is a single UPDATE that sees the verifier and the budget of the same moment.
+-- A holder is the customer or the identity that a PIN belongs to. Its row contains the PIN and the guess budget. Both are in
+-- one row, so that one UPDATE charges an attempt and reads the verifier at the same moment. The row, and so the budget, stays
+-- when the PIN is removed.
 --
--- Charged attempts are numbered 1, 2, 3, … for each holder. The budget is a few marks on that line, and not a counter
--- that somebody has to put back: since the window began, charged - window_start attempts were spent (5 lock); since the
--- last right PIN, charged - forgiven failed (50 deactivate).
+-- The charged attempts of a holder are numbered 1, 2, 3 and so on. The budget is stored as numbers of attempts, not as a
+-- counter that must be reset:
+--   charged - window_start  attempts were charged since the window began (5 of them lock the PIN)
+--   charged - forgiven      attempts failed since the last right PIN (50 of them deactivate the PIN)
 -- +goose Up
 create table pin_holders (
     holder_id          uuid primary key,
@@ -27,17 +29,25 @@ create table pin_holders (
     check ((verifier is null) = (generation is null) and (verifier is null) = (pin_set_at is null)),
     check (0 <= forgiven and forgiven <= window_start and window_start <= charged)
 ) with (fillfactor = 70);
-comment on column pin_holders.holder_id is 'the identity''s id when it is an identity''s own PIN, else the customer''s';
-comment on column pin_holders.verifier is 'PHC string: Argon2id over the peppered PIN, with the pepper''s key id; null: no PIN';
-comment on column pin_holders.generation is 'renewed whenever a PIN is set; a verdict counts only for the one it was reached on';
-comment on column pin_holders.session_generation is 'renewed by every set, removal and lock: sessions of an older one are dead';
+comment on table pin_holders is 'PINs and the guess budgets of their holders';
+comment on column pin_holders.holder_id is 'identity_id if the PIN belongs to an identity, otherwise customer_id';
+comment on column pin_holders.customer_id is 'the holder, or the customer of the identity that is the holder';
+comment on column pin_holders.identity_id is 'identity that is the holder; null: the customer is the holder';
+comment on column pin_holders.verifier is 'stored value that a PIN is checked against: a PHC string, Argon2id over the PIN''s HMAC under the pepper, with the pepper''s key id; null: no PIN';
+comment on column pin_holders.generation is 'random, new for each PIN that is set; the result of a comparison counts only for the PIN that was compared';
+comment on column pin_holders.pin_set_at is 'time when the PIN was set; null: no PIN';
+comment on column pin_holders.session_generation is 'random, new after every set, removal and lock; a session is valid only with the current value';
 comment on column pin_holders.charged is 'number of the last charged attempt';
-comment on column pin_holders.window_start is 'attempts up to this number no longer count towards the next lock';
-comment on column pin_holders.forgiven is 'attempts up to this number no longer count as consecutive failures';
-comment on column pin_holders.locks is 'locks since the last right PIN; each doubles the next';
-comment on column pin_holders.locked_by is 'number of the attempt that wrote the last lock';
+comment on column pin_holders.window_start is 'attempts up to this number do not count towards the next lock';
+comment on column pin_holders.forgiven is 'attempts up to this number do not count as consecutive failures';
+comment on column pin_holders.locks is 'number of locks since the last right PIN; each lock is twice as long as the one before';
+comment on column pin_holders.locked_until is 'end of the last lock; null: no lock';
+comment on column pin_holders.locked_by is 'number of the attempt that wrote the last lock; 0: no lock yet';
 comment on column pin_holders.deactivated_by is 'number of the attempt that deactivated the PIN; null: not deactivated';
+
 create index pin_holders_customer on pin_holders (customer_id);
 create index pin_holders_identity on pin_holders (identity_id);
+-- While a request waits for a PIN to be set, its replica reads the latest PINs every few seconds.
+create index pin_holders_set_at on pin_holders (pin_set_at) where identity_id is null;
 
 grant select, insert, update on pin_holders to countersign_pin_internal, countersign_pin_admin;

@@ -1,6 +1,6 @@
-// Package schema holds the database's shape: ordered, forward-only migrations, and one Postgres role for each service,
-// granted table by table, so that a break-in at one service does not open what belongs to another. Services never
-// migrate; `countersign migrate` and the tests do.
+// Package schema defines the database: migrations, which are applied in order and never reverted, and one Postgres role for
+// each service. The migrations grant each role its privileges table by table, so that an attacker who controls one service
+// cannot use the data of another. Services never migrate. `countersign migrate` and the tests do.
 package schema
 
 import (
@@ -28,29 +28,42 @@ const (
 // Roles are all service roles, in the order in which the services start.
 var Roles = []string{RoleAuth, RolePinAdmin, RolePinInternal}
 
-// EnsureRoles creates the service roles that are missing and, for those named in passwords, allows them to log in with
-// that password. Roles belong to the server and not to one database, so this is no migration. The connection needs
-// CREATEROLE.
+// The tables that record which migrations were applied. The migrations were rewritten once, before the first release. The
+// numbers of the old migrations mean nothing now, so the record of the new ones has another name.
+const (
+	migrationsTable    = "schema_migrations"
+	oldMigrationsTable = "goose_db_version"
+)
+
+// ErrTooOld says that the database was made before the first release. Its migrations cannot be continued.
+var ErrTooOld = errors.New("this database was made by a version of Countersign from before the first release and cannot be migrated: " +
+	"create it again (drop the database and create an empty one; after `make run`, delete the folder .local)")
+
+// EnsureRoles creates the missing service roles. If passwords contains a role, the role may log in with that password. This
+// is not a migration, because roles belong to the server and not to one database. The connection needs CREATEROLE.
 func EnsureRoles(ctx context.Context, db *sql.DB, passwords map[string]string) error {
 	for _, role := range Roles {
 		_, err := db.ExecContext(ctx, `create role `+pq.QuoteIdentifier(role))
 		var e *pq.Error
-		// unique_violation is what a server answers when two sessions create the same role at the same moment.
+		// duplicate_object, or unique_violation if two sessions create the same role at the same moment.
 		if err != nil && !(errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505")) {
 			return fmt.Errorf("creating role %s: %w", role, err)
 		}
 		if password, ok := passwords[role]; ok {
 			if _, err := db.ExecContext(ctx, `alter role `+pq.QuoteIdentifier(role)+` login password `+pq.QuoteLiteral(password)); err != nil {
-				return fmt.Errorf("giving role %s its password: %w", role, err)
+				return fmt.Errorf("setting the password of role %s: %w", role, err)
 			}
 		}
 	}
 	return nil
 }
 
-// Migrate brings the database up to the newest migration. Several may call it at once: one works, the others wait. The
-// service roles must exist.
+// Migrate applies all pending migrations. If several processes call it at once, one works and the others wait. The service
+// roles must exist. It returns ErrTooOld, and changes nothing, if the database is from before the first release.
 func Migrate(ctx context.Context, db *sql.DB) error {
+	if _, err := Empty(ctx, db); err != nil {
+		return err
+	}
 	p, err := provider(db)
 	if err != nil {
 		return err
@@ -61,7 +74,21 @@ func Migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// Pending reports whether the database lacks a migration that this build knows.
+// Empty reports whether no migration was ever applied to the database. It returns ErrTooOld if the database is from before
+// the first release.
+func Empty(ctx context.Context, db *sql.DB) (bool, error) {
+	var migrated, old bool
+	const q = `select to_regclass($1) is not null, to_regclass($2) is not null`
+	if err := db.QueryRowContext(ctx, q, migrationsTable, oldMigrationsTable).Scan(&migrated, &old); err != nil {
+		return false, fmt.Errorf("looking for earlier migrations: %w", err)
+	}
+	if old {
+		return false, ErrTooOld
+	}
+	return !migrated, nil
+}
+
+// Pending reports whether a migration of this build is not applied yet. The database must not be empty.
 func Pending(ctx context.Context, db *sql.DB) (bool, error) {
 	p, err := provider(db)
 	if err != nil {
@@ -77,9 +104,9 @@ func Pending(ctx context.Context, db *sql.DB) (bool, error) {
 func provider(db *sql.DB) (*goose.Provider, error) {
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
-		return nil, fmt.Errorf("making the migration lock: %w", err)
+		return nil, fmt.Errorf("creating the migration lock: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker), goose.WithTableName(migrationsTable))
 	if err != nil {
 		return nil, fmt.Errorf("reading the migrations: %w", err)
 	}

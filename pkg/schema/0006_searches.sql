@@ -1,6 +1,6 @@
--- Search: lists are searched for a part of a text in any case, which takes trigrams. The extension comes with Postgres
--- itself and needs no superuser; where it is missing or forbidden all the same, a search finds the same and reads every
--- row for it. To make up for that later, run the statements between begin and exception by hand.
+-- pin-admin's lists can be searched for a part of a name or an address. Trigram indexes make this search fast. The extension
+-- pg_trgm is part of Postgres and needs no superuser. If the server does not allow it, a search gives the same result but
+-- reads every row. To add the indexes later, run the statements between "begin" and "exception" by hand.
 -- +goose Up
 -- +goose StatementBegin
 do $$
@@ -10,7 +10,7 @@ begin
     create index instances_search on instances using gin (lower(name) gin_trgm_ops);
     create index api_keys_search on api_keys using gin (lower(name) gin_trgm_ops);
 exception when undefined_file or feature_not_supported or insufficient_privilege then
-    raise warning 'pg_trgm is not to be had (%): searching lists will be slow', sqlerrm;
+    raise warning 'the extension pg_trgm is not available (%): searches in lists will be slow', sqlerrm;
 end
 $$;
 -- +goose StatementEnd
