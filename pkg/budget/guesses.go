@@ -43,6 +43,23 @@ type Attempt struct {
 	LockedFor time.Duration
 }
 
+// chargeSQL is complete in testdata/charge.sql.
+const chargeSQL = `
+	insert into guess_budgets as h (subject, kind, ` + Marks + `)
+	select $1, $6, first.*
+	  from (values (0::bigint, 0::bigint, 0::bigint, 0, 0::bigint, null::timestamptz, null::bigint))
+	       h (charged, forgiven, window_start, locks, locked_by, locked_until, deactivated_by),
+	       lateral (
+	           select ` + Charged + `
+	             from ` + Next + `) first
+	on conflict (subject) do update
+	       set (` + Marks + `, charged_at) = (
+	           select ` + Charged + `,
+	                  now()
+	             from ` + Next + `)
+	 where ` + Allows + `
+	returning charged as number, ` + lockedFor
+
 // Charge spends one attempt at the secret of subject, whether or not there is such a secret: a statement in a transaction
 // of its own, which hanging up does not cancel. It returns ErrLocked when none is left, and nothing was charged then. The
 // first attempt at a secret is one statement too: nobody can tell by the time it takes whether there were others before.
@@ -50,21 +67,12 @@ func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
 	defer cancel()
 	a := Attempt{subject: g.row(subject)}
-	const charge = `
-		insert into guess_budgets as h (subject, kind, ` + Marks + `)
-		select $1, $6, first.*
-		  from (values (0::bigint, 0::bigint, 0::bigint, 0, 0::bigint, null::timestamptz, null::bigint))
-		       h (charged, forgiven, window_start, locks, locked_by, locked_until, deactivated_by),
-		       lateral (select ` + Charged + ` from ` + Next + `) first
-		on conflict (subject) do update set (` + Marks + `, charged_at) = (select ` + Charged + `, now() from ` + Next + `)
-		 where ` + Allows + `
-		returning charged as number, ` + lockedFor
 	var row struct {
 		Attempt
 		Seconds float64 `db:"locked_for"`
 	}
 	args := append([]any{a.subject[:]}, g.Limits.Args()...)
-	err := g.DB.GetContext(ctx, &row, charge, append(args, g.Kind)...)
+	err := g.DB.GetContext(ctx, &row, chargeSQL, append(args, g.Kind)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Attempt{}, g.locked(ctx, a)
 	}
@@ -87,11 +95,16 @@ func (g Guesses) locked(ctx context.Context, a Attempt) error {
 	return ErrLocked.RetryAfter(max(time.Second, time.Duration(seconds*float64(time.Second))))
 }
 
+// forgiveSQL is complete in testdata/forgive.sql.
+const forgiveSQL = `
+	update guess_budgets h
+	       set ` + Forgiven + `
+	 where h.subject = $1`
+
 // Right forgives the attempts up to this one, in db, which may be the transaction of what it opens. Later ones stay
 // charged. An attempt that is never called right is a failure: there is nothing to write for a wrong one.
 func (g Guesses) Right(ctx context.Context, db sqlx.ExecerContext, a Attempt) error {
-	const q = `update guess_budgets h set ` + Forgiven + ` where h.subject = $1`
-	if _, err := db.ExecContext(ctx, q, a.subject[:], a.Number); err != nil {
+	if _, err := db.ExecContext(ctx, forgiveSQL, a.subject[:], a.Number); err != nil {
 		return fmt.Errorf("forgiving guesses: %w", err)
 	}
 	return nil

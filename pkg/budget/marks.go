@@ -33,14 +33,14 @@ func (l Limits) Args() []any {
 const (
 	Marks   = `charged, window_start, locks, locked_by, locked_until, deactivated_by`
 	Charged = `n,
-	           case when fills then n else h.window_start end,
-	           h.locks + fills::int,
-	           case when fills then n else h.locked_by end,
-	           case when fills and not ends
-	                then now() + least($3::float8 * 2 ^ least(h.locks, 30), $4::float8) * interval '1 second' end,
-	           case when ends then n end`
+	                  case when fills then n else h.window_start end,
+	                  h.locks + fills::int,
+	                  case when fills then n else h.locked_by end,
+	                  case when fills and not ends
+	                       then now() + least($3::float8 * 2 ^ least(h.locks, 30), $4::float8) * interval '1 second' end,
+	                  case when ends then n end`
 	Next = `(select h.charged + 1 as n) as next,
-	        lateral (select n - h.window_start >= $2 as fills, $5 > 0 and n - h.forgiven >= $5 as ends) as this`
+	                  lateral (select n - h.window_start >= $2 as fills, $5 > 0 and n - h.forgiven >= $5 as ends) as this`
 	Allows = `(h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null`
 )
 

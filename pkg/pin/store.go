@@ -117,7 +117,7 @@ type charge struct {
 	Deactivated bool       `db:"deactivated"`
 }
 
-// The charge also ends the sessions that rest on the PIN when it writes a lock ahead.
+// chargeSQL is complete in testdata/charge.sql. It also ends the sessions of the PIN if it writes a lock.
 const chargeSQL = `
 	with charge as (
 	    update pin_holders h
@@ -158,10 +158,10 @@ type budgetState struct {
 }
 
 const budgetColumns = `now() as at, h.charged - h.window_start as spent, h.session_generation, h.deactivated_by is not null as deactivated,
-	case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
+	              case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
 
-// A right attempt counts only for the PIN it was compared with and while it is young, so that a replica which slept through
-// a reset cannot undo what happened since.
+// settleRightSQL is complete in testdata/settle_right.sql. A right attempt counts only for the PIN that it was compared with,
+// and only for a short time after its charge. So a replica that was stopped during a reset cannot undo later changes.
 const settleRightSQL = `
 	with settled as (
 	    update pin_holders h
@@ -189,6 +189,10 @@ func (s store) settleRight(ctx context.Context, c charge) (budgetState, error) {
 	return after, nil
 }
 
+const settleWrongSQL = `
+	update attempts set settled_at = now(), outcome = 'wrong'
+	 where holder_id = $1 and number = $2 and outcome is null`
+
 // settleWrong notes a wrong verdict, and in the audit trail the lock or deactivation that the attempt wrote ahead. It
 // changes no budget: a charge is a failure from the start.
 func (s store) settleWrong(ctx context.Context, st Standing, c charge) (after budgetState, err error) {
@@ -197,8 +201,7 @@ func (s store) settleWrong(ctx context.Context, st Standing, c charge) (after bu
 		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
 	}
 	defer tx.Rollback()
-	const note = `update attempts set outcome = 'wrong', settled_at = now() where holder_id = $1 and number = $2 and outcome is null`
-	if _, err := tx.ExecContext(ctx, note, c.HolderID, c.Number); err != nil {
+	if _, err := tx.ExecContext(ctx, settleWrongSQL, c.HolderID, c.Number); err != nil {
 		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
 	}
 	if action := c.consequence(); action != "" {

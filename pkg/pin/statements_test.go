@@ -1,0 +1,23 @@
+package pin
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/testkit/golden"
+)
+
+// The statements are assembled from constants in two packages. The files show them complete, as they are sent to Postgres.
+func TestChargeAndSettleStatements(t *testing.T) {
+	for file, s := range map[string]struct{ comment, sql string }{
+		"charge.sql": {`-- Charges one attempt before the PIN is compared. No row: the budget allows no attempt.
+-- $1 holder, $2 attempts before a lock, $3 first lock and $4 longest lock in seconds, $5 failures before the PIN is
+-- deactivated (0: never), $6 instance, $7 request id`, chargeSQL},
+		"settle_right.sql": {`-- Settles an attempt whose PIN was right. No row: the outcome came too late, or the PIN was replaced meanwhile.
+-- $1 holder, $2 number of the attempt, $3 generation of the compared PIN, $4 seconds for which an outcome counts`, settleRightSQL},
+		"settle_wrong.sql": {`-- Settles an attempt whose PIN was wrong. It changes no budget: a charged attempt is a failure from the start.
+-- $1 holder, $2 number of the attempt`, settleWrongSQL},
+	} {
+		golden.Compare(t, "testdata/"+file, s.comment+"\n"+strings.Trim(s.sql, "\n")+"\n")
+	}
+}
