@@ -11,14 +11,14 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 )
 
-// owner lets through whoever has the exchange key in the path, and then holds the request against the spec: about a key
-// that is another's, or none, nothing else is said.
-func (a *API) owner(next echo.HandlerFunc) echo.HandlerFunc {
+// keyOwner allows the user who owns the exchange key in the path. After that it validates the request against the OpenAPI
+// document: if the key belongs to another user or does not exist, the answer says nothing about the rest of the request.
+func (a *API) keyOwner(next echo.HandlerFunc) echo.HandlerFunc {
 	next = a.Spec.Validate(next)
 	return a.signedIn(func(c echo.Context) error {
 		ctx, text := c.Request().Context(), c.Param("id")
 		id, err := uuid.Parse(text)
-		if err != nil || len(text) != len(id.String()) { // a key has one name
+		if err != nil || len(text) != len(id.String()) { // a key's id has one spelling
 			return exchange.ErrNoKey
 		}
 		if err := a.ExchangeKeys.Has(ctx, caller.From(ctx).ID, id); err != nil {

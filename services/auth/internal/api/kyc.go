@@ -14,12 +14,12 @@ import (
 // webhookKey is where a context carries the kyc.Webhook.
 type webhookKey struct{}
 
-// vendor lets through who is a KYC vendor by its signature, which is of the body as it came, or shows the static token, and
-// then holds the request against the spec.
-func (a *API) vendor(next echo.HandlerFunc) echo.HandlerFunc {
+// kycVendor allows a KYC vendor: a request with a valid signature of its raw body, or with the static token. After that it
+// validates the request against the OpenAPI document.
+func (a *API) kycVendor(next echo.HandlerFunc) echo.HandlerFunc {
 	next = a.Spec.Validate(next)
 	return func(c echo.Context) error {
-		carry(c, caller.Caller{Kind: caller.Anonymous})
+		setCaller(c, caller.Caller{Kind: caller.Anonymous})
 		ctx := c.Request().Context()
 		bearer, _ := web.Bearer(c.Request())
 		webhook, err := a.KYC.Authenticate(ctx, c.Request().Header, bearer, func() ([]byte, error) { return a.Spec.RawBody(c) })

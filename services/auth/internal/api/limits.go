@@ -13,8 +13,8 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 )
 
-// Rates are how many requests a minute one client may make, from one IPv4 address or one IPv6 /64, at each route that
-// counts them; behind a credential it is one user, from wherever.
+// Rates are the limits of the routes, in requests a minute: from one client address (one IPv4 address or one IPv6 /64) or
+// from one user, as Routes says beside each route.
 type Rates struct {
 	Signup     int `envconfig:"RATE_SIGNUP" default:"20"`
 	Login      int `envconfig:"RATE_LOGIN" default:"60"`
@@ -30,7 +30,7 @@ type Rates struct {
 	Connection int `envconfig:"RATE_CONNECTION" default:"30"`
 }
 
-// Validate names the rates that would close their routes.
+// Validate returns an error that names each rate below 1.
 func (r Rates) Validate() error {
 	var problems []error
 	for field, rate := range reflect.ValueOf(r).Fields() {
@@ -41,16 +41,33 @@ func (r Rates) Validate() error {
 	return errors.Join(problems...)
 }
 
-// perMinute lets so many requests a minute through to a route. It counts client addresses; behind user it counts users.
-func (a *API) perMinute(rate int) echo.MiddlewareFunc {
+// perAddress limits a route to rate requests a minute from one client address.
+func (a *API) perAddress(rate int) echo.MiddlewareFunc {
+	return a.perMinute(rate, func(c echo.Context) (string, error) { return ratelimit.Network(c.RealIP()), nil })
+}
+
+var errUnknownUser = errors.New("perUser ran before the user was authenticated")
+
+// perUser limits a route to rate requests a minute from one user, whatever addresses they come from. It runs after a
+// middleware that authenticates the user. If it runs earlier, every request fails with 500.
+func (a *API) perUser(rate int) echo.MiddlewareFunc {
+	return a.perMinute(rate, func(c echo.Context) (string, error) {
+		who := caller.From(c.Request().Context())
+		if who.Kind != caller.User {
+			return "", errUnknownUser
+		}
+		return who.ID.String(), nil
+	})
+}
+
+func (a *API) perMinute(rate int, clientOf func(echo.Context) (string, error)) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			ctx := c.Request().Context()
-			whom := ratelimit.Network(c.RealIP())
-			if who := caller.From(ctx); who.Kind == caller.User {
-				whom = who.ID.String()
+			client, err := clientOf(c)
+			if err != nil {
+				return err
 			}
-			quota := a.Limiter.Take(ctx, c.Request().Method+" "+c.Path(), whom, rate)
+			quota := a.Limiter.Take(c.Request().Context(), c.Request().Method+" "+c.Path(), client, rate)
 			header := c.Response().Header()
 			header.Set("RateLimit-Limit", strconv.Itoa(quota.Limit))
 			header.Set("RateLimit-Remaining", strconv.Itoa(quota.Remaining))

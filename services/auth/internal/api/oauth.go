@@ -42,9 +42,10 @@ type credentials struct {
 
 type credentialsKey struct{}
 
-// oauth hands what a client shows in the header Authorization to the handler, who finds what it shows in the body.
-func (a *API) oauth(next echo.HandlerFunc) echo.HandlerFunc {
-	return a.anyone(func(c echo.Context) error {
+// optionalClient reads a client's credentials from the Authorization header, if there are any. The handler reads those in the
+// body and authenticates the client.
+func (a *API) optionalClient(next echo.HandlerFunc) echo.HandlerFunc {
+	return a.public(func(c echo.Context) error {
 		id, password, basic := c.Request().BasicAuth()
 		shown := credentials{shown: c.Request().Header.Get(echo.HeaderAuthorization) != ""}
 		if basic {

@@ -1,4 +1,5 @@
-// Package api is auth's surface: what people may ask to sign up, to sign in and out, and to see of themselves.
+// Package api is auth's HTTP API: sign-up, sign-in, sign-out, OAuth tokens, a user's own account, exchange keys and
+// identity verification.
 package api
 
 import (
@@ -26,49 +27,55 @@ type API struct {
 	Factors      *mfa.Factors
 	Keys         *signing.Keys
 	ExchangeKeys *exchange.Keys
-	// Lifetimes are those of the tokens that Accounts issues, Issuer the public URL that they name.
+	// Lifetimes are the lifetimes of the tokens that Accounts issues.
 	Lifetimes account.Config
-	Issuer    string
-	Limiter   *ratelimit.Limiter
-	Rates     Rates
-	KYC       *kyc.KYC
-	Links     Links
+	// Issuer is auth's public URL: the iss of its access tokens.
+	Issuer  string
+	Limiter *ratelimit.Limiter
+	Rates   Rates
+	KYC     *kyc.KYC
+	Links   Links
 }
 
-// Links are URLs in answers.
+// Links are URLs that answers contain.
 type Links struct {
-	// SignIn is the page where people sign in; empty: the deployment names none.
+	// SignIn is the URL of the sign-in page. If it is empty, answers contain no redirect_url.
 	SignIn string
-	// Resend is where another confirmation mail is asked for.
+	// Resend is the URL where a user requests another confirmation mail.
 	Resend string
 }
 
-// Routes is the whole surface, with who may call beside each line. anyone: no credential in a header. user: whoever shows
-// an access token of a session that lives. owner: the user whose exchange key the path names. vendor: who signs as a KYC
-// vendor that is configured, or shows the static token. perMinute: how often.
+// Routes registers every endpoint, with the allowed callers beside it. Middlewares run from left to right.
+//   - public: no credential is needed in a header.
+//   - user: an access token of a live session.
+//   - keyOwner: the user who owns the exchange key in the path.
+//   - kycVendor: the signature of a configured KYC vendor, or the static token.
+//   - optionalClient: OAuth client credentials, if the request contains any; the handler decides.
+//   - perAddress(rate), perUser(rate): at most rate requests a minute from one client address or from one user.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
-	anyone, user, owner, vendor, perMinute, rates := a.anyone, a.user, a.owner, a.vendor, a.perMinute, a.Rates
+	public, user, keyOwner, kycVendor, optionalClient := a.public, a.user, a.keyOwner, a.kycVendor, a.optionalClient
+	perAddress, perUser, rates := a.perAddress, a.perUser, a.Rates
 	exchangeKey := "/api/v1/api-keys/:id"
 
-	e.POST("/auth/signup", h.Signup, perMinute(rates.Signup), anyone)
-	e.POST("/auth/verify-email", h.VerifyEmail, perMinute(rates.Verify), anyone) // who holds the token in the body
-	e.POST("/auth/resend-verification", h.ResendVerification, tooSoon, perMinute(rates.Resend), anyone)
-	e.GET("/auth/verification-status", h.GetVerificationStatus, perMinute(rates.Status), anyone)
-	e.POST("/auth/forgot-password", h.ForgotPassword, perMinute(rates.Forgot), anyone)
-	e.POST("/auth/reset-password", h.ResetPassword, perMinute(rates.Reset), anyone) // who holds the token in the body
-	e.POST("/auth/login", h.Login, perMinute(rates.Login), anyone)
-	e.POST("/auth/password", h.ChangePassword, perMinute(rates.Login), user)
-	e.POST("/auth/refresh", h.Refresh, perMinute(rates.Refresh), anyone) // who holds the refresh token in the body
-	e.POST("/auth/logout", h.Logout, anyone)                             // who holds the access token in the body
+	e.POST("/auth/signup", h.Signup, perAddress(rates.Signup), public)
+	e.POST("/auth/verify-email", h.VerifyEmail, perAddress(rates.Verify), public) // the body contains the token
+	e.POST("/auth/resend-verification", h.ResendVerification, rateLimitAsResendResult, perAddress(rates.Resend), public)
+	e.GET("/auth/verification-status", h.GetVerificationStatus, perAddress(rates.Status), public)
+	e.POST("/auth/forgot-password", h.ForgotPassword, perAddress(rates.Forgot), public)
+	e.POST("/auth/reset-password", h.ResetPassword, perAddress(rates.Reset), public) // the body contains the token
+	e.POST("/auth/login", h.Login, perAddress(rates.Login), public)
+	e.POST("/auth/password", h.ChangePassword, perAddress(rates.Login), user)
+	e.POST("/auth/refresh", h.Refresh, perAddress(rates.Refresh), public) // the body contains the refresh token
+	e.POST("/auth/logout", h.Logout, public)                              // the body contains the access token
 
-	e.POST("/auth/mfa/challenge", h.AnswerChallenge, perMinute(rates.Challenge), anyone) // who holds the challenge token in the body
-	e.POST("/auth/step-up", h.StepUp, user, perMinute(rates.Challenge))
+	e.POST("/auth/mfa/challenge", h.AnswerChallenge, perAddress(rates.Challenge), public) // the body contains the challenge token
+	e.POST("/auth/step-up", h.StepUp, user, perUser(rates.Challenge))
 	e.GET("/auth/mfa", h.GetMFA, user)
-	e.POST("/auth/mfa/totp", h.EnrolTOTP, user) // who proved the session within the last 5 minutes
-	e.DELETE("/auth/mfa/totp", h.RemoveTOTP, user, perMinute(rates.Challenge))
-	e.POST("/auth/mfa/totp/confirm", h.ConfirmTOTP, user, perMinute(rates.Challenge))
-	e.POST("/auth/mfa/recovery-codes", h.RenewRecoveryCodes, user, perMinute(rates.Challenge))
+	e.POST("/auth/mfa/totp", h.EnrolTOTP, user) // a sign-in or step-up within the last 5 minutes
+	e.DELETE("/auth/mfa/totp", h.RemoveTOTP, user, perUser(rates.Challenge))
+	e.POST("/auth/mfa/totp/confirm", h.ConfirmTOTP, user, perUser(rates.Challenge))
+	e.POST("/auth/mfa/recovery-codes", h.RenewRecoveryCodes, user, perUser(rates.Challenge))
 
 	e.GET("/auth/profile", h.GetProfile, user)
 	e.PATCH("/auth/profile", h.ChangeProfile, user)
@@ -76,36 +83,36 @@ func (a *API) Routes(e *echo.Echo) {
 	e.DELETE("/auth/sessions", h.EndOtherSessions, user)
 	e.DELETE("/auth/sessions/:session_id", h.EndSession, user)
 	e.GET("/auth/export", h.ExportAccount, user)
-	e.DELETE("/auth/account", h.DeleteAccount, user) // who signed in within the last 5 minutes
+	e.DELETE("/auth/account", h.DeleteAccount, user) // a sign-in or step-up within the last 5 minutes
 
 	e.GET("/api/v1/api-keys", h.ListExchangeKeys, user)
 	e.POST("/api/v1/api-keys", h.CreateExchangeKey, user)
-	e.PATCH(exchangeKey, h.UpdateExchangeKey, owner)
-	e.DELETE(exchangeKey, h.DeleteExchangeKey, owner)
-	e.POST(exchangeKey+"/decrypt", h.DecryptExchangeKey, owner, perMinute(rates.Decrypt)) // who has signed in just now
-	e.POST(exchangeKey+"/test-connection", h.TestExchangeKey, owner, perMinute(rates.Connection))
+	e.PATCH(exchangeKey, h.UpdateExchangeKey, keyOwner)
+	e.DELETE(exchangeKey, h.DeleteExchangeKey, keyOwner)
+	e.POST(exchangeKey+"/decrypt", h.DecryptExchangeKey, keyOwner, perUser(rates.Decrypt)) // a sign-in or step-up within the last 5 minutes
+	e.POST(exchangeKey+"/test-connection", h.TestExchangeKey, keyOwner, perUser(rates.Connection))
 
-	e.GET("/.well-known/jwks.json", h.GetJWKS, anyone)
-	e.GET("/.well-known/oauth-authorization-server", h.GetAuthorizationServer, anyone)
-	e.POST("/oauth/token", h.IssueToken, perMinute(rates.Token), a.oauth)           // who holds the refresh token in the body, or an API key
-	e.POST("/oauth/introspect", h.IntrospectToken, perMinute(rates.Token), a.oauth) // who holds an API key
-	e.POST("/oauth/revoke", h.RevokeToken, perMinute(rates.Token), a.oauth)         // who holds the token in the body
+	e.GET("/.well-known/jwks.json", h.GetJWKS, public)
+	e.GET("/.well-known/oauth-authorization-server", h.GetAuthorizationServer, public)
+	e.POST("/oauth/token", h.IssueToken, perAddress(rates.Token), optionalClient)           // the body contains a refresh token, or the client presents an API key
+	e.POST("/oauth/introspect", h.IntrospectToken, perAddress(rates.Token), optionalClient) // the client presents an API key
+	e.POST("/oauth/revoke", h.RevokeToken, perAddress(rates.Token), optionalClient)         // the body contains the token
 
-	e.POST("/api/kyc/webhook", h.ReceiveKYCEvent, vendor)
-	e.GET("/api/kyc/health", h.GetKYCHealth, anyone)
+	e.POST("/api/kyc/webhook", h.ReceiveKYCEvent, kycVendor)
+	e.GET("/api/kyc/health", h.GetKYCHealth, public)
 	e.GET("/api/kyc", h.GetKYCStatus, user)
 }
 
-// anyone lets everybody through, as anonymous, and holds the request against the spec.
-func (a *API) anyone(next echo.HandlerFunc) echo.HandlerFunc {
+// public allows every caller, as anonymous. It validates the request against the OpenAPI document.
+func (a *API) public(next echo.HandlerFunc) echo.HandlerFunc {
 	next = a.Spec.Validate(next)
 	return func(c echo.Context) error {
-		carry(c, caller.Caller{Kind: caller.Anonymous})
+		setCaller(c, caller.Caller{Kind: caller.Anonymous})
 		return next(c)
 	}
 }
 
-// user lets through who is signed in, and then holds the request against the spec.
+// user allows signed-in users. After that it validates the request against the OpenAPI document.
 func (a *API) user(next echo.HandlerFunc) echo.HandlerFunc { return a.signedIn(a.Spec.Validate(next)) }
 
 func (a *API) signedIn(next echo.HandlerFunc) echo.HandlerFunc {
@@ -118,16 +125,16 @@ func (a *API) signedIn(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		carry(c, who)
+		setCaller(c, who)
 		if who.Kind != caller.User {
-			return caller.ErrInvalid // an API key is nobody here
+			return caller.ErrInvalid // the token is that of an API key, not of a user
 		}
 		return next(c)
 	}
 }
 
-// carry hands the caller to the handler, to the audit trail and to the log line.
-func carry(c echo.Context, who caller.Caller) {
+// setCaller puts the caller into the request's context, for the handler and the audit trail, and into the log line.
+func setCaller(c echo.Context, who caller.Caller) {
 	who.RequestID, who.Address = web.RequestID(c), c.RealIP()
 	c.SetRequest(c.Request().WithContext(caller.NewContext(c.Request().Context(), who)))
 	web.LogAttr(c, "actor_kind", string(who.Kind))

@@ -49,8 +49,8 @@ func (a *API) ResendVerification(ctx context.Context, request gen.ResendVerifica
 	return gen.ResendVerification200JSONResponse{Success: true, Message: "If this address is still to be confirmed, a mail is on its way"}, nil
 }
 
-// tooSoon gives every refusal of another mail, for whichever limit, the shape that this endpoint has for it.
-func tooSoon(next echo.HandlerFunc) echo.HandlerFunc {
+// rateLimitAsResendResult renders every 429 of this endpoint, from whichever limit, as a ResendResult.
+func rateLimitAsResendResult(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := next(c)
 		var why *fault.Error

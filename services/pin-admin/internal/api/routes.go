@@ -1,4 +1,5 @@
-// Package api is pin-admin's surface: what a dashboard's backend, and the people behind it, may ask and change.
+// Package api is pin-admin's HTTP API. Dashboards read and change customers, instances, identities, PINs, policies and keys
+// through it. Customers read and change their own PIN.
 package api
 
 import (
@@ -29,73 +30,78 @@ type API struct {
 	Waiting      *wakeup.Board
 }
 
-// Routes is the whole surface, with who may call beside each line. read: admins and API keys. admin: admins and API keys
-// with that scope. user: whoever is signed in. anyone: any credential; the handler decides.
+// Routes registers every endpoint, with the allowed callers beside it.
+//   - reader: an admin, or an API key with any scope.
+//   - admin: an admin, or an API key with the scope admin.
+//   - user: any signed-in user.
+//   - anyCredential: every valid access token or API key; the handler decides.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
-	read, admin, user, anyone := a.allow(caller.Caller.MayRead), a.allow(caller.Caller.MayChange), a.allow(isUser), a.allow(isAnyone)
+	reader, admin := a.allow(caller.Caller.MayRead), a.allow(caller.Caller.MayChange)
+	user, anyCredential := a.allow(isUser), a.allow(isAuthenticated)
 	customer, instance := "/v1/customers/:customer_id", "/v1/instances/:instance_id"
 	identity := customer + "/identities/:identity_id"
 
-	e.GET("/v1/customers", h.ListCustomers, read)
+	e.GET("/v1/customers", h.ListCustomers, reader)
 	e.POST("/v1/customers", h.CreateCustomer, admin)
-	e.GET(customer, h.GetCustomer, read)
+	e.GET(customer, h.GetCustomer, reader)
 	e.PATCH(customer, h.UpdateCustomer, admin)
 	e.DELETE(customer, h.DeleteCustomer, admin)
-	e.GET("/v1/customers/lookup/identity", h.LookupIdentity, read)
+	e.GET("/v1/customers/lookup/identity", h.LookupIdentity, reader)
 
-	e.GET(customer+"/identities", h.ListIdentities, read)
+	e.GET(customer+"/identities", h.ListIdentities, reader)
 	e.POST(customer+"/identities", h.CreateIdentity, admin)
-	e.GET(identity, h.GetIdentity, read)
+	e.GET(identity, h.GetIdentity, reader)
 	e.PATCH(identity, h.UpdateIdentity, admin)
 	e.DELETE(identity, h.DeleteIdentity, admin)
 
-	e.GET(customer+"/pin", h.GetCustomerPIN, read)
+	e.GET(customer+"/pin", h.GetCustomerPIN, reader)
 	e.POST(customer+"/pin", h.SetCustomerPIN, admin)
 	e.DELETE(customer+"/pin", h.RemoveCustomerPIN, admin)
 	e.POST(customer+"/pin/unlock", h.UnlockCustomerPIN, admin)
 
-	e.GET(identity+"/pin", h.GetIdentityPIN, read)
+	e.GET(identity+"/pin", h.GetIdentityPIN, reader)
 	e.POST(identity+"/pin", h.SetIdentityPIN, admin)
 	e.DELETE(identity+"/pin", h.RemoveIdentityPIN, admin)
 	e.POST(identity+"/pin/unlock", h.UnlockIdentityPIN, admin)
 
-	e.GET(customer+"/sessions", h.ListSessions, read)
+	e.GET(customer+"/sessions", h.ListSessions, reader)
 	e.DELETE(customer+"/sessions", h.EndSessions, admin)
 
-	e.GET("/v1/instances", h.ListInstances, read)
+	e.GET("/v1/instances", h.ListInstances, reader)
 	e.POST("/v1/instances", h.CreateInstance, admin)
-	e.GET(instance, h.GetInstance, read)
+	e.GET(instance, h.GetInstance, reader)
 	e.PATCH(instance, h.UpdateInstance, admin)
 	e.DELETE(instance, h.DeleteInstance, admin)
-	e.GET(instance+"/pin-policy", h.GetPINPolicy, anyone) // also the instance's owner
+	e.GET(instance+"/pin-policy", h.GetPINPolicy, anyCredential) // readers and the instance's owner
 	e.PATCH(instance+"/pin-policy", h.UpdatePINPolicy, admin)
 
-	e.GET(instance+"/proxy-keys", h.ListProxyKeys, read)
+	e.GET(instance+"/proxy-keys", h.ListProxyKeys, reader)
 	e.POST(instance+"/proxy-keys", h.IssueProxyKey, admin)
 	e.DELETE(instance+"/proxy-keys/:key_id", h.RevokeProxyKey, admin)
-	e.GET("/v1/api-keys", h.ListAPIKeys, read)
+	e.GET("/v1/api-keys", h.ListAPIKeys, reader)
 	e.POST("/v1/api-keys", h.IssueAPIKey, admin)
 	e.DELETE("/v1/api-keys/:key_id", h.RevokeAPIKey, admin)
 
-	e.GET("/v1/audit", h.ListAudit, read)
+	e.GET("/v1/audit", h.ListAudit, reader)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
-	e.PUT("/v1/me/pin", h.SetMyPIN, user) // who knows the current PIN, or signed in within the last 5 minutes
+	e.PUT("/v1/me/pin", h.SetMyPIN, user) // with the current PIN, or a sign-in or step-up within the last 5 minutes
 	e.DELETE("/v1/me/pin", h.RemoveMyPIN, user)
 	e.GET("/user/pin", h.AwaitMyPIN, user)
 }
 
 func isUser(c caller.Caller) bool { return c.Kind == caller.User }
 
-func isAnyone(caller.Caller) bool { return true }
+func isAuthenticated(caller.Caller) bool { return true }
 
-// allow lets a request through when its credential is good and may do this, and then holds it against the spec.
+// allow authenticates the caller and answers 403 unless may is true. After that it validates the request against the OpenAPI
+// document.
 func (a *API) allow(may func(caller.Caller) bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		next = a.Spec.Validate(next)
 		return func(c echo.Context) error {
-			who, err := a.identify(c)
+			who, err := a.authenticate(c)
 			if err != nil {
 				return err
 			}
@@ -114,9 +120,9 @@ func (a *API) allow(may func(caller.Caller) bool) echo.MiddlewareFunc {
 	}
 }
 
-// identify reads the credential. An access token goes before an API key: a request that shows a bad one of the first is
-// not saved by a good one of the second.
-func (a *API) identify(c echo.Context) (caller.Caller, error) {
+// authenticate reads the caller from the Authorization header or, when that header is absent, from X-Api-Key. An invalid
+// Authorization header is refused even if the API key is valid.
+func (a *API) authenticate(c echo.Context) (caller.Caller, error) {
 	ctx, header := c.Request().Context(), c.Request().Header
 	if header.Get(echo.HeaderAuthorization) != "" {
 		text, ok := web.Bearer(c.Request())

@@ -1,4 +1,4 @@
-// Package api is pin-internal's surface: what an agent runtime may ask, with the proxy key of its instance.
+// Package api is pin-internal's HTTP API. An agent runtime calls it with the proxy key of its instance.
 package api
 
 import (
@@ -27,24 +27,29 @@ type API struct {
 	Sessions  session.Store
 }
 
-// Routes is the whole surface. Whoever calls shows a proxy key of the instance in the path; there is no other way in.
+// Routes registers every endpoint. The only allowed caller is a proxy key of the instance in the path.
+//   - proxyKey: the middleware checks the key.
+//   - proxyKeyCheckedByHandler: the handler's one SQL query checks the key, because these two endpoints are the hot path.
+//   - singlePINSession: a repeated X-Pin-Session header counts as absent.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
+	proxyKey, proxyKeyCheckedByHandler := a.proxyKey, a.proxyKeyCheckedByHandler
 	instance := "/internal/v1/instances/:instance_id"
 
-	e.POST(instance+"/pin/verify", h.VerifyPIN, a.keyInQuery)
-	e.POST(instance+"/pin/check-required", h.CheckRequired, a.keyInQuery, oneSession)
-	e.POST(instance+"/pin/sessions/introspect", h.IntrospectSession, a.keyFirst)
-	e.DELETE(instance+"/pin/sessions", h.RevokeSession, a.keyFirst)
-	e.POST(instance+"/identities/:identity_id/pin", h.SetIdentityPIN, a.keyFirst, oneSession)
-	e.DELETE(instance+"/identities/:identity_id/pin", h.RemoveIdentityPIN, a.keyFirst, oneSession)
-	e.GET(instance+"/lookup/identity", h.LookupIdentity, a.keyFirst)
+	e.POST(instance+"/pin/verify", h.VerifyPIN, proxyKeyCheckedByHandler)
+	e.POST(instance+"/pin/check-required", h.CheckRequired, proxyKeyCheckedByHandler, singlePINSession)
+	e.POST(instance+"/pin/sessions/introspect", h.IntrospectSession, proxyKey)
+	e.DELETE(instance+"/pin/sessions", h.RevokeSession, proxyKey)
+	e.POST(instance+"/identities/:identity_id/pin", h.SetIdentityPIN, proxyKey, singlePINSession)
+	e.DELETE(instance+"/identities/:identity_id/pin", h.RemoveIdentityPIN, proxyKey, singlePINSession)
+	e.GET(instance+"/lookup/identity", h.LookupIdentity, proxyKey)
 }
 
-// keyFirst lets through who shows a proxy key of the instance in the path, and then holds the request against the spec.
-func (a *API) keyFirst(next echo.HandlerFunc) echo.HandlerFunc {
+// proxyKey allows a valid proxy key of the instance in the path. After that it validates the request against the OpenAPI
+// document.
+func (a *API) proxyKey(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		key, err := shownKey(c)
+		key, err := parseKey(c)
 		if err != nil {
 			return err
 		}
@@ -52,26 +57,26 @@ func (a *API) keyFirst(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		carry(c, who)
+		setCaller(c, who)
 		return a.Spec.Validate(next)(c)
 	}
 }
 
-// keyInQuery is for the hot path, whose one query also judges the key. A request that never gets that far is told what
-// is wrong with it only when its key is good.
-func (a *API) keyInQuery(next echo.HandlerFunc) echo.HandlerFunc {
+// proxyKeyCheckedByHandler leaves the check of the key to the handler. If the handler does not run because the request is
+// invalid, the middleware checks the key itself: only a caller with a valid key is told what is invalid.
+func (a *API) proxyKeyCheckedByHandler(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		key, err := shownKey(c)
+		key, err := parseKey(c)
 		if err != nil {
 			return err
 		}
-		carry(c, caller.Caller{Kind: caller.ProxyKey, Key: key})
-		asked := false
+		setCaller(c, caller.Caller{Kind: caller.ProxyKey, Key: key})
+		handled := false
 		err = a.Spec.Validate(func(c echo.Context) error {
-			asked = true
+			handled = true
 			return next(c)
 		})(c)
-		if asked {
+		if handled {
 			return err
 		}
 		if _, refused := a.authenticate(c, key); refused != nil {
@@ -81,8 +86,8 @@ func (a *API) keyInQuery(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// shownKey reads the proxy key from the header. A key with a typo is refused without a look into the database.
-func shownKey(c echo.Context) (token.Token, error) {
+// parseKey reads the proxy key from the Authorization header. It refuses a key with a wrong checksum without a database read.
+func parseKey(c echo.Context) (token.Token, error) {
 	text, ok := web.Bearer(c.Request())
 	if !ok {
 		return token.Token{}, caller.ErrNotAuthenticated
@@ -94,7 +99,8 @@ func shownKey(c echo.Context) (token.Token, error) {
 	return key, nil
 }
 
-// authenticate asks whose key it is. An instance id that cannot be one is left to the spec.
+// authenticate checks that the key is valid for the instance in the path. If the instance id is malformed, the validation
+// that follows refuses it.
 func (a *API) authenticate(c echo.Context, key token.Token) (caller.Caller, error) {
 	who, err := a.Keys.AuthenticateProxyKey(c.Request().Context(), key)
 	if err != nil {
@@ -106,8 +112,8 @@ func (a *API) authenticate(c echo.Context, key token.Token) (caller.Caller, erro
 	return who, nil
 }
 
-// carry hands the caller to the handler and to the log line.
-func carry(c echo.Context, who caller.Caller) {
+// setCaller puts the caller into the request's context, for the handler, and into the log line.
+func setCaller(c echo.Context, who caller.Caller) {
 	who.RequestID, who.Address = web.RequestID(c), c.RealIP()
 	c.SetRequest(c.Request().WithContext(caller.NewContext(c.Request().Context(), who)))
 	if instance, err := uuid.Parse(c.Param("instance_id")); err == nil {
@@ -115,9 +121,8 @@ func carry(c echo.Context, who caller.Caller) {
 	}
 }
 
-// oneSession drops an X-Pin-Session header that is empty or stands twice: it counts as absent, like any other that is
-// malformed.
-func oneSession(next echo.HandlerFunc) echo.HandlerFunc {
+// singlePINSession removes the X-Pin-Session header if it is empty or repeated: a malformed session counts as absent.
+func singlePINSession(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		const name = "X-Pin-Session"
 		if given := c.Request().Header.Values(name); len(given) != 1 || given[0] == "" {
@@ -127,12 +132,12 @@ func oneSession(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// subject is whom a request asks about, with the key that may ask.
+// subject returns the customer or identity that a request names, with the proxy key of the request.
 func subject(ctx context.Context, instance uuid.UUID, customer, identity *uuid.UUID) pin.Subject {
-	return pin.Subject{Key: caller.From(ctx).Key, InstanceID: instance, CustomerID: optional(customer), IdentityID: optional(identity)}
+	return pin.Subject{Key: caller.From(ctx).Key, InstanceID: instance, CustomerID: nullUUID(customer), IdentityID: nullUUID(identity)}
 }
 
-func optional(id *uuid.UUID) uuid.NullUUID {
+func nullUUID(id *uuid.UUID) uuid.NullUUID {
 	if id == nil {
 		return uuid.NullUUID{}
 	}
