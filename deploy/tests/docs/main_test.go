@@ -1,0 +1,45 @@
+package docs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/testkit/demostack"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
+)
+
+// stackFolder is where the stack runs; stackFolder/.local is what a reader's own .local is.
+var stackFolder string
+
+func TestMain(m *testing.M) {
+	code, err := runOnStack(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runOnStack(m *testing.M) (code int, err error) {
+	programs := map[string]string{"bash": "bash", "curl": "curl", "python3": "python3", "node": "nodejs", "npx": "npm"}
+	if err := localstores.Programs(context.Background(), os.Stderr, programs); err != nil {
+		return 1, err
+	}
+	if stackFolder, err = os.MkdirTemp("", "countersign-docs-"); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(stackFolder)) }()
+	// Postgres runs as another user when the test runs as root.
+	if err := os.Chmod(stackFolder, 0o711); err != nil {
+		return 1, err
+	}
+	stack, err := demostack.Start(stackFolder)
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, stack.Stop()) }()
+	return m.Run(), nil
+}
