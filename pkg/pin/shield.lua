@@ -1,12 +1,11 @@
--- Count one attempt of a holder, unless a lock is mirrored here that the caller cannot have seen in Postgres yet.
+-- Counts one attempt of a holder, or reports a lock that is newer than the state that the caller read from Postgres.
 --
--- KEYS[1] the holder's counters    ARGV[1] number of the last charge that Postgres showed the caller
---                                  ARGV[2] how long to keep the counters, in milliseconds
--- Returns {count, 0}, or {0, lock's end in unix milliseconds}.
+-- KEYS[1] the holder's counters    ARGV[1] the number of the last charge that the caller read from Postgres
+--                                  ARGV[2] the lifetime of the counters in milliseconds
+-- Returns {count, 0}, or {0, the end of the lock in Unix milliseconds}.
 --
--- A mirrored lock carries the number of the charge that wrote it. When that is not above ARGV[1], Postgres has already
--- judged the lock (it ended, or an admin lifted it) and the mirror is only old: it is passed over. So a mirror that was
--- never cleaned up can hold nobody out.
+-- locked_by is the number of the charge that wrote the lock. If it is at most ARGV[1], the caller has read the effect of that
+-- charge from Postgres, so the copy of the lock here is old and is ignored. An old copy therefore refuses no attempt.
 local lock = redis.call('HMGET', KEYS[1], 'locked_by', 'locked_until')
 if lock[1] and tonumber(lock[1]) > tonumber(ARGV[1]) then
     return {0, tonumber(lock[2])}

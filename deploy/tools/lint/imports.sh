@@ -15,10 +15,10 @@ printf '%s\n' "$edges" | awk '
 	function name(s)       { sub("/.*", "", s); return s }
 	function broken(rule)  { print "imports.sh: " $1 " depends on " $2 ": " rule; failed = 1 }
 
-	under($1, "pkg/fault") && ours($2) { broken("pkg/fault imports nothing of ours") }
-	under($1, "pkg/web") && ours($2) && !under($2, "pkg/web") && !under($2, "pkg/fault") { broken("pkg/web imports of ours only pkg/fault") }
-	under($1, "pkg") && !web($1) && http($2) { broken("in pkg only web and webtest know HTTP") }
-	service($1) ~ "/internal/" && service($1) !~ "/internal/api(/|$)" && http($2) { broken("in a service only internal/api and main know HTTP") }
-	service($1) != "" && service($2) != "" && name(service($1)) != name(service($2)) { broken("no service imports another") }
+	under($1, "pkg/fault") && ours($2) { broken("pkg/fault may import no package of this repository") }
+	under($1, "pkg/web") && ours($2) && !under($2, "pkg/web") && !under($2, "pkg/fault") { broken("pkg/web may import only pkg/fault from this repository") }
+	under($1, "pkg") && !web($1) && http($2) { broken("in pkg, only pkg/web and pkg/testkit/webtest may import echo") }
+	service($1) ~ "/internal/" && service($1) !~ "/internal/api(/|$)" && http($2) { broken("in a service, only internal/api and main may import echo") }
+	service($1) != "" && service($2) != "" && name(service($1)) != name(service($2)) { broken("a service may not import another service") }
 
 	END { exit failed }'

@@ -1,5 +1,5 @@
-# Installs the packages named as arguments, on Debian and its descendants, without what else these packages do there:
-# start servers, now and at every boot, and make a database cluster on port 5432. Nothing of this script stays behind.
+# Installs the packages in the arguments with apt-get. On Debian these packages also start servers, now and at every boot, and
+# create a database cluster on port 5432. This script prevents that, and removes its own configuration at the end.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
