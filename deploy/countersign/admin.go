@@ -15,8 +15,8 @@ import (
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
-	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/slowhash"
 )
 
@@ -36,7 +36,7 @@ func admin(ctx context.Context, args []string) error {
 	if *reset && *fromStdin {
 		return errors.New("admin: --reset-mfa changes no password")
 	}
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	address, err := directory.ParseEmail(*email)

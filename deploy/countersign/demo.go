@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/config"
+	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -62,7 +62,7 @@ func demoCommand(ctx context.Context, args []string) error {
 		PinInternalURL string `envconfig:"PIN_INTERNAL_URL"`
 		Agent          string `envconfig:"DEMO_AGENT" default:"curl"`
 	}
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	db, err := openDatabase(ctx, cfg.DatabaseURL)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/config"
+	"github.com/countersign/countersign/pkg/service"
 )
 
 // doctorConfig is what the doctor knows of a deployment. It looks at what it is told of, from where it runs.
@@ -35,7 +35,7 @@ func doctor(ctx context.Context, args []string) error {
 		return errors.New("doctor takes no arguments; it reads the environment")
 	}
 	var cfg doctorConfig
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	var r report

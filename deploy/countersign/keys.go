@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/service"
 )
 
 // keys prints how much lies under each key id, so that an operator knows when a key can go; keys new prints a fresh key;
@@ -36,7 +36,7 @@ func keys(ctx context.Context, args []string) error {
 		DatabaseURL string `envconfig:"DATABASE_URL"`
 		AuthKeys    string `envconfig:"AUTH_KEYS"`
 	}
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	db, err := openDatabase(ctx, cfg.DatabaseURL)

@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/service"
 )
 
 // kycCommand plays a KYC vendor: kyc send posts a webhook to auth, signed as the vendor would sign it. Out of the box it is
@@ -49,7 +49,7 @@ func kycCommand(ctx context.Context, args []string) error {
 		return exitCode(2)
 	}
 	var cfg kycConfig
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	secret, err := cfg.secret(*vendor, kept)

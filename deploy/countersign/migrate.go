@@ -12,8 +12,8 @@ import (
 
 	"github.com/lib/pq"
 
-	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/stores"
 )
 
@@ -33,7 +33,7 @@ func migrate(ctx context.Context, _ []string) error {
 		PinAdmin    string `envconfig:"PIN_ADMIN_DB_PASSWORD"`
 		PinInternal string `envconfig:"PIN_INTERNAL_DB_PASSWORD"`
 	}
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	if cfg.Superuser != "" {

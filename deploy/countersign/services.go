@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
-	"github.com/countersign/countersign/pkg/web/ready"
 )
 
 const (
@@ -27,8 +27,8 @@ const (
 // serviceNames are also the names of their programs; their ports count on from PORT_BASE in this order.
 var serviceNames = []string{"auth", "pin-admin", "pin-internal"}
 
-// service is one of the three, as a process of the local stack.
-type service struct {
+// stackService is one of the three, as a process of the local stack.
+type stackService struct {
 	name string
 	port int
 	// env holds what is its own; no service is told another's secrets.
@@ -38,7 +38,7 @@ type service struct {
 	log     string
 }
 
-func newServices(base int, stores *stackStores, local localFolder, kept secrets) ([]service, error) {
+func newServices(base int, stores *stackStores, local localFolder, kept secrets) ([]stackService, error) {
 	authURL := localURL(base + 1)
 	envs := []map[string]string{
 		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": local.path(mailFolder),
@@ -47,20 +47,20 @@ func newServices(base int, stores *stackStores, local localFolder, kept secrets)
 		{"PIN_KEYS": kept.PinKeys},
 	}
 	passwords := []string{kept.AuthDB, kept.PinAdminDB, kept.PinInternalDB}
-	var services []service
+	var services []stackService
 	for i, name := range serviceNames {
 		databaseURL, err := stores.as(schema.Roles[i], passwords[i])
 		if err != nil {
 			return nil, err
 		}
 		envs[i]["DATABASE_URL"], envs[i]["REDIS_URL"] = databaseURL, stores.redisURL
-		services = append(services, service{name: name, port: base + 1 + i, env: envs[i]})
+		services = append(services, stackService{name: name, port: base + 1 + i, env: envs[i]})
 	}
 	return services, nil
 }
 
 // startServices starts them all at once and returns when each of them is ready.
-func startServices(ctx context.Context, services []service, local localFolder) error {
+func startServices(ctx context.Context, services []stackService, local localFolder) error {
 	for i := range services {
 		if err := services[i].start(local); err != nil {
 			return err
@@ -80,7 +80,7 @@ var ours = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_
 	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
 	"KYC_SUMSUB_SECRET", "KYC_PERSONA_SECRET", "KYC_ONFIDO_SECRET", "KYC_VERIFF_SECRET"}
 
-func (s *service) start(in localFolder) (err error) {
+func (s *stackService) start(in localFolder) (err error) {
 	cmd := exec.Command(in.path("bin/" + s.name))
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
@@ -96,11 +96,11 @@ func (s *service) start(in localFolder) (err error) {
 }
 
 // ready returns when the service says that it and its stores are.
-func (s *service) ready(ctx context.Context) error {
+func (s *stackService) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for {
-		err := ready.Ask(ctx, fmt.Sprintf("127.0.0.1:%d", s.port+opsOffset))
+		err := service.AskReady(ctx, fmt.Sprintf("127.0.0.1:%d", s.port+opsOffset))
 		if err == nil {
 			return nil
 		}
@@ -114,12 +114,12 @@ func (s *service) ready(ctx context.Context) error {
 	}
 }
 
-func (s *service) died() error {
+func (s *stackService) died() error {
 	return fmt.Errorf("%s ended with exit code %d; the end of %s:\n%s", s.name, s.process.ExitCode(), s.log, child.LastWords(s.log, lastLines))
 }
 
 // stopServices stops them all at once.
-func stopServices(services []service) error {
+func stopServices(services []stackService) error {
 	stopped := make(chan error)
 	running := 0
 	for i := range services {

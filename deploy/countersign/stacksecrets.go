@@ -14,9 +14,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/countersign/countersign/pkg/config"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/service"
 )
 
 const (
@@ -46,7 +46,7 @@ type secretsConfig struct {
 // three steps of a key's rotation. It never prints a secret.
 func secretsCommand(ctx context.Context, args []string) error {
 	var cfg secretsConfig
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return err
 	}
 	kept := localFolder(filepath.Join(cfg.Dir, keptFolder))

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"os"
 
-	"github.com/countersign/countersign/pkg/config"
+	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
@@ -25,7 +25,7 @@ func openStores(ctx context.Context, local localFolder, base int) (_ *stackStore
 		DatabaseURL string `envconfig:"DATABASE_URL"`
 		RedisURL    string `envconfig:"REDIS_URL"`
 	}
-	if err := config.Load(&cfg); err != nil {
+	if err := service.Load(&cfg); err != nil {
 		return nil, err
 	}
 	if err := localstores.Install(ctx, os.Stderr, cfg.DatabaseURL == "", cfg.RedisURL == ""); err != nil {

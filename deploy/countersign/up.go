@@ -92,7 +92,7 @@ func prepare(ctx context.Context, stores *stackStores, local localFolder, kept s
 
 // watch returns nil when the stack is interrupted, an error when a service ends. A store that ends is only reported: the
 // services answer without it as far as they can.
-func watch(ctx context.Context, services []service, stores *stackStores) error {
+func watch(ctx context.Context, services []stackService, stores *stackStores) error {
 	died, gone := make(chan error, len(services)), make(chan string, len(stores.servers))
 	for i := range services {
 		go func() {

@@ -74,6 +74,18 @@ func Parse(text string) (*Ring, error) {
 	return &ring, nil
 }
 
+// ParseSetting is Parse for the text of a setting. Its errors begin with the setting's name.
+func ParseSetting(name, text string) (*Ring, error) {
+	if text == "" {
+		return nil, fmt.Errorf("%s is not set", name)
+	}
+	ring, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return ring, nil
+}
+
 // Current returns the id of the key that new data is made under.
 func (r *Ring) Current() string { return r.keys[0].id }
 

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -9,22 +8,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 )
-
-// ErrProxies says that TRUSTED_PROXIES cannot be read. It never repeats it.
-var ErrProxies = errors.New("TRUSTED_PROXIES is not a list of networks, as 10.0.0.0/8, with commas between")
-
-// ParseProxies reads networks in CIDR notation, or returns ErrProxies.
-func ParseProxies(networks []string) ([]netip.Prefix, error) {
-	var proxies []netip.Prefix
-	for _, text := range networks {
-		network, err := netip.ParsePrefix(strings.TrimSpace(text))
-		if err != nil || network.Addr().Is4In6() {
-			return nil, ErrProxies
-		}
-		proxies = append(proxies, network)
-	}
-	return proxies, nil
-}
 
 // clientAddress tells where a request comes from. Each proxy appends the address that it heard the request from, so the
 // list is read from its right end, and only for as long as whoever wrote the entry is trusted: what stands left of the

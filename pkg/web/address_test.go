@@ -32,14 +32,3 @@ func TestWhereARequestComesFrom(t *testing.T) {
 		}
 	}
 }
-
-func TestTrustedProxiesAreNetworks(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]bool{
-		"10.0.0.0/8": true, " fd00::/8 ": true, "127.0.0.1/32": true, "": false, "10.0.0.1": false, "10.0.0.0/33": false, "example.com/8": false, "::ffff:10.0.0.0/104": false,
-	} {
-		if _, err := ParseProxies([]string{text}); (err == nil) != want {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fails if a package imports a package that CONTRIBUTING.md does not allow: domain code imports no HTTP, pkg/web imports only
-# pkg/fault, and no service imports another. Indirect imports count; imports of tests do not.
+# pkg/fault, domain code does not import pkg/service, and no service imports another. Indirect imports count; imports of
+# tests do not.
 set -eu
 cd "$(dirname "$0")/../../.."
 
@@ -11,14 +12,18 @@ printf '%s\n' "$edges" | awk '
 	function under(p, dir) { return p == root dir || index(p, root dir "/") == 1 }
 	function web(p)        { return under(p, "pkg/web") || under(p, "pkg/testkit/webtest") }
 	function http(p)       { return index(p, "github.com/labstack/echo") == 1 || web(p) }
+	function process(p)    { return under(p, "pkg/service") }
 	function service(p)    { return under(p, "services") ? substr(p, length(root "services/") + 1) : "" }
+	function inside(p, parts) { return service(p) ~ "/internal/" && service(p) !~ "/internal/(" parts ")(/|$)" }
 	function name(s)       { sub("/.*", "", s); return s }
 	function broken(rule)  { print "imports.sh: " $1 " depends on " $2 ": " rule; failed = 1 }
 
 	under($1, "pkg/fault") && ours($2) { broken("pkg/fault may import no package of this repository") }
 	under($1, "pkg/web") && ours($2) && !under($2, "pkg/web") && !under($2, "pkg/fault") { broken("pkg/web may import only pkg/fault from this repository") }
 	under($1, "pkg") && !web($1) && http($2) { broken("in pkg, only pkg/web and pkg/testkit/webtest may import echo") }
-	service($1) ~ "/internal/" && service($1) !~ "/internal/api(/|$)" && http($2) { broken("in a service, only internal/api and main may import echo") }
+	under($1, "pkg") && !under($1, "pkg/testkit") && !process($1) && process($2) { broken("in pkg, only pkg/testkit may import pkg/service") }
+	inside($1, "api|app") && http($2) { broken("in a service, only internal/api and internal/app may import echo") }
+	inside($1, "app") && process($2) { broken("in a service, only internal/app and main may import pkg/service") }
 	service($1) != "" && service($2) != "" && name(service($1)) != name(service($2)) { broken("a service may not import another service") }
 
 	END { exit failed }'

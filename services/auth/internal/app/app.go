@@ -1,0 +1,109 @@
+// Package app is the wiring of auth. The process and the API tests both use it.
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/credential"
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/ratelimit"
+	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/exchange"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/pages"
+	"github.com/countersign/countersign/services/auth/internal/signing"
+)
+
+// App is auth.
+type App struct {
+	API    *api.API
+	Echo   *echo.Echo
+	Outbox *mail.Outbox
+	// CloseSandbox stops the sandbox exchange, which New starts.
+	CloseSandbox func()
+
+	log    *slog.Logger
+	sender *mail.Sender
+}
+
+// New connects the parts of auth.
+func New(s *Settings, r service.Resources) (*App, error) {
+	ring, err := keyring.ParseSetting("AUTH_KEYS", s.Keys)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := s.Proxies()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := web.LoadSpec(r.OpenAPI, directory.CheckEmail)
+	if err != nil {
+		return nil, err
+	}
+	sandbox, closeSandbox, err := exchange.ServeSandbox()
+	if err != nil {
+		return nil, err
+	}
+	keys, tokens := signing.New(r.DB, ring, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
+	outbox := mail.NewOutbox(ring)
+	factors := mfa.New(r.DB, ring, s.Budget, s.PublicURL)
+	a := &App{
+		API: &api.API{
+			Spec:         spec,
+			AccessTokens: tokens,
+			APIKeys:      credential.Keys{DB: r.DB},
+			Accounts:     account.New(s.Config, s.PublicURL, r.DB, ring, keys, tokens, r.Pool, factors, outbox, r.Registry),
+			Factors:      factors,
+			Keys:         keys,
+			ExchangeKeys: &exchange.Keys{DB: r.DB, Ring: ring, Connections: exchange.NewConnections(sandbox)},
+			Lifetimes:    s.Config,
+			Issuer:       s.PublicURL,
+			Limiter:      ratelimit.New(r.Redis),
+			Rates:        s.Rates,
+			KYC:          kyc.New(s.KYC, r.DB, r.Registry),
+			Links:        api.Links{SignIn: s.SignInURL, Resend: strings.TrimSuffix(s.PublicURL, "/") + "/auth/resend-verification"},
+		},
+		Echo:         web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Away: stores.Away, AllowedOrigins: s.AllowedOrigins, TrustedProxies: proxies}),
+		Outbox:       outbox,
+		CloseSandbox: closeSandbox,
+		log:          r.Log,
+		sender:       mail.NewSender(s.Mail, s.PublicURL, r.DB, outbox, r.Log, r.Registry),
+	}
+	a.API.Routes(a.Echo)
+	for path, page := range pages.All() {
+		a.Echo.GET(path, echo.WrapHandler(page))
+	}
+	return a, nil
+}
+
+// Handler returns the API and the pages to which links in mails lead.
+func (a *App) Handler() http.Handler { return a.Echo }
+
+// Run makes signing keys before they are needed, sends mails and deletes old guess budgets, until ctx ends.
+func (a *App) Run(ctx context.Context) {
+	defer a.CloseSandbox()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := a.API.Keys.Prepare(ctx); err != nil {
+			a.log.Warn("no signing key yet: the first sign-in will make one", "error", err.Error())
+		}
+		a.API.Keys.Run(ctx, a.log)
+	})
+	running.Go(func() { a.API.Accounts.Forget(ctx, a.log) })
+	running.Go(func() { a.sender.Run(ctx) })
+	running.Wait()
+}

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
+)
+
+// Settings are the settings of auth. .env.example explains each.
+type Settings struct {
+	service.Settings
+	account.Config
+	api.Rates
+	mfa.Budget
+	KYC  kyc.Config
+	Mail mail.Config
+	// Keys is a keyring: "id:base64,…". It is secret.
+	Keys string `envconfig:"AUTH_KEYS"`
+	// PublicURL is where people reach this service, and the issuer in every access token.
+	PublicURL string `envconfig:"PUBLIC_URL"`
+	// SignInURL is the page where people sign in after they have confirmed their address. Optional.
+	SignInURL string `envconfig:"SIGN_IN_URL"`
+	// AllowedOrigins are the origins of web pages that may call this service from a browser, for example pin-admin's console.
+	// Default: none.
+	AllowedOrigins []string `envconfig:"ALLOWED_ORIGINS"`
+	// SigningKeyLifetime is the age at which the key that signs access tokens is replaced: at least an hour.
+	SigningKeyLifetime time.Duration `envconfig:"SIGNING_KEY_LIFETIME" default:"2160h"`
+}
+
+// DefaultSettings returns the defaults that are not in tags.
+func DefaultSettings() *Settings {
+	return &Settings{Settings: service.Settings{ListenAddr: ":8081", OpsListenAddr: ":9081"}}
+}
+
+// Validate names every setting that is wrong and prints no value.
+func (s *Settings) Validate() error {
+	_, err := keyring.ParseSetting("AUTH_KEYS", s.Keys)
+	problems := []error{err, s.Settings.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate(), s.Budget.Validate(), s.Mail.Check(), s.KYC.Validate()}
+	wrong := func(is bool, what string) {
+		if is {
+			problems = append(problems, errors.New(what))
+		}
+	}
+	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(s.SignInURL != "" && !isBaseURL(s.SignInURL), "SIGN_IN_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(s.Mail.LinkURL != "" && !isBaseURL(s.Mail.LinkURL), "EMAIL_LINK_URL is not an http:// or https:// URL without user, query and fragment")
+	wrong(slices.ContainsFunc(s.AllowedOrigins, isNotOrigin), "ALLOWED_ORIGINS must be a list of origins, for example https://admin.example.com, separated by commas")
+	wrong(s.AccessLifetime <= 0, "ACCESS_LIFETIME is not positive")
+	wrong(s.SessionLifetime < s.AccessLifetime, "SESSION_LIFETIME is shorter than ACCESS_LIFETIME")
+	wrong(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
+	return errors.Join(problems...)
+}
+
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+// isNotOrigin accepts only the spelling that browsers send, because origins are compared as text.
+func isNotOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err != nil || !isBaseURL(text) || u.Scheme+"://"+strings.ToLower(u.Host) != text
+}

@@ -1,0 +1,75 @@
+// Package app is the wiring of pin-admin. The process and the API tests both use it.
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/credential"
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/session"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/pin-admin/internal/api"
+	"github.com/countersign/countersign/services/pin-admin/internal/console"
+	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
+)
+
+// App is pin-admin.
+type App struct {
+	API  *api.API
+	Echo *echo.Echo
+}
+
+// New connects the parts of pin-admin.
+func New(s *Settings, r service.Resources) (*App, error) {
+	ring, err := keyring.ParseSetting("PIN_KEYS", s.Keys)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := s.Proxies()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := web.LoadSpec(r.OpenAPI, directory.CheckEmail)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := console.Pages(s.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{
+		API: &api.API{
+			Spec:         spec,
+			AccessTokens: accesstoken.NewReader(r.DB, s.Issuer),
+			Directory:    directory.Directory{DB: r.DB},
+			Keys:         credential.Keys{DB: r.DB},
+			Enroller:     pin.NewEnroller(r.DB, ring, r.Pool),
+			Verifier:     pin.NewVerifier(r.DB, r.Redis, ring, r.Pool, s.Budget, r.Registry),
+			Policies:     pin.Policies{DB: r.DB},
+			Sessions:     pin.Sessions{DB: r.DB, Store: session.Store{Redis: r.Redis}},
+			Trail:        audit.Trail{DB: r.DB, Ring: ring},
+			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
+		},
+		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Away: stores.Away, TrustedProxies: proxies}),
+	}
+	a.API.Routes(a.Echo)
+	for path, page := range pages {
+		a.Echo.GET(path, echo.WrapHandler(page))
+	}
+	return a, nil
+}
+
+// Handler returns the API and the console.
+func (a *App) Handler() http.Handler { return a.Echo }
+
+// Run answers requests that wait for a PIN, until ctx ends.
+func (a *App) Run(ctx context.Context) { a.API.Waiting.Run(ctx) }

@@ -1,0 +1,64 @@
+// Package app is the wiring of pin-internal. The process and the API tests both use it.
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/countersign/countersign/pkg/credential"
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/session"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/pin-internal/internal/api"
+)
+
+// requestTime bounds every request. A verification gets time of its own after it has charged an attempt.
+const requestTime = 10 * time.Second
+
+// App is pin-internal.
+type App struct {
+	API  *api.API
+	Echo *echo.Echo
+}
+
+// New connects the parts of pin-internal.
+func New(s *Settings, r service.Resources) (*App, error) {
+	ring, err := keyring.ParseSetting("PIN_KEYS", s.Keys)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := s.Proxies()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := web.LoadSpec(r.OpenAPI, directory.CheckEmail)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{
+		API: &api.API{
+			Spec:      spec,
+			Keys:      credential.Keys{DB: r.DB},
+			Verifier:  pin.NewVerifier(r.DB, r.Redis, ring, r.Pool, s.Budget, r.Registry),
+			Enroller:  pin.NewEnroller(r.DB, ring, r.Pool),
+			Directory: directory.Directory{DB: r.DB},
+			Sessions:  session.Store{Redis: r.Redis},
+		},
+		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Away: stores.Away, TrustedProxies: proxies, Patience: requestTime}),
+	}
+	a.API.Routes(a.Echo)
+	return a, nil
+}
+
+// Handler returns the API.
+func (a *App) Handler() http.Handler { return a.Echo }
+
+// Run returns at once: pin-internal has no background work.
+func (a *App) Run(context.Context) {}
