@@ -55,6 +55,7 @@ lint: $(LOCAL)/tools ## check format, vet, staticcheck, imports, settings, docum
 	$(LOCAL)/tools/staticcheck work
 	deploy/tools/lint/imports.sh
 	deploy/tools/lint/settings.sh
+	deploy/tools/lint/docs.sh
 	deploy/tools/lint/generated.sh
 
 generate: $(LOCAL)/tools ## generate Go code from the OpenAPI documents
