@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	_ "embed"
 	"regexp"
 	"strings"
@@ -14,17 +15,26 @@ import (
 // Why a password may not be chosen.
 var (
 	ErrPasswordShort  = fault.New(fault.Invalid, "password_too_short", "The password should have at least 8 characters")
+	ErrPasswordLong   = fault.New(fault.Invalid, "password_too_long", "The password should have at most 1024 characters")
+	ErrPasswordText   = fault.New(fault.Invalid, "password_text", "The password should be text without NUL characters, in UTF-8")
 	ErrPasswordCommon = fault.New(fault.Invalid, "password_common", "The password is among the first that anybody would try")
 )
 
-// minPassword is in characters. The longest is the document's to say.
-const minPassword = 8
+// The shortest and the longest password, in characters. The OpenAPI document also refuses longer passwords, and NUL.
+const (
+	minPassword = 8
+	maxPassword = 1024
+)
 
 // checkPassword returns why a password, which was sent in this field, may not be chosen for an address (in lower case). There
 // are no rules about kinds of characters, which only make people write "Password1!" (NIST SP 800-63B, 3.1.1.2).
 func checkPassword(password secret.Text, field, email string) error {
 	text := canonical(password)
 	switch {
+	case !utf8.Valid(text) || bytes.ContainsRune(text, 0):
+		return ErrPasswordText.About(field)
+	case utf8.RuneCountInString(password.Reveal()) > maxPassword:
+		return ErrPasswordLong.About(field)
 	case utf8.RuneCount(text) < minPassword:
 		return ErrPasswordShort.About(field)
 	case obvious(strings.ToLower(string(text)), email):

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
@@ -97,13 +98,13 @@ func (a *Accounts) ChangePassword(ctx context.Context, current, next secret.Text
 		if !still {
 			return audit.Event{}, ErrPasswordWrong // it was replaced meanwhile
 		}
-		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, a.setPassword(ctx, tx, who.ID, who.Email, hash, who.SessionID)
+		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, setPassword(ctx, tx, who.ID, who.Email, hash, who.SessionID)
 	})
 }
 
-// setPassword gives a user, who has this address, the password with this hash. The guess budget begins anew, and no session
-// lives on, or begins on the old password, but keep, which may be uuid.Nil.
-func (a *Accounts) setPassword(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
+// setPassword stores the hash of a user's new password, renews the guess budget of the user's address, and ends every session
+// of the user except keep. keep may be uuid.Nil.
+func setPassword(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
 	const set = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1`
 	if _, err := tx.ExecContext(ctx, set, user, hash); err != nil {
 		return fmt.Errorf("setting a password: %w", err)
@@ -114,5 +115,5 @@ func (a *Accounts) setPassword(ctx context.Context, tx *sqlx.Tx, user uuid.UUID,
 	if _, err := tx.ExecContext(ctx, end, user, keep); err != nil {
 		return fmt.Errorf("ending the sessions of an old password: %w", err)
 	}
-	return a.guesses.Renew(ctx, tx, email)
+	return budget.Guesses{Kind: budget.Password}.Renew(ctx, tx, email)
 }

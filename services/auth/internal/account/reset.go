@@ -85,7 +85,7 @@ func (a *Accounts) resetting(ctx context.Context, link token.Token) (User, error
 // reset uses the link up, or returns ErrLink when another was faster. It begins at the user's row, as everything does that
 // locks a user and mails.
 func (a *Accounts) reset(ctx context.Context, tx *sqlx.Tx, user User, link token.Token, hash string) error {
-	if err := a.setPassword(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil {
+	if err := setPassword(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil {
 		return err
 	}
 	const confirm = `update users set email_confirmed_at = now() where id = $1 and email_confirmed_at is null`

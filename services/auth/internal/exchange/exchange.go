@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/services/auth/internal/seal"
 )
 
 // Why a key is refused.
@@ -67,6 +68,9 @@ func (c Credentials) masked() string {
 	}
 	return key[:4] + "…" + key[len(key)-4:]
 }
+
+// Sealed is the column of credentials.
+var Sealed = seal.Column{Values: "exchange keys", Table: "exchange_keys", Column: "credentials_sealed", ID: "id", Purpose: keyring.ExchangeKeys}
 
 // sealed is what is sealed, as one, of Credentials.
 type sealed struct {

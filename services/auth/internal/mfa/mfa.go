@@ -134,9 +134,12 @@ func (f *Factors) Enrol(ctx context.Context, user uuid.UUID, email string) (Enro
 
 // Remove takes the second factor away, with its recovery codes, from who shows a code of it.
 func (f *Factors) Remove(ctx context.Context, user uuid.UUID, code Code) error {
-	return f.check(ctx, user, code, true, "second_factor.removed", func(tx *sqlx.Tx) error {
-		return one(ErrNone)(tx.ExecContext(ctx, `delete from second_factors where user_id = $1`, user))
-	})
+	return f.check(ctx, user, code, true, "second_factor.removed", func(tx *sqlx.Tx) error { return remove(ctx, tx, user) })
+}
+
+// remove deletes a user's second factor and its recovery codes. It returns ErrNone.
+func remove(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
+	return one(ErrNone)(tx.ExecContext(ctx, `delete from second_factors where user_id = $1`, user))
 }
 
 // one returns a function that reads the outcome of a statement which is to concern one row; none is what it means when it

@@ -1,0 +1,123 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+)
+
+// ErrNoUser says that no user has an address.
+var ErrNoUser = fault.New(fault.NotFound, "user_not_found", "No user has this email address")
+
+// FindUser returns the user with an address (in lower case), or ErrNoUser.
+func FindUser(ctx context.Context, db sqlx.QueryerContext, email string) (User, error) {
+	user, err := registered(ctx, db, email)
+	if err == nil && user.ID == uuid.Nil {
+		err = ErrNoUser
+	}
+	return user, err
+}
+
+// PutUser makes a user with this address (in lower case) exist, with this role and a confirmed address. The operator's
+// command calls it: the operator guarantees that the address belongs to the user.
+//
+// An empty password leaves a confirmed user's password as it is. A new user gets a random password, which PutUser returns. So
+// does a user whose address was never confirmed: a stranger may have signed up with that address and chosen the password.
+// PutUser refuses a weak password like a signup. A new password ends the user's sessions and renews the guess budget.
+func PutUser(ctx context.Context, db *sqlx.DB, pool *slowhash.Pool, email, role string, password secret.Text) (generated secret.Text, err error) {
+	if password.Reveal() != "" {
+		if err := checkPassword(password, "password", email); err != nil {
+			return secret.Text{}, err
+		}
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("storing a user: %w", err)
+	}
+	defer tx.Rollback() // does nothing after a commit
+	user, err := lockUser(ctx, tx, email)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	if password.Reveal() == "" && user.EmailConfirmedAt == nil {
+		generated = secret.New(rand.Text())
+		password = generated
+	}
+	if err := putUser(ctx, tx, pool, user, role, password); err != nil {
+		return secret.Text{}, err
+	}
+	if err := tx.Commit(); err != nil {
+		return secret.Text{}, fmt.Errorf("storing a user: %w", err)
+	}
+	return generated, nil
+}
+
+// lockUser returns the user with an address and locks the row. Without such a user, it returns a User with only the address.
+func lockUser(ctx context.Context, tx *sqlx.Tx, email string) (User, error) {
+	const q = `select id, email, role, email_confirmed_at from users where lower(email) = lower($1) for update`
+	var user User
+	err := tx.GetContext(ctx, &user, q, email)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{Email: email}, nil // not user: sqlx has allocated its nil pointers
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("locking a user: %w", err)
+	}
+	return user, nil
+}
+
+// putUser creates or changes a user that lockUser returned.
+func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, role string, password secret.Text) error {
+	action, isNew := "user.promote", user.ID == uuid.Nil
+	if isNew {
+		action = "user.create"
+		var err error
+		if user.ID, err = insertUser(ctx, tx, user.Email, ""); err != nil {
+			return fmt.Errorf("creating a user: %w", err)
+		}
+	}
+	const grant = `
+		update users set role = $2, email_confirmed_at = coalesce(email_confirmed_at, now()), updated_at = now() where id = $1`
+	if _, err := tx.ExecContext(ctx, grant, user.ID, role); err != nil {
+		return fmt.Errorf("giving a user a role: %w", err)
+	}
+	if user.EmailConfirmedAt == nil {
+		if err := withdraw(ctx, tx, user.ID); err != nil {
+			return err
+		}
+	}
+	if err := audit.Record(ctx, tx, audit.Event{Action: action, TargetID: audit.ID(user.ID), Details: map[string]any{"role": role}}); err != nil {
+		return err
+	}
+	if password.Reveal() == "" {
+		return nil
+	}
+	hash, err := pool.Hash(ctx, canonical(password), "")
+	if err != nil {
+		return fmt.Errorf("hashing a password: %w", err)
+	}
+	if err := setPassword(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil || isNew {
+		return err
+	}
+	return audit.Record(ctx, tx, audit.Event{Action: "password.changed", TargetID: audit.ID(user.ID)})
+}
+
+// HasOthers reports whether any user has an address (in lower case) that is not one of these.
+func HasOthers(ctx context.Context, db sqlx.QueryerContext, emails ...string) (others bool, err error) {
+	const q = `select exists (select from users where lower(email) <> all (coalesce($1, array[]::text[])))`
+	if err := sqlx.GetContext(ctx, db, &others, q, pq.StringArray(emails)); err != nil {
+		return false, fmt.Errorf("looking for users: %w", err)
+	}
+	return others, nil
+}

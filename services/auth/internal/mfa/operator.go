@@ -1,0 +1,33 @@
+package mfa
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/services/auth/internal/seal"
+)
+
+// Reset removes a user's second factor and its recovery codes without a code, and renews the guess budget of the codes. The
+// operator's command calls it for a user who lost both, or who has no attempts left. It returns ErrNone.
+func Reset(ctx context.Context, db *sqlx.DB, user uuid.UUID) error {
+	return audit.Change(ctx, db, func(tx *sqlx.Tx) (audit.Event, error) {
+		// check locks the user's row first, too. In another order the two could wait for each other.
+		if _, err := tx.ExecContext(ctx, `select from users where id = $1 for no key update`, user); err != nil {
+			return audit.Event{}, fmt.Errorf("locking a user: %w", err)
+		}
+		if err := remove(ctx, tx, user); err != nil {
+			return audit.Event{}, err
+		}
+		renewed := budget.Guesses{Kind: budget.SecondFactor}.Renew(ctx, tx, user.String())
+		return audit.Event{Action: "second_factor.removed", TargetID: audit.ID(user)}, renewed
+	})
+}
+
+// Sealed is the column of TOTP secrets.
+var Sealed = seal.Column{Values: "second factors", Table: "second_factors", Column: "secret_sealed", ID: "user_id", Purpose: keyring.SecondFactors}

@@ -1,0 +1,78 @@
+// Package operator is what the operator's command may do in auth: the first admin, the second factor of a user who lost it,
+// the keys that sign access tokens, and the values that are sealed under AUTH_KEYS. It calls the same code as the HTTP API, so
+// the same rules hold and the same audit rows are written. The caller in the context is the actor of these audit rows.
+//
+// Every function takes a connection that may read and write all tables of auth.
+package operator
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/signing"
+)
+
+// The roles of users.
+const (
+	Admin = "admin"
+	User  = "user"
+)
+
+// ErrNoUser says that no user has an address.
+var ErrNoUser = account.ErrNoUser
+
+// PutUser makes a user with this address and role exist, with a confirmed address. An empty password leaves the password of
+// a user whose address is confirmed; every other user gets a random password, which PutUser returns. A new password ends all
+// sessions of the user. The error is directory.ErrEmail, or the reason why a password is refused at a signup.
+func PutUser(ctx context.Context, db *sqlx.DB, email, role string, password secret.Text) (generated secret.Text, err error) {
+	address, err := directory.ParseEmail(email)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return account.PutUser(ctx, db, slowhash.NewPool(1, 2), address, role, password)
+}
+
+// UserID returns the id of the user with this address. The error is directory.ErrEmail or ErrNoUser.
+func UserID(ctx context.Context, db *sqlx.DB, email string) (uuid.UUID, error) {
+	address, err := directory.ParseEmail(email)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	user, err := account.FindUser(ctx, db, address)
+	return user.ID, err
+}
+
+// ResetSecondFactor removes the second factor of the user with this address. From then on the password alone is enough. The
+// error is directory.ErrEmail, ErrNoUser, or says that there is no second factor.
+func ResetSecondFactor(ctx context.Context, db *sqlx.DB, email string) error {
+	user, err := UserID(ctx, db, email)
+	if err != nil {
+		return err
+	}
+	return mfa.Reset(ctx, db, user)
+}
+
+// RotateSigningKeys replaces the keys that sign access tokens within 15 minutes. Issued tokens stay valid.
+func RotateSigningKeys(ctx context.Context, db *sqlx.DB) error { return signing.Rotate(ctx, db) }
+
+// RevokeSigningKeys deletes the keys that sign access tokens. Within 5 minutes every issued token is refused.
+func RevokeSigningKeys(ctx context.Context, db *sqlx.DB) error { return signing.Revoke(ctx, db) }
+
+// OverdueMails returns the number of mails that are still to be sent and were written longer ago than age.
+func OverdueMails(ctx context.Context, db *sqlx.DB, age time.Duration) (int, error) {
+	return mail.Overdue(ctx, db, age)
+}
+
+// HasOtherUsers reports whether any user has an address (in lower case) that is not one of these.
+func HasOtherUsers(ctx context.Context, db *sqlx.DB, emails ...string) (bool, error) {
+	return account.HasOthers(ctx, db, emails...)
+}
