@@ -111,7 +111,7 @@ func putAdmin(ctx context.Context, db *sql.DB, email, password string) error {
 func putUser(ctx context.Context, tx *sql.Tx, email, password, role string) (id uuid.UUID, err error) {
 	hash := ""
 	if password != "" {
-		if hash, err = slowhash.NewPool(1, 2).Hash(ctx, []byte(password), ""); err != nil {
+		if hash, err = slowhash.NewPool(1, 2).Hash(ctx, uuid.Nil, []byte(password), ""); err != nil {
 			return uuid.Nil, fmt.Errorf("hashing the password: %w", err)
 		}
 	}

@@ -73,12 +73,7 @@ func (e *Enroller) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, b
 	if err := Check(p); err != nil {
 		return Status{}, err
 	}
-	leave, err := e.hasher.pool.Reserve(tenant)
-	if err != nil {
-		return Status{}, err
-	}
-	defer leave()
-	verifier, err := e.hasher.hash(ctx, h.ID(), p)
+	verifier, err := e.hasher.hash(ctx, tenant, h.ID(), p)
 	if err != nil {
 		return Status{}, err
 	}

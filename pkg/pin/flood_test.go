@@ -23,7 +23,7 @@ func TestAFloodIsShedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool := slowhash.NewPool(1, 2)
-	leave, err := pool.Reserve(w.instance)
+	place, err := pool.Reserve(w.instance)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestAFloodIsShedFirst(t *testing.T) {
 	}
 	w.db.Close()
 	shed()
-	leave()
+	place.Release()
 	if _, err := verifier.Verify(context.Background(), w.subject(), wrongPIN); err == nil || errors.Is(err, slowhash.ErrBusy) {
 		t.Errorf("with a place: %v", err)
 	}

@@ -5,29 +5,45 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
 )
 
-// hasher turns PINs into verifiers: Argon2id over HMAC-SHA-256(pepper, holder id ‖ PIN). The pepper is the control, for a
-// 4-digit PIN falls to any slow hash within minutes; the holder's id keeps a verifier from being moved to another row.
+// ErrUnknownKey means that a stored verifier names a pepper key that is not on the keyring.
+var ErrUnknownKey = fault.New(fault.Unavailable, "pin_key_missing", "PINs cannot be checked at the moment").RetryAfter(time.Minute)
+
+// hasher computes verifiers: Argon2id over HMAC-SHA-256(pepper, holder id ‖ PIN). The pepper protects a stolen database: a
+// slow hash alone delays the search for a 4-digit PIN by minutes only. The holder's id prevents moving a verifier to another
+// row.
 type hasher struct {
 	ring *keyring.Ring
 	pool *slowhash.Pool
 }
 
-func (h hasher) hash(ctx context.Context, holder uuid.UUID, p PIN) (string, error) {
+// hash reserves a place for tenant and returns the verifier of a PIN.
+func (h hasher) hash(ctx context.Context, tenant, holder uuid.UUID, p PIN) (string, error) {
 	peppered, err := h.pepper(h.ring.Current(), holder, p)
 	if err != nil {
 		return "", err
 	}
-	return h.pool.Hash(ctx, peppered, h.ring.Current())
+	return h.pool.Hash(ctx, tenant, peppered, h.ring.Current())
 }
 
-func (h hasher) matches(ctx context.Context, holder uuid.UUID, candidate PIN, verifier string) (bool, error) {
+// rehash is hash for a caller that holds a place.
+func (h hasher) rehash(ctx context.Context, place slowhash.Place, holder uuid.UUID, p PIN) (string, error) {
+	peppered, err := h.pepper(h.ring.Current(), holder, p)
+	if err != nil {
+		return "", err
+	}
+	return place.Hash(ctx, peppered, h.ring.Current())
+}
+
+func (h hasher) matches(ctx context.Context, place slowhash.Place, holder uuid.UUID, candidate PIN, verifier string) (bool, error) {
 	keyID, err := slowhash.KeyID(verifier)
 	if err != nil {
 		return false, err
@@ -36,10 +52,10 @@ func (h hasher) matches(ctx context.Context, holder uuid.UUID, candidate PIN, ve
 	if err != nil {
 		return false, err
 	}
-	return h.pool.Matches(ctx, peppered, verifier)
+	return place.Matches(ctx, peppered, verifier)
 }
 
-// canCheck returns ErrUnknownKey for a verifier that no candidate can be compared with.
+// canCheck returns ErrUnknownKey when the pepper key of a verifier is missing.
 func (h hasher) canCheck(verifier string) error {
 	keyID, err := slowhash.KeyID(verifier)
 	if err != nil {

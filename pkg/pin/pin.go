@@ -27,7 +27,6 @@ var (
 	ErrNotSet       = fault.New(fault.Conflict, "pin_not_set", "No PIN is set")
 	ErrUnproved     = fault.New(fault.Forbidden, "proof_needed", "The current PIN or a live PIN session is needed for this change")
 	ErrProofWrong   = fault.New(fault.Forbidden, "proof_wrong", "The current PIN is wrong")
-	ErrUnknownKey   = fault.New(fault.Unavailable, "pin_key_missing", "PINs cannot be checked at the moment").RetryAfter(time.Minute)
 	ErrChanging     = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
 )
 

@@ -97,11 +97,11 @@ func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (resu
 	if err := v.hasher.canCheck(*s.Verifier); err != nil {
 		return Result{}, err
 	}
-	leave, err := v.hasher.pool.Reserve(s.InstanceID)
+	place, err := v.hasher.pool.Reserve(s.InstanceID)
 	if err != nil {
 		return Result{}, err
 	}
-	defer leave()
+	defer place.Release()
 
 	// From the charge on a client that hangs up cancels nothing: its attempt is spent, so it is also judged.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verdictTime)
@@ -122,7 +122,7 @@ func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (resu
 		v.shield.rewrite(ctx, c)
 	}
 
-	right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)
+	right, err := v.hasher.matches(ctx, place, c.HolderID, candidate, c.Verifier)
 	if err != nil {
 		return Result{}, err
 	}
@@ -133,7 +133,7 @@ func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (resu
 		after, err := v.store.settleRight(ctx, c)
 		if err == nil {
 			reached("settled")
-			return v.remember(ctx, s, c, after, candidate), nil
+			return v.remember(ctx, place, s, c, after, candidate), nil
 		}
 		if !errors.Is(err, errLost) {
 			return Result{}, err
@@ -174,9 +174,9 @@ func (v *Verifier) refusedMeanwhile(ctx context.Context, who Subject) (Result, e
 }
 
 // remember makes the session of a right PIN. Without Redis there is none, and the person is asked again next time.
-func (v *Verifier) remember(ctx context.Context, s Standing, c charge, after budgetState, p PIN) Result {
+func (v *Verifier) remember(ctx context.Context, place slowhash.Place, s Standing, c charge, after budgetState, p PIN) Result {
 	if v.hasher.outdated(c.Verifier) {
-		v.renew(ctx, c, p)
+		v.renew(ctx, place, c, p)
 	}
 	left := remaining(after, v.budget)
 	result := Result{Outcome: Right, Remaining: &left, TTL: s.TTL(), holder: c.HolderID, generation: c.Generation}
@@ -197,8 +197,8 @@ func (v *Verifier) remember(ctx context.Context, s Standing, c charge, after bud
 }
 
 // renew keeps a right PIN under today's costs and key. When it fails, the next right PIN tries again.
-func (v *Verifier) renew(ctx context.Context, c charge, p PIN) {
-	if verifier, err := v.hasher.hash(ctx, c.HolderID, p); err == nil {
+func (v *Verifier) renew(ctx context.Context, place slowhash.Place, c charge, p PIN) {
+	if verifier, err := v.hasher.rehash(ctx, place, c.HolderID, p); err == nil {
 		_ = v.store.renew(ctx, c, verifier)
 	}
 }

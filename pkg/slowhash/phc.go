@@ -9,23 +9,23 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// Params are the costs of one Argon2id hash.
+// Params are the cost parameters of Argon2id: memory, passes (t) and threads (p).
 type Params struct {
 	MemoryKiB uint32
 	Passes    uint32
 	Threads   uint8
 }
 
-// Standing are the costs of new hashes: OWASP's Password Storage Cheat Sheet, its second recommended setting.
-var Standing = Params{MemoryKiB: 19 * 1024, Passes: 2, Threads: 1}
+// CurrentParams are the parameters of new hashes: the second setting that OWASP's Password Storage Cheat Sheet recommends.
+var CurrentParams = Params{MemoryKiB: 19 * 1024, Passes: 2, Threads: 1}
 
-// ErrPHC says that a stored hash cannot be read.
+// ErrPHC means that a stored hash is malformed or not Argon2id.
 var ErrPHC = errors.New("the stored hash is not an Argon2id PHC string")
 
 const (
 	saltBytes = 16
 	sumBytes  = 32
-	// What a stored hash may cost us at most, in case somebody wrote one that is meant to.
+	// Limits for a stored hash, so that a manipulated row cannot make a comparison arbitrarily expensive.
 	maxMemoryKiB = 1 << 20
 	maxPasses    = 16
 )
@@ -51,8 +51,8 @@ func parsePHC(text string) (phc, error) {
 		return phc{}, ErrPHC
 	}
 	var h phc
-	costs, key, hasKey := strings.Cut(parts[3], ",keyid=")
-	if n, err := fmt.Sscanf(costs, "m=%d,t=%d,p=%d", &h.params.MemoryKiB, &h.params.Passes, &h.params.Threads); n != 3 || err != nil {
+	params, key, hasKey := strings.Cut(parts[3], ",keyid=")
+	if n, err := fmt.Sscanf(params, "m=%d,t=%d,p=%d", &h.params.MemoryKiB, &h.params.Passes, &h.params.Threads); n != 3 || err != nil {
 		return phc{}, ErrPHC
 	}
 	if hasKey {
@@ -66,21 +66,21 @@ func parsePHC(text string) (phc, error) {
 		p.MemoryKiB < 8 || p.MemoryKiB > maxMemoryKiB || p.Passes < 1 || p.Passes > maxPasses || p.Threads < 1 {
 		return phc{}, ErrPHC
 	}
-	// A second spelling of the same hash is not ours: whatever we wrote prints as it was read.
+	// Hash writes only the canonical spelling. Every other spelling is refused.
 	if h.String() != text {
 		return phc{}, ErrPHC
 	}
 	return h, nil
 }
 
-// KeyID returns the id of the pepper's key that a stored hash names; empty when it has none.
+// KeyID returns the id of the pepper's key from a stored hash, or "" when the hash has no key id. It returns ErrPHC.
 func KeyID(stored string) (string, error) {
 	h, err := parsePHC(stored)
 	return h.keyID, err
 }
 
-// Outdated reports whether a stored hash has other costs than Standing, or another key id than this one.
+// Outdated reports whether a stored hash is malformed, has other parameters than CurrentParams, or has another key id.
 func Outdated(stored, keyID string) bool {
 	h, err := parsePHC(stored)
-	return err != nil || h.params != Standing || h.keyID != keyID
+	return err != nil || h.params != CurrentParams || h.keyID != keyID
 }

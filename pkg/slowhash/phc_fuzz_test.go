@@ -2,7 +2,7 @@ package slowhash
 
 import "testing"
 
-// FuzzPHC: a stored hash that is read has costs that we can pay, and prints as it was read.
+// FuzzPHC checks that a parsed hash has parameters within the limits and prints as it was read.
 func FuzzPHC(f *testing.F) {
 	const salt, sum = "c29tZXNhbHRzb21lc2FsdA", "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	for _, text := range []string{
@@ -18,13 +18,13 @@ func FuzzPHC(f *testing.F) {
 		h, err := parsePHC(text)
 		if err != nil {
 			if _, err := KeyID(text); err == nil || !Outdated(text, "") {
-				t.Errorf("%q is unreadable, and yet good for something", text)
+				t.Errorf("%q is malformed, but KeyID or Outdated accepts it", text)
 			}
 			return
 		}
 		p := h.params
 		if p.MemoryKiB < 8 || p.MemoryKiB > maxMemoryKiB || p.Passes < 1 || p.Passes > maxPasses || p.Threads < 1 || len(h.salt) < 8 || len(h.sum) < 16 || len(h.sum) > 64 {
-			t.Errorf("%q: costs %+v", text, p)
+			t.Errorf("%q: parameters %+v", text, p)
 		}
 		if h.String() != text {
 			t.Errorf("%q prints as %q", text, h)

@@ -1,7 +1,11 @@
-// Package slowhash hashes low-entropy secrets with Argon2id, in a pool that bounds both how many hashes run (a permit per
-// core: more only share the same cores and cost 19 MiB each) and how many requests wait for one (places: a long queue
-// serves no more people, it only makes all of them wait). A place is taken before anything is charged or read; a permit
-// only for the hashing itself.
+// Package slowhash hashes secrets of low entropy (PINs, passwords) with Argon2id (RFC 9106). A Pool limits the hashing of one
+// process in two ways:
+//   - A permit lets one hash run. There is one permit for each core: more hashes would only share the cores, and each hash
+//     needs 19 MiB.
+//   - A place lets one request hash, or wait for a permit. The number of places limits the queue: a longer queue serves no
+//     more requests and makes each of them wait longer.
+//
+// A caller reserves a place before it charges an attempt. It holds a permit only while a hash runs.
 package slowhash
 
 import (
@@ -19,10 +23,10 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrBusy says that every place this tenant may have is taken.
+// ErrBusy means that the tenant can get no place now.
 var ErrBusy = fault.New(fault.Unavailable, "overloaded", "Too many verifications at once, try again shortly").RetryAfter(time.Second)
 
-// Pool bounds hashing for one process.
+// Pool limits the hashing of one process.
 type Pool struct {
 	permits chan struct{}
 	places  int
@@ -32,32 +36,41 @@ type Pool struct {
 	total int
 }
 
-// NewPool makes a pool of permits parallel hashes (1 for each core) and places requests at a time, waiting ones and
-// running ones together; places is at least twice permits.
+// NewPool returns a pool that runs permits hashes at a time (use 1 for each core) and has places for requests that hash or
+// wait. A pool has at least 2*permits places.
 func NewPool(permits, places int) *Pool {
 	return &Pool{permits: make(chan struct{}, permits), places: max(places, 2*permits), taken: map[uuid.UUID]int{}}
 }
 
-// MakeRoom lets Go run permits more goroutines at a time, so that the ones which hash do not keep those waiting that answer:
-// it is the kernel then which shares the cores, and it lets a thread that wakes up go first. Refusals in a flood took 400 ms
-// without this and 120 ms with it, on the same overloaded machine (TestOverload in deploy/tests/attack). A program calls it once.
+// MakeRoom raises GOMAXPROCS by permits, so that hashing goroutines do not occupy all threads of the Go scheduler. The kernel
+// then shares the cores, and it prefers a thread that wakes up to answer a request. On one overloaded machine, refusals took
+// 400 ms without this call and 120 ms with it (TestOverload in deploy/tests/attack). A program calls MakeRoom once.
 func MakeRoom(permits int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + permits) }
 
-// Reserve takes a place for a tenant, or returns ErrBusy. A tenant gets one while it holds fewer than are free: n tenants
-// that push hard end up with one part in n+1 each, so that there is room for the next one, and nobody has to be counted or
-// configured (dynamic thresholds; Choudhury and Hahne, 1998). release gives the place back and may be called more than once.
-func (p *Pool) Reserve(tenant uuid.UUID) (release func(), err error) {
+// Place is a reserved place in a Pool. Its holder must release it.
+type Place struct {
+	pool    *Pool
+	release func()
+}
+
+// Release returns the place to the pool. A second call does nothing.
+func (p Place) Release() { p.release() }
+
+// Reserve takes a place for a tenant, or returns ErrBusy. A tenant gets a place while it holds fewer places than are free. So
+// n tenants with constant load get 1/(n+1) of the places each, and the next tenant still finds a place. No list of tenants is
+// needed (dynamic thresholds, Choudhury and Hahne, 1998).
+func (p *Pool) Reserve(tenant uuid.UUID) (Place, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.full(tenant) {
-		return nil, ErrBusy
+		return Place{}, ErrBusy
 	}
 	p.taken[tenant]++
 	p.total++
-	return sync.OnceFunc(func() { p.free(tenant) }), nil
+	return Place{p, sync.OnceFunc(func() { p.free(tenant) })}, nil
 }
 
-// Full reports whether Reserve would refuse a tenant now, so that a flood can be shed before it costs anything.
+// Full reports whether Reserve would refuse a tenant now. A caller asks it before it does any other work for a request.
 func (p *Pool) Full(tenant uuid.UUID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,38 +88,49 @@ func (p *Pool) free(tenant uuid.UUID) {
 	}
 }
 
-// Hash returns the PHC string of secret under Standing costs and a fresh salt. keyID is written into it: the id of the
-// key that the caller peppered the secret with, or empty. The error is the context's, when no permit came in time.
-func (p *Pool) Hash(ctx context.Context, secret []byte, keyID string) (string, error) {
-	h := phc{params: Standing, keyID: keyID, salt: make([]byte, saltBytes)}
+// Hash reserves a place for a tenant and hashes a secret as Place.Hash does. It can also return ErrBusy.
+func (p *Pool) Hash(ctx context.Context, tenant uuid.UUID, secret []byte, keyID string) (string, error) {
+	place, err := p.Reserve(tenant)
+	if err != nil {
+		return "", err
+	}
+	defer place.Release()
+	return place.Hash(ctx, secret, keyID)
+}
+
+// Hash returns the PHC string of secret, with CurrentParams and a new salt. keyID is the id of the key that the caller
+// peppered the secret with, or empty; the PHC string contains it. Hash returns the context's error when the context ends
+// before a permit is free.
+func (p Place) Hash(ctx context.Context, secret []byte, keyID string) (string, error) {
+	h := phc{params: CurrentParams, keyID: keyID, salt: make([]byte, saltBytes)}
 	rand.Read(h.salt)
 	var err error
-	if h.sum, err = p.derive(ctx, secret, h.salt, h.params, sumBytes); err != nil {
+	if h.sum, err = p.pool.derive(ctx, secret, h.salt, h.params, sumBytes); err != nil {
 		return "", err
 	}
 	return h.String(), nil
 }
 
-// Matches reports whether stored is the hash of secret, in constant time. The error is ErrPHC, or the context's when no
-// permit came in time.
-func (p *Pool) Matches(ctx context.Context, secret []byte, stored string) (bool, error) {
+// Matches reports whether stored is the hash of secret. It compares in constant time. It returns ErrPHC, or the context's
+// error when the context ends before a permit is free.
+func (p Place) Matches(ctx context.Context, secret []byte, stored string) (bool, error) {
 	h, err := parsePHC(stored)
 	if err != nil {
 		return false, err
 	}
-	sum, err := p.derive(ctx, secret, h.salt, h.params, len(h.sum))
+	sum, err := p.pool.derive(ctx, secret, h.salt, h.params, len(h.sum))
 	if err != nil {
 		return false, err
 	}
 	return subtle.ConstantTimeCompare(sum, h.sum) == 1, nil
 }
 
-func (p *Pool) derive(ctx context.Context, secret, salt []byte, costs Params, size int) ([]byte, error) {
+func (p *Pool) derive(ctx context.Context, secret, salt []byte, params Params, size int) ([]byte, error) {
 	select {
 	case p.permits <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for a hashing permit: %w", ctx.Err())
 	}
 	defer func() { <-p.permits }()
-	return argon2.IDKey(secret, salt, costs.Passes, costs.MemoryKiB, costs.Threads, uint32(size)), nil
+	return argon2.IDKey(secret, salt, params.Passes, params.MemoryKiB, params.Threads, uint32(size)), nil
 }

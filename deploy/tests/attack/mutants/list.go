@@ -26,8 +26,8 @@ var mutants = []mutant{
 	one("the charge adds to what was read before", marks,
 		"(select h.charged + 1 as n) as next", "(select (select p.charged from pin_holders p where p.holder_id = $1) + 1 as n) as next"),
 	one("an attempt without a verdict is refunded", verify,
-		"right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)\n\tif err != nil {",
-		"right, err := v.hasher.matches(ctx, c.HolderID, candidate, c.Verifier)\n\tif err != nil {\n\t\tv.store.db.MustExec(`update pin_holders set charged = charged - 1 where holder_id = $1`, c.HolderID)"),
+		"right, err := v.hasher.matches(ctx, place, c.HolderID, candidate, c.Verifier)\n\tif err != nil {",
+		"right, err := v.hasher.matches(ctx, place, c.HolderID, candidate, c.Verifier)\n\tif err != nil {\n\t\tv.store.db.MustExec(`update pin_holders set charged = charged - 1 where holder_id = $1`, c.HolderID)"),
 	one("hanging up cancels what was charged", verify, "context.WithoutCancel(ctx)", "ctx"),
 	{"the charge is in a transaction that a failed verification rolls back", []edit{
 		{statem, "func (s store) charge(ctx context.Context, st", "func (s store) charge(ctx context.Context, tx *sqlx.Tx, st"},
@@ -38,7 +38,7 @@ var mutants = []mutant{
 		{verify, "v.comparisons.Inc()\n", "v.comparisons.Inc()\n\tif right {\n\t\t_ = tx.Commit()\n\t}\n"},
 	}},
 	{"a permit is held while charging", []edit{
-		{pool, "p.mu.Lock()\n\tdefer p.mu.Unlock()\n\tif p.full(tenant) {\n\t\treturn nil, ErrBusy", "p.mu.Lock()\n\tbusy := p.full(tenant)\n\tp.mu.Unlock()\n\tif busy {\n\t\treturn nil, ErrBusy"},
+		{pool, "p.mu.Lock()\n\tdefer p.mu.Unlock()\n\tif p.full(tenant) {\n\t\treturn Place{}, ErrBusy", "p.mu.Lock()\n\tbusy := p.full(tenant)\n\tp.mu.Unlock()\n\tif busy {\n\t\treturn Place{}, ErrBusy"},
 		{pool, "p.taken[tenant]++\n\tp.total++\n", "p.permits <- struct{}{}\n\tp.mu.Lock()\n\tdefer p.mu.Unlock()\n\tp.taken[tenant]++\n\tp.total++\n"},
 		{pool, "sync.OnceFunc(func() { p.free(tenant) })", "sync.OnceFunc(func() { p.free(tenant); <-p.permits })"},
 		{pool, "select {\n\tcase p.permits <- struct{}{}:\n\tcase <-ctx.Done():\n\t\treturn nil, fmt.Errorf(\"waiting for a hashing permit: %w\", ctx.Err())\n\t}\n\tdefer func() { <-p.permits }()\n",
@@ -80,8 +80,8 @@ var mutants = []mutant{
 	one("a verifier under an unknown key is charged", verify, "if err := v.hasher.canCheck(*s.Verifier); err != nil {", "if err := v.hasher.canCheck(*s.Verifier); false {"),
 	{"a shed request is charged", []edit{
 		{verify, "if v.hasher.pool.Full(who.InstanceID) {", "if false {"},
-		{verify, "leave, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {",
-			"leave, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {\n\t\t_, _ = v.store.charge(ctx, s, v.budget)"},
+		{verify, "place, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {",
+			"place, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {\n\t\t_, _ = v.store.charge(ctx, s, v.budget)"},
 	}},
 	one("a flood is shed after its query", verify, "if v.hasher.pool.Full(who.InstanceID) {", "if false {"),
 	one("one tenant may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),

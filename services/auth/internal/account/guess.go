@@ -47,11 +47,18 @@ type password struct {
 // settleTime bounds what follows a comparison, which a client that hangs up does not cancel.
 const settleTime = 5 * time.Second
 
-// guess compares a candidate with the password of an address (in lower case), for somebody who holds a place in the pool.
-// The attempt is charged before, and forgiven only by a right password, so a crash, a cancelled request or a parallel guess
-// is never free. It returns the user, also of a wrong password: the zero User when nobody has the address, after the same
-// work. The error is budget.ErrLocked, after which nothing was charged or compared; else what kept us from an answer.
+// guess compares a candidate with the password of an address (in lower case). It reserves a place in the hashing pool,
+// charges the attempt, compares, and settles the attempt. Only a right password forgives the charge, so a crash, a cancelled
+// request or a parallel guess still costs an attempt. It returns the user also when the password is wrong. When no user has
+// the address, it does the same work and returns the zero User.
+//
+// Errors: slowhash.ErrBusy and budget.ErrLocked (nothing was charged), or an error that prevented an answer.
 func (a *Accounts) guess(ctx context.Context, email string, candidate secret.Text) (user User, compared password, right bool, err error) {
+	place, err := a.pool.Reserve(everyone)
+	if err != nil {
+		return User{}, password{}, false, err
+	}
+	defer place.Release()
 	attempt, err := a.guesses.Charge(ctx, email)
 	if err != nil {
 		return User{}, password{}, false, err
@@ -60,7 +67,7 @@ func (a *Accounts) guess(ctx context.Context, email string, candidate secret.Tex
 	if err != nil {
 		return User{}, password{}, false, err
 	}
-	right, err = a.pool.Matches(ctx, canonical(candidate), compared.Hash)
+	right, err = place.Matches(ctx, canonical(candidate), compared.Hash)
 	if err != nil {
 		return User{}, password{}, false, fmt.Errorf("comparing a password: %w", err)
 	}
@@ -74,7 +81,7 @@ func (a *Accounts) guess(ctx context.Context, email string, candidate secret.Tex
 		err = audit.Record(settling, a.db, audit.Event{Action: "password.locked", TargetID: audit.ID(user.ID)})
 	}
 	if right && err == nil && slowhash.Outdated(compared.Hash, "") {
-		err = a.renew(ctx, user.ID, candidate, compared.Hash)
+		err = a.renew(ctx, place, user.ID, candidate, compared.Hash)
 	}
 	return user, compared, right, err
 }

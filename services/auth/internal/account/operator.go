@@ -103,7 +103,7 @@ func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, r
 	if password.Reveal() == "" {
 		return nil
 	}
-	hash, err := pool.Hash(ctx, canonical(password), "")
+	hash, err := pool.Hash(ctx, everyone, canonical(password), "")
 	if err != nil {
 		return fmt.Errorf("hashing a password: %w", err)
 	}

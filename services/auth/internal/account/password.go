@@ -30,7 +30,7 @@ var decoy = func() string {
 	sum := make([]byte, 48)
 	rand.Read(sum)
 	text := base64.RawStdEncoding.EncodeToString
-	costs := slowhash.Standing
+	costs := slowhash.CurrentParams
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", costs.MemoryKiB, costs.Passes, costs.Threads, text(sum[:16]), text(sum[16:]))
 }()
 
@@ -38,12 +38,21 @@ var decoy = func() string {
 // keyboard composed it.
 func canonical(password secret.Text) []byte { return norm.NFC.Bytes([]byte(password.Reveal())) }
 
-// renew stores a password anew, under today's costs, unless it was changed meanwhile. It is the same password, so its
-// generation stays.
-func (a *Accounts) renew(ctx context.Context, user uuid.UUID, password secret.Text, stored string) error {
-	fresh, err := a.pool.Hash(ctx, canonical(password), "")
+// hash hashes a new password. It returns slowhash.ErrBusy when the pool has no place.
+func (a *Accounts) hash(ctx context.Context, password secret.Text) (string, error) {
+	hash, err := a.pool.Hash(ctx, everyone, canonical(password), "")
 	if err != nil {
-		return fmt.Errorf("hashing a password anew: %w", err)
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hash, nil
+}
+
+// renew stores a password again, hashed with the current parameters, unless the password was changed meanwhile. The password
+// stays the same, so its generation stays too.
+func (a *Accounts) renew(ctx context.Context, place slowhash.Place, user uuid.UUID, password secret.Text, stored string) error {
+	fresh, err := place.Hash(ctx, canonical(password), "")
+	if err != nil {
+		return fmt.Errorf("hashing a password again: %w", err)
 	}
 	const q = `update users set password_hash = $3 where id = $1 and password_hash = $2`
 	if _, err := a.db.ExecContext(ctx, q, user, stored, fresh); err != nil {
@@ -52,9 +61,9 @@ func (a *Accounts) renew(ctx context.Context, user uuid.UUID, password secret.Te
 	return nil
 }
 
-// provePassword returns the password of who is signed in when the candidate is that, for somebody who holds a place in the
-// pool, and otherwise records that this action was refused. It returns ErrPasswordWrong, budget.ErrLocked, or
-// caller.ErrInvalid when the user is gone by now.
+// provePassword checks that the candidate is the signed-in user's password, and returns that password. Otherwise it records
+// that this action was refused. It returns ErrPasswordWrong, budget.ErrLocked, slowhash.ErrBusy, or caller.ErrInvalid when
+// the user was deleted meanwhile.
 func (a *Accounts) provePassword(ctx context.Context, action string, candidate secret.Text) (password, error) {
 	who := caller.From(ctx)
 	user, compared, right, err := a.guess(ctx, who.Email, candidate)
@@ -76,18 +85,13 @@ func (a *Accounts) ChangePassword(ctx context.Context, current, next secret.Text
 	if err := checkPassword(next, "new_password", who.Email); err != nil {
 		return err
 	}
-	release, err := a.pool.Reserve(everyone)
-	if err != nil {
-		return err
-	}
-	defer release()
 	compared, err := a.provePassword(ctx, "password.refused", current)
 	if err != nil {
 		return err
 	}
-	hash, err := a.pool.Hash(ctx, canonical(next), "")
+	hash, err := a.hash(ctx, next)
 	if err != nil {
-		return fmt.Errorf("hashing a password: %w", err)
+		return err
 	}
 	return audit.Change(ctx, a.db, func(tx *sqlx.Tx) (audit.Event, error) {
 		const q = `select exists (select from users where id = $1 and password_generation = $2 for update)`

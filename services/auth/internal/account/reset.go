@@ -58,14 +58,9 @@ func (a *Accounts) Reset(ctx context.Context, presented, password secret.Text) e
 	if err := checkPassword(password, "password", user.Email); err != nil {
 		return err
 	}
-	release, err := a.pool.Reserve(everyone)
+	hash, err := a.hash(ctx, password)
 	if err != nil {
 		return err
-	}
-	defer release()
-	hash, err := a.pool.Hash(ctx, canonical(password), "")
-	if err != nil {
-		return fmt.Errorf("hashing a password: %w", err)
 	}
 	err = a.together(ctx, func(tx *sqlx.Tx) error { return a.reset(as(ctx, user.ID), tx, user, link, hash) })
 	if errors.Is(err, ErrLink) {

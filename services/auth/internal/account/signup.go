@@ -22,14 +22,9 @@ func (a *Accounts) Signup(ctx context.Context, email string, password secret.Tex
 	if err := checkPassword(password, "password", email); err != nil {
 		return User{}, err
 	}
-	release, err := a.pool.Reserve(everyone)
+	hash, err := a.hash(ctx, password)
 	if err != nil {
 		return User{}, err
-	}
-	defer release()
-	hash, err := a.pool.Hash(ctx, canonical(password), "")
-	if err != nil {
-		return User{}, fmt.Errorf("hashing a password: %w", err)
 	}
 	user := User{ID: uuid.New(), Email: email}
 	err = a.together(ctx, func(tx *sqlx.Tx) error {

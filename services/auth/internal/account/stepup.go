@@ -40,11 +40,6 @@ func (a *Accounts) StepUp(ctx context.Context, password *secret.Text, code *mfa.
 	}
 	var methods []string
 	if password != nil {
-		release, err := a.pool.Reserve(everyone)
-		if err != nil {
-			return err
-		}
-		defer release()
 		if _, err := a.provePassword(ctx, "step_up.refused", *password); err != nil {
 			return err
 		}

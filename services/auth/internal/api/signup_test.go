@@ -123,13 +123,13 @@ func TestOverloadIsRefusedBeforeAnythingIsRead(t *testing.T) {
 	s := newService(t)
 	p := s.user()
 	held := s.login(p)
-	var release []func()
+	var places []slowhash.Place
 	for {
-		free, err := s.pool.Reserve(uuid.Nil)
+		place, err := s.pool.Reserve(uuid.Nil)
 		if err != nil {
 			break
 		}
-		release = append(release, free)
+		places = append(places, place)
 	}
 	for _, path := range []string{"/auth/login", "/auth/signup"} {
 		for _, form := range []map[string]any{p.form(), newPerson().form()} {
@@ -141,8 +141,8 @@ func TestOverloadIsRefusedBeforeAnythingIsRead(t *testing.T) {
 	// What needs no hash goes on.
 	s.want(s.profile(held.access), http.StatusOK)
 	s.want(s.refresh(held.refresh), http.StatusOK)
-	for _, free := range release {
-		free()
+	for _, place := range places {
+		place.Release()
 	}
 	s.login(p)
 }
