@@ -104,7 +104,7 @@ func awaitDatabase(ctx context.Context, address string) (*sql.DB, error) {
 	deadline := time.Now().Add(migrateWaits)
 	for said := false; ; said = true {
 		db, err := openDatabase(ctx, address)
-		if err == nil || !stores.Away(err) || time.Now().After(deadline) {
+		if err == nil || !stores.Unavailable(err) || time.Now().After(deadline) {
 			return db, err
 		}
 		if !said {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 )
 
-// pooled is a connection to a pooler in transaction mode, which may hand each statement to another server. So nothing is
-// kept prepared on it: what a caller prepares is sent whole each time it is run.
-type pooled struct{ session }
+// pooledConn is a connection to a pooler in transaction mode. The pooler may send each statement to another server process.
+// So no statement stays prepared: a statement that a caller prepares is sent completely each time it runs.
+type pooledConn struct{ pqConn }
 
-// session is what lib/pq's connections can do.
-type session interface {
+// pqConn lists the methods of lib/pq's connections.
+type pqConn interface {
 	driver.Conn
 	driver.ConnBeginTx
 	driver.QueryerContext
@@ -21,41 +21,41 @@ type session interface {
 	driver.Validator
 }
 
-func (c pooled) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
+func (c pooledConn) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
 	return unprepared{c, query}, nil
 }
 
 type unprepared struct {
-	on    pooled
+	conn  pooledConn
 	query string
 }
 
 func (s unprepared) Close() error  { return nil }
-func (s unprepared) NumInput() int { return -1 } // the server counts
+func (s unprepared) NumInput() int { return -1 } // the server checks the number of arguments
 
 func (s unprepared) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.on.QueryContext(ctx, s.query, args)
+	return s.conn.QueryContext(ctx, s.query, args)
 }
 
 func (s unprepared) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.on.ExecContext(ctx, s.query, args)
+	return s.conn.ExecContext(ctx, s.query, args)
 }
 
-// Query and Exec are of an older database/sql, which asks for them and does not call them.
+// driver.Stmt requires Query and Exec, but database/sql calls the methods with a context instead.
 func (s unprepared) Query([]driver.Value) (driver.Rows, error)  { return nil, driver.ErrSkip }
 func (s unprepared) Exec([]driver.Value) (driver.Result, error) { return nil, driver.ErrSkip }
 
-// throughPooler makes connections that can be pooled in transaction mode.
-type throughPooler struct{ driver.Connector }
+// poolerConnector opens connections that work through a pooler in transaction mode.
+type poolerConnector struct{ driver.Connector }
 
-func (p throughPooler) Connect(ctx context.Context) (driver.Conn, error) {
+func (p poolerConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := p.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, ok := conn.(session)
+	pc, ok := conn.(pqConn)
 	if !ok {
-		return nil, fmt.Errorf("a %T cannot be pooled", conn)
+		return nil, fmt.Errorf("a connection of type %T cannot be pooled", conn)
 	}
-	return pooled{s}, nil
+	return pooledConn{pc}, nil
 }

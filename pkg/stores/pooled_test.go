@@ -13,9 +13,9 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// A pooler in transaction mode may hand each message to another server. On a connection for one, nothing may be left behind
-// that the next statement needs, and every kind of argument that we use has to arrive all the same.
-func TestThroughAPoolerNothingIsPrepared(t *testing.T) {
+// A pooler in transaction mode may send each message to another server process. So a statement must leave nothing on the
+// connection that the next statement needs. Every kind of argument that the services use must still arrive.
+func TestPooledConnectionPreparesNoStatement(t *testing.T) {
 	t.Parallel()
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: storetest.Postgres(t).URL, Connections: 1, Pooled: true})
 	if err != nil {

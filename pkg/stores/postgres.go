@@ -1,5 +1,5 @@
-// Package stores opens Postgres and Redis so that a store which is slow, frozen or gone costs a bounded time and never
-// hangs a request.
+// Package stores opens Postgres and Redis. If a store is slow, frozen or unreachable, a request waits for a bounded time and
+// then fails.
 package stores
 
 import (
@@ -20,45 +20,46 @@ import (
 
 // PostgresConfig is the part of a service's configuration that concerns Postgres.
 type PostgresConfig struct {
-	// URL is a postgres:// URL or a libpq connection string. It holds a password.
+	// URL is a postgres:// URL or a libpq connection string. It contains a password.
 	URL string `envconfig:"DATABASE_URL"`
-	// Connections is the most that one process opens.
+	// Connections is the largest number of connections that one process opens.
 	Connections int `envconfig:"DATABASE_CONNECTIONS" default:"20"`
-	// Pooled says that the URL is that of a pooler in transaction mode, as pgbouncer. A statement is then parsed and planned
-	// each time it is run.
+	// Pooled is true if the URL leads to a pooler in transaction mode, for example pgbouncer. Postgres then parses and plans
+	// a statement each time it runs.
 	Pooled bool `envconfig:"DATABASE_POOLED" default:"false"`
 }
 
-// silence is how long Postgres may keep us waiting on one read or write before its connection counts as dead. lib/pq
-// itself waits for as long as the kernel does, even after the context has ended.
-const silence = 5 * time.Second
+// ioTimeout is the longest time for one read from a connection, one write to it, or connecting. lib/pq itself waits for as
+// long as the kernel does, even after the context has ended.
+const ioTimeout = 5 * time.Second
 
-// ErrPostgresURL says that DATABASE_URL cannot be read. It never repeats it.
+// ErrPostgresURL says that DATABASE_URL cannot be parsed. It does not contain the URL, because the URL contains a password.
 var ErrPostgresURL = errors.New("DATABASE_URL is not a postgres:// URL or connection string")
 
-// OpenPostgres prepares a pool. It does not connect: a service starts while its database is still coming.
+// OpenPostgres prepares a connection pool. It does not connect, because a service may start before its database. It returns
+// ErrPostgresURL.
 func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
 	if c.URL == "" {
 		return nil, errors.New("DATABASE_URL is not set")
 	}
 	cfg, err := pq.NewConfig(c.URL)
 	if err != nil {
-		return nil, ErrPostgresURL // the cause may quote the password
+		return nil, ErrPostgresURL // the cause may contain the password
 	}
-	cfg.ConnectTimeout = silence
+	cfg.ConnectTimeout = ioTimeout
 	if cfg.Runtime == nil {
 		cfg.Runtime = map[string]string{}
 	}
 	cfg.Runtime["timezone"] = "UTC"
-	cfg.BinaryParameters = c.Pooled // a statement and its arguments are one message then, and so reach one server
+	cfg.BinaryParameters = c.Pooled // sends a statement and its arguments in one message, so that both reach the same server
 	connector, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
 		return nil, ErrPostgresURL
 	}
-	connector.Dialer(dialer{net.Dialer{Timeout: silence}})
-	var source driver.Connector = away{connector}
+	connector.Dialer(dialer{net.Dialer{Timeout: ioTimeout}})
+	var source driver.Connector = connectErrors{connector}
 	if c.Pooled {
-		source = throughPooler{source}
+		source = poolerConnector{source}
 	}
 	db := sqlx.NewDb(sql.OpenDB(source), "postgres")
 	db.SetMaxOpenConns(c.Connections)
@@ -67,27 +68,27 @@ func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// Away reports whether an error means that Postgres could not be reached or could not serve, and not that a statement
-// was wrong.
-func Away(err error) bool {
+// Unavailable reports whether an error means that Postgres is unreachable or cannot answer now. It returns false for a
+// statement that is wrong.
+func Unavailable(err error) bool {
 	var pgErr *pq.Error
 	if errors.As(err, &pgErr) {
 		switch pgErr.Code.Class() {
-		case "08", "40", "53", "57", "58": // connection, deadlock, resources (also a full disk), operator intervention, system error
+		case "08", "40", "53", "57", "58": // connection, deadlock, resources (including a full disk), shutdown, system error
 			return true
 		}
-		return pgErr.Code == "25006" // a standby that has not been promoted yet
+		return pgErr.Code == "25006" // read_only_sql_transaction: a standby that is not promoted yet
 	}
 	var netErr net.Error
 	return errors.As(err, &netErr) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || strings.HasSuffix(fmt.Sprint(err), "EOF")
 }
 
-// away makes every failure to connect one of the network: lib/pq hides some.
-type away struct{ driver.Connector }
+// connectErrors turns each error of connecting into a network error, because lib/pq returns some of them as plain text.
+type connectErrors struct{ driver.Connector }
 
-func (a away) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := a.Connector.Connect(ctx)
+func (c connectErrors) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, &net.OpError{Op: "connect", Net: "tcp", Err: err}
 	}
@@ -111,42 +112,45 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return impatient{conn}, nil
+	return deadlineConn{conn}, nil
 }
 
-// impatient is a connection on which each single read and write must make progress within silence. It also keeps
-// database/sql from running a statement a second time: lib/pq takes an end of the connection for one that was there
-// before the statement was sent, and a charge whose answer got lost would be spent twice.
-type impatient struct{ net.Conn }
+// deadlineConn is a connection on which each read and each write must make progress within ioTimeout.
+//
+// It also prevents database/sql from running a statement twice. If the connection ends, lib/pq assumes that it ended before
+// the statement was sent, and database/sql sends the statement again. A charge whose answer was lost would be charged twice.
+// So this connection reports an end as another error, except when nothing was sent.
+type deadlineConn struct{ net.Conn }
 
-func hungUp(op string) error {
+func errClosed(op string) error {
 	return &net.OpError{Op: op, Net: "tcp", Err: errors.New("the database closed the connection")}
 }
 
-func (c impatient) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(silence)); err != nil {
+func (c deadlineConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(ioTimeout)); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	if err == io.EOF {
-		err = hungUp("read")
+		err = errClosed("read")
 	}
 	return n, err
 }
 
-func (c impatient) Write(p []byte) (int, error) {
-	// Closed while it was idle, as by a restart: nothing was sent, so the statement may run on another connection.
-	if c.ended() {
-		return 0, hungUp("write")
+func (c deadlineConn) Write(p []byte) (int, error) {
+	// The server closed the connection while it was idle, for example at a restart. Nothing is sent, so database/sql may run
+	// the statement on another connection.
+	if c.closedByServer() {
+		return 0, errClosed("write")
 	}
-	if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(ioTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
 }
 
-// ended looks whether the end of the connection has arrived, without waiting or reading.
-func (c impatient) ended() bool {
+// closedByServer reports whether the server has closed the connection. It does not wait and consumes no data.
+func (c deadlineConn) closedByServer() bool {
 	conn, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return false
@@ -155,10 +159,10 @@ func (c impatient) ended() bool {
 	if err != nil {
 		return true
 	}
-	ended := false
+	closed := false
 	err = raw.Control(func(fd uintptr) {
 		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		ended = err == nil && n == 0 || errors.Is(err, syscall.ECONNRESET)
+		closed = err == nil && n == 0 || errors.Is(err, syscall.ECONNRESET)
 	})
-	return ended || err != nil
+	return closed || err != nil
 }

@@ -14,35 +14,36 @@ import (
 
 // RedisConfig is the part of a service's configuration that concerns Redis.
 type RedisConfig struct {
-	// URL is redis:// or rediss:// for one server, redis+sentinel:// or redis+cluster:// for several, with further
-	// addresses as ?addr=host:port. It may hold a password.
+	// URL is redis:// or rediss:// for one server, and redis+sentinel:// or redis+cluster:// for several servers. Each
+	// further server is a parameter addr=host:port. The URL may contain a password.
 	URL string `envconfig:"REDIS_URL"`
 }
 
 const (
-	// redisTime is how long Redis may take over one command. What it holds can be done without, so waiting is worse.
-	redisTime = 150 * time.Millisecond
-	// After tripAfter failures in a row Redis is not asked for tripTime.
-	tripAfter = 3
-	tripTime  = time.Second
+	// redisTimeout is the longest time for one command. It is short, because every caller can continue without Redis.
+	redisTimeout = 150 * time.Millisecond
+	// After breakerFailures failures in a row, no command is sent to Redis for breakerPause.
+	breakerFailures = 3
+	breakerPause    = time.Second
 )
 
-// ErrRedisURL says that REDIS_URL cannot be read. It never repeats it.
+// ErrRedisURL says that REDIS_URL cannot be parsed. It does not contain the URL, because the URL may contain a password.
 var ErrRedisURL = errors.New("REDIS_URL is not a redis://, rediss://, redis+sentinel:// or redis+cluster:// URL")
 
-// OpenRedis prepares a client for one server, Sentinel or Cluster, by the URL's scheme. No command is retried (a script
-// that counts must not run twice), none takes longer than 150 ms, and while Redis keeps failing it is left alone.
+// OpenRedis prepares a client for one server, Sentinel or Cluster, depending on the URL's scheme. It does not connect. A
+// command is never retried, because a script that counts must not run twice. A command fails after 150 ms, and fails at once
+// for a second after three failures in a row. OpenRedis returns ErrRedisURL.
 func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	if c.URL == "" {
 		return nil, errors.New("REDIS_URL is not set")
 	}
-	options, err := universal(c.URL)
+	options, err := universalOptions(c.URL)
 	if err != nil {
-		return nil, ErrRedisURL // the cause may quote the password
+		return nil, ErrRedisURL // the cause may contain the password
 	}
-	redis.SetLogger(silent{})
+	redis.SetLogger(noLog{})
 	options.MaxRetries, options.DialerRetries = -1, 1
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = redisTime, redisTime, redisTime, redisTime
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = redisTimeout, redisTimeout, redisTimeout, redisTimeout
 	options.ContextTimeoutEnabled = true
 	options.DisableIdentity = true
 	client := redis.NewUniversalClient(options)
@@ -50,12 +51,12 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	return client, nil
 }
 
-// silent drops go-redis's own log lines: every failure also comes back to the caller, who knows what it means.
-type silent struct{}
+// noLog discards the log lines of go-redis. Each failure is also returned to the caller, which handles it.
+type noLog struct{}
 
-func (silent) Printf(context.Context, string, ...any) {}
+func (noLog) Printf(context.Context, string, ...any) {}
 
-func universal(url string) (*redis.UniversalOptions, error) {
+func universalOptions(url string) (*redis.UniversalOptions, error) {
 	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
 	case "redis+cluster":
 		o, err := redis.ParseClusterURL("redis://" + rest)
@@ -78,7 +79,7 @@ func universal(url string) (*redis.UniversalOptions, error) {
 	return &redis.UniversalOptions{Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig}, nil
 }
 
-// breaker is a go-redis hook: every command passes through it, so that no caller has to remember to.
+// breaker is a circuit breaker. It is a go-redis hook, so every command passes through it.
 type breaker struct {
 	circuit *gobreaker.CircuitBreaker[struct{}]
 }
@@ -86,18 +87,18 @@ type breaker struct {
 func newBreaker() breaker {
 	return breaker{gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         "redis",
-		Timeout:      tripTime,
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
-		IsSuccessful: func(err error) bool { return err == nil || answered(err) },
+		Timeout:      breakerPause,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		IsSuccessful: func(err error) bool { return err == nil || redisAnswered(err) },
 	})}
 }
 
-// answered reports whether an error is Redis's own word, and not its absence. A client that hung up says nothing about
-// Redis either.
-func answered(err error) bool {
-	var said redis.Error
+// redisAnswered reports whether an error says nothing against the server: an error answer, or a request that its client
+// cancelled. A server that is loading its data or is a read-only replica counts as failing.
+func redisAnswered(err error) bool {
+	var answer redis.Error
 	return errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) ||
-		errors.As(err, &said) && !strings.HasPrefix(said.Error(), "LOADING") && !strings.HasPrefix(said.Error(), "READONLY")
+		errors.As(err, &answer) && !strings.HasPrefix(answer.Error(), "LOADING") && !strings.HasPrefix(answer.Error(), "READONLY")
 }
 
 func (b breaker) DialHook(next redis.DialHook) redis.DialHook {
@@ -116,20 +117,20 @@ func (b breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-// greeting marks the context of a command that is being guarded. A command that needs a new connection makes the client
-// send others first, to greet the server; they pass these hooks too, and must not ask for a turn that the first has.
-type greeting struct{}
+// guarded marks the context of a command that has passed the breaker. If the command needs a new connection, the client first
+// sends other commands, such as HELLO. They pass these hooks too, and must not count as further calls.
+type guarded struct{}
 
 func (b breaker) guard(ctx context.Context, do func(context.Context) error, cmds ...redis.Cmder) error {
-	if ctx.Value(greeting{}) != nil {
+	if ctx.Value(guarded{}) != nil {
 		return do(ctx)
 	}
-	ctx = context.WithValue(ctx, greeting{}, true)
-	ctx, cancel := context.WithTimeout(ctx, redisTime)
+	ctx = context.WithValue(ctx, guarded{}, true)
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, do(ctx) })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		err = fmt.Errorf("redis is left alone for a moment: %w", err)
+		err = fmt.Errorf("redis failed several times and is not asked for a moment: %w", err)
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-func TestBadURLsAreNotRepeated(t *testing.T) {
+func TestErrorsDoNotContainTheURL(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"postgres://user:canary@localhost:x/db", "canary", "postgres://user:canary@%zz/"} {
 		if _, err := stores.OpenPostgres(stores.PostgresConfig{URL: url}); err == nil || strings.Contains(err.Error(), "canary") {
@@ -30,7 +30,7 @@ func TestBadURLsAreNotRepeated(t *testing.T) {
 	}
 }
 
-func TestAway(t *testing.T) {
+func TestUnavailable(t *testing.T) {
 	t.Parallel()
 	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	for name, rule := range map[string]struct {
@@ -43,20 +43,20 @@ func TestAway(t *testing.T) {
 		"starting":             {&pq.Error{Code: "57P03"}, true},
 		"disk full":            {&pq.Error{Code: "53100"}, true},
 		"too many connections": {&pq.Error{Code: "53300"}, true},
-		"a standby":            {&pq.Error{Code: "25006"}, true},
+		"a read-only standby":  {&pq.Error{Code: "25006"}, true},
 		"a deadlock":           {&pq.Error{Code: "40P01"}, true},
 		"too slow":             {context.DeadlineExceeded, true},
 		"a wrong statement":    {&pq.Error{Code: "42601"}, false},
 		"no such column":       {&pq.Error{Code: "42703"}, false},
-		"something else":       {errors.New("else"), false},
+		"another error":        {errors.New("other"), false},
 	} {
-		if got := stores.Away(rule.err); got != rule.want {
+		if got := stores.Unavailable(rule.err); got != rule.want {
 			t.Errorf("%s: %v, want %v", name, got, rule.want)
 		}
 	}
 }
 
-func TestAFrozenRedisIsLeftAlone(t *testing.T) {
+func TestBreakerStopsCommandsToAFrozenRedis(t *testing.T) {
 	t.Parallel()
 	ctx, server := context.Background(), storetest.OwnRedis(t)
 	client, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
@@ -65,7 +65,7 @@ func TestAFrozenRedisIsLeftAlone(t *testing.T) {
 	}
 	defer client.Close()
 	if err := client.Get(ctx, "nothing").Err(); !errors.Is(err, redis.Nil) {
-		t.Fatalf("an absent key: %v", err)
+		t.Fatalf("a missing key: %v, want redis.Nil", err)
 	}
 	server.Pause()
 	for range 3 {
@@ -74,9 +74,9 @@ func TestAFrozenRedisIsLeftAlone(t *testing.T) {
 		}
 	}
 	if err := client.Ping(ctx).Err(); !errors.Is(err, gobreaker.ErrOpenState) {
-		t.Errorf("after three failures: %v", err)
+		t.Errorf("after three failures: %v, want an open breaker", err)
 	}
 	server.Resume()
-	for client.Ping(ctx).Err() != nil { // the breaker tries again after its second
+	for client.Ping(ctx).Err() != nil { // the breaker allows a new try after one second
 	}
 }

@@ -139,7 +139,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
 	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox, s.registry)
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Away, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Unavailable, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
 		Spec: spec, AccessTokens: tokens, APIKeys: credential.Keys{DB: db}, Accounts: s.accounts, Factors: factors, Keys: s.keys,
 		Lifetimes: lifetimes, Issuer: issuer, Limiter: ratelimit.New(counts), Rates: d.rates,

@@ -13,11 +13,11 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// relay stands between a pool and Postgres.
+// relay forwards connections of a pool to Postgres.
 type relay struct {
 	address string
-	// swallow cuts a connection instead of passing on the next thing that Postgres says.
-	swallow atomic.Bool
+	// dropNext closes a connection instead of forwarding the next answer of Postgres.
+	dropNext atomic.Bool
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -46,18 +46,18 @@ func newRelay(t *testing.T, to string) *relay {
 			r.conns = append(r.conns, client, server)
 			r.mu.Unlock()
 			go io.Copy(server, client)
-			go r.answers(client, server)
+			go r.forwardAnswers(client, server)
 		}
 	}()
-	t.Cleanup(r.cut)
+	t.Cleanup(r.closeAll)
 	return r
 }
 
-func (r *relay) answers(client, server net.Conn) {
+func (r *relay) forwardAnswers(client, server net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(buffer)
-		if err != nil || r.swallow.CompareAndSwap(true, false) {
+		if err != nil || r.dropNext.CompareAndSwap(true, false) {
 			client.Close()
 			server.Close()
 			return
@@ -66,8 +66,8 @@ func (r *relay) answers(client, server net.Conn) {
 	}
 }
 
-// cut closes every connection.
-func (r *relay) cut() {
+// closeAll closes every connection.
+func (r *relay) closeAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
@@ -76,7 +76,7 @@ func (r *relay) cut() {
 	r.conns = nil
 }
 
-func TestAStatementWhoseAnswerWasLostRunsOnce(t *testing.T) {
+func TestStatementWhoseAnswerIsLostRunsOnce(t *testing.T) {
 	t.Parallel()
 	database := storetest.Postgres(t)
 	address, err := url.Parse(database.URL)
@@ -95,24 +95,24 @@ func TestAStatementWhoseAnswerWasLostRunsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.swallow.Store(true)
+	r.dropNext.Store(true)
 	var n int
-	if err := charge.Get(&n); !stores.Away(err) {
-		t.Errorf("its answer was lost, and it says %v", err)
+	if err := charge.Get(&n); !stores.Unavailable(err) {
+		t.Errorf("the answer was lost, and the error is %v, want an unavailable store", err)
 	}
 	var ran int
 	if err := database.Open(t, "").Get(&ran, `select count(*) from charges`); err != nil || ran != 1 {
-		t.Errorf("it ran %d times, %v", ran, err)
+		t.Errorf("the statement ran %d times, %v, want once", ran, err)
 	}
-	// What is cut while it is idle, as by a restart of Postgres, nobody has to notice.
+	// A connection that was closed while it was idle, for example by a restart of Postgres, causes no error.
 	for range 3 {
 		if err := charge.Get(&n); err != nil {
 			t.Fatal(err)
 		}
-		r.cut()
-		time.Sleep(50 * time.Millisecond) // until the end has arrived
+		r.closeAll()
+		time.Sleep(50 * time.Millisecond) // until the close has arrived
 		if err := charge.Get(&n); err != nil {
-			t.Errorf("on a connection that was cut before: %v", err)
+			t.Errorf("after the connections were closed: %v", err)
 		}
 	}
 }
