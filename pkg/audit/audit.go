@@ -1,5 +1,5 @@
-// Package audit keeps the trail of what was changed and refused: by whom, when, from where, by which request. A change
-// and its row are one transaction.
+// Package audit writes and reads the audit trail: who changed what, when, from which address, and in which request. It also
+// records refusals. A change and its row are written in one transaction.
 package audit
 
 import (
@@ -13,25 +13,25 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 )
 
-// Event is one row of the trail. Who did it and by which request is taken from the context's caller.
+// Event is one row of the trail. The actor, the address and the request come from the caller in the context.
 type Event struct {
-	// Action is noun.verb, as "pin.set".
+	// Action is noun.verb, for example "pin.set".
 	Action     string
 	CustomerID uuid.NullUUID
 	IdentityID uuid.NullUUID
 	InstanceID uuid.NullUUID
-	// TargetID is what was changed when it is none of the three: a key, a user, a sign-in session.
+	// TargetID is the id of another changed thing: a key, a user or a user session.
 	TargetID uuid.NullUUID
-	// Details never hold a secret, and name what is personal (an address, a name) without repeating it: the trail outlives
-	// the person's row.
+	// Details must not contain a secret, an address or a person's name, because the row stays when the person is deleted.
+	// They may say that such a field was changed.
 	Details map[string]any
 }
 
-// Record adds an event to the trail, in the transaction (or on the connection) it is handed.
+// Record adds an event to the trail. db is the transaction of the change.
 func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error { return record(ctx, db, e, "") }
 
-// Refused notes that the caller was refused something, as details say. Once a minute is enough of the same: whoever goes
-// on trying does not fill the trail.
+// Refused records that a request of the caller was refused. It writes equal refusals of one caller at most once a minute, so
+// that a caller that tries again and again does not fill the trail.
 func Refused(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
 	return record(ctx, db, Event{Action: "access.refused", Details: details}, `
 		 where not exists (select from audit where action = $3 and actor_id = $2 and details = $10 and at > now() - interval '1 minute')`)
@@ -43,7 +43,7 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 		who.Kind = caller.Anonymous
 	}
 	if !e.InstanceID.Valid {
-		e.InstanceID = ID(who.InstanceID) // a proxy key acts within its instance
+		e.InstanceID = ID(who.InstanceID) // of a proxy key
 	}
 	if e.Details == nil {
 		e.Details = map[string]any{}
@@ -63,7 +63,8 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 	return nil
 }
 
-// Change makes a change and its row of the trail, or neither of the two. The error is the change's own.
+// Change runs do in a transaction and records the event that do returns. If one of the two fails, both are rolled back. The
+// error of do is returned as it is.
 func Change(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) (Event, error)) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
@@ -83,5 +84,5 @@ func Change(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) (Event, error
 	return nil
 }
 
-// ID makes the optional id of an Event.
+// ID converts an id to an optional id. uuid.Nil becomes null.
 func ID(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != uuid.Nil} }

@@ -16,10 +16,10 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// ErrCursor says that a cursor was not answered by us, or was changed.
-var ErrCursor = fault.New(fault.Invalid, "cursor_invalid", "The cursor is not one that was answered here").About("cursor")
+// ErrCursor says that a cursor was not issued by this package, or was changed.
+var ErrCursor = fault.New(fault.Invalid, "cursor_invalid", "The cursor is invalid").About("cursor")
 
-// Trail reads what was recorded. Its ring seals the cursors, so that they tell nothing and cannot be made up.
+// Trail reads the audit trail. Ring encrypts the cursors, so that a client can neither read nor invent a cursor.
 type Trail struct {
 	DB   *sqlx.DB
 	Ring *keyring.Ring
@@ -41,22 +41,21 @@ type Entry struct {
 	Details    json.RawMessage `db:"details"`
 }
 
-// Filter says which rows are wanted; what is nil does not narrow it.
+// Filter selects rows. A nil field selects all rows.
 type Filter struct {
 	CustomerID, InstanceID *uuid.UUID
 	Action                 *string
-	// Since is within the span, Until is not.
+	// Since is inclusive, Until is exclusive.
 	Since, Until *time.Time
 }
 
-// Read returns up to limit rows, the newest first, and the cursor for those that are older, nil when there are none. A
-// cursor marks a place in the trail: rows that are added meanwhile come before it, and move nothing after it. It returns
-// ErrCursor.
+// Read returns up to limit rows, newest first, and a cursor for the next older rows. The cursor is nil if there are no older
+// rows. New rows do not change the rows after a cursor. Read returns ErrCursor.
 func (t Trail) Read(ctx context.Context, f Filter, cursor *string, limit int) ([]Entry, *string, error) {
-	var after place
+	var after position
 	if cursor != nil {
 		var err error
-		if after, err = t.open(*cursor); err != nil {
+		if after, err = t.openCursor(*cursor); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -77,21 +76,21 @@ func (t Trail) Read(ctx context.Context, f Filter, cursor *string, limit int) ([
 		return entries, nil, nil
 	}
 	entries = entries[:limit]
-	next, err := t.seal(entries[limit-1])
+	next, err := t.sealCursor(entries[limit-1])
 	if err != nil {
 		return nil, nil, err
 	}
 	return entries, &next, nil
 }
 
-// place is where a page of the trail ended; the zero place is before its newest row.
-type place struct {
+// position is the last row of a page. The zero position is before the newest row.
+type position struct {
 	at *time.Time
 	id int64
 }
 
-// seal makes a cursor of a place: its time in microseconds, as exact as Postgres knows it, and its id.
-func (t Trail) seal(last Entry) (string, error) {
+// sealCursor encrypts a row's time in microseconds (the precision of Postgres) and its id.
+func (t Trail) sealCursor(last Entry) (string, error) {
 	plain := binary.BigEndian.AppendUint64(nil, uint64(last.At.UnixMicro()))
 	plain = binary.BigEndian.AppendUint64(plain, uint64(last.ID))
 	sealed, err := t.Ring.Seal(keyring.AuditCursor, "", plain)
@@ -101,16 +100,16 @@ func (t Trail) seal(last Entry) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// open reads a cursor. One that does not open is the client's mistake, whatever is wrong with it.
-func (t Trail) open(cursor string) (place, error) {
+// openCursor decrypts a cursor. It returns ErrCursor for every cursor that it cannot decrypt.
+func (t Trail) openCursor(cursor string) (position, error) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || strings.ContainsAny(cursor, "\r\n") { // which the decoder passes over
-		return place{}, ErrCursor
+	if err != nil || strings.ContainsAny(cursor, "\r\n") { // the decoder ignores line breaks
+		return position{}, ErrCursor
 	}
 	plain, err := t.Ring.Open(keyring.AuditCursor, "", sealed)
 	if err != nil || len(plain) != 16 {
-		return place{}, ErrCursor
+		return position{}, ErrCursor
 	}
 	at := time.UnixMicro(int64(binary.BigEndian.Uint64(plain))).UTC()
-	return place{&at, int64(binary.BigEndian.Uint64(plain[8:]))}, nil
+	return position{&at, int64(binary.BigEndian.Uint64(plain[8:]))}, nil
 }

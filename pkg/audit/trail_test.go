@@ -12,8 +12,8 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// A cursor that a client holds survives the rotation of keys, and tells it nothing.
-func TestCursorsSurviveRotation(t *testing.T) {
+// The ids show that a cursor works with an old key, and that two cursors of one position differ.
+func TestCursorSurvivesKeyRotation(t *testing.T) {
 	t.Parallel()
 	const old, next = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 	db := storetest.Postgres(t).Open(t, schema.RolePinAdmin)
@@ -36,18 +36,18 @@ func TestCursorsSurviveRotation(t *testing.T) {
 	}
 	again, another, err := read(old, nil)
 	if err != nil || again[0].ID != first[0].ID || *another == *cursor {
-		t.Errorf("two cursors of one place are the same text: %v", err)
+		t.Errorf("two cursors of one position are equal: %v", err)
 	}
 	second, _, err := read(next+","+old, cursor)
 	if err != nil || second[0].ID != first[0].ID-1 {
 		t.Errorf("after the rotation: %v, %v", second, err)
 	}
 	if _, _, err := read(next, cursor); err != audit.ErrCursor {
-		t.Errorf("when the key has left: %v", err)
+		t.Errorf("after the key was removed: %v, want ErrCursor", err)
 	}
 }
 
-func TestAProxyKeyActsWithinItsInstance(t *testing.T) {
+func TestProxyKeyEventsBelongToItsInstance(t *testing.T) {
 	t.Parallel()
 	db := storetest.Postgres(t).Open(t, schema.RolePinAdmin)
 	instance := uuid.New()
@@ -57,6 +57,6 @@ func TestAProxyKeyActsWithinItsInstance(t *testing.T) {
 	}
 	found, _, err := audit.Trail{DB: db}.Read(ctx, audit.Filter{InstanceID: &instance}, nil, 10)
 	if err != nil || len(found) != 1 {
-		t.Errorf("%d rows of the instance, %v", len(found), err)
+		t.Errorf("%d rows of the instance, %v, want 1", len(found), err)
 	}
 }

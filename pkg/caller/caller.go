@@ -77,7 +77,7 @@ const freshFor = 5 * time.Minute
 
 // ErrNotFresh asks for a step-up (RFC 9470).
 var ErrNotFresh = fault.New(fault.Unauthenticated, "insufficient_user_authentication", "Sign in again to do this").
-	Asking(fmt.Sprintf(`error="insufficient_user_authentication", error_description="A sign-in of the last 5 minutes is needed", max_age="%d"`, int(freshFor.Seconds())))
+	WithChallenge(fmt.Sprintf(`error="insufficient_user_authentication", error_description="A sign-in of the last 5 minutes is needed", max_age="%d"`, int(freshFor.Seconds())))
 
 // RequireFresh returns ErrNotFresh when the caller is a user who proved the session more than 5 minutes ago.
 func RequireFresh(ctx context.Context) error {

@@ -9,26 +9,26 @@ import (
 	"github.com/lib/pq"
 )
 
-// meanings are the failures that a violation of a constraint stands for, by the constraint's name.
-type meanings map[string]error
+// constraintErrors maps the name of a constraint to the error that its violation means.
+type constraintErrors map[string]error
 
-// because says what a violated constraint means, so that nothing has to be looked up before it is written; every other
-// error it wraps with the failed step.
-func because(err error, step string, m meanings) error {
+// mapConstraint returns the error that a violated constraint means. So no query has to check the constraint before a write. It
+// wraps every other error with the failed step.
+func mapConstraint(err error, step string, m constraintErrors) error {
 	if err == nil {
 		return nil
 	}
 	var violation *pq.Error
 	if errors.As(err, &violation) && violation.Code.Class() == "23" { // integrity_constraint_violation
-		if meaning, ok := m[violation.Constraint]; ok {
-			return meaning
+		if mapped, ok := m[violation.Constraint]; ok {
+			return mapped
 		}
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }
 
-// given are the names of the fields that a change sets, for the audit trail.
-func given(fields map[string]bool) []string {
+// namesOf returns the sorted names of the fields whose value is true.
+func namesOf(fields map[string]bool) []string {
 	names := slices.Sorted(maps.Keys(fields))
 	return slices.DeleteFunc(names, func(name string) bool { return !fields[name] })
 }

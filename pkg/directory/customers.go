@@ -16,13 +16,14 @@ import (
 	"github.com/countersign/countersign/pkg/patch"
 )
 
-// What the state of the directory forbids.
 var (
-	ErrEmailTaken    = fault.New(fault.Conflict, "email_taken", "A customer with this email address exists already")
+	// ErrEmailTaken says that another customer has the email address.
+	ErrEmailTaken = fault.New(fault.Conflict, "email_taken", "A customer with this email address exists already")
+	// ErrOwnsInstances says that a customer cannot be deleted because it owns an instance.
 	ErrOwnsInstances = fault.New(fault.Conflict, "customer_owns_instances", "The customer owns an instance: give it another owner first")
 )
 
-// Customer is a person whom the platform knows, by address.
+// Customer is a person that the platform serves.
 type Customer struct {
 	CreatedAt   time.Time `db:"created_at"`
 	DisplayName *string   `db:"display_name"`
@@ -33,7 +34,7 @@ type Customer struct {
 
 const customerColumns = `created_at, display_name, email, id, updated_at`
 
-// CustomerChange is what to change of a customer.
+// CustomerChange is a change of a customer. A field that is nil or not given stays as it is.
 type CustomerChange struct {
 	Email       *string
 	DisplayName patch.Field[string]
@@ -47,7 +48,7 @@ func (d Directory) Customers(ctx context.Context, p page.Page) (page.Of[Customer
 	}, p)
 }
 
-// Customer returns one customer, or ErrNoCustomer.
+// Customer returns one customer. It returns ErrNoCustomer.
 func (d Directory) Customer(ctx context.Context, id uuid.UUID) (Customer, error) {
 	var c Customer
 	err := d.DB.GetContext(ctx, &c, `select `+customerColumns+` from customers where id = $1`, id)
@@ -69,12 +70,12 @@ func (d Directory) CreateCustomer(ctx context.Context, email string, displayName
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &c, q, email, displayName)
 		return audit.Event{Action: "customer.created", CustomerID: audit.ID(c.ID)},
-			because(err, "creating a customer", meanings{"customers_email": ErrEmailTaken})
+			mapConstraint(err, "creating a customer", constraintErrors{"customers_email": ErrEmailTaken})
 	})
 	return c, err
 }
 
-// ChangeCustomer changes what it is given and returns the customer. It returns ErrNoCustomer, ErrEmail or ErrEmailTaken.
+// ChangeCustomer changes the given fields and returns the customer. It returns ErrNoCustomer, ErrEmail or ErrEmailTaken.
 func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change CustomerChange) (c Customer, err error) {
 	if change == (CustomerChange{}) {
 		return d.Customer(ctx, id)
@@ -97,13 +98,13 @@ func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change Cust
 			return audit.Event{}, ErrNoCustomer
 		}
 		return audit.Event{Action: "customer.updated", CustomerID: audit.ID(id), Details: map[string]any{
-			"changed": given(map[string]bool{"email": change.Email != nil, "display_name": change.DisplayName.Given}),
-		}}, because(err, "changing a customer", meanings{"customers_email": ErrEmailTaken})
+			"changed": namesOf(map[string]bool{"email": change.Email != nil, "display_name": change.DisplayName.Given}),
+		}}, mapConstraint(err, "changing a customer", constraintErrors{"customers_email": ErrEmailTaken})
 	})
 	return c, err
 }
 
-// DeleteCustomer deletes a customer with all that belongs to it. It returns ErrNoCustomer or ErrOwnsInstances.
+// DeleteCustomer deletes a customer with its identities, PINs and attempts. It returns ErrNoCustomer or ErrOwnsInstances.
 func (d Directory) DeleteCustomer(ctx context.Context, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &id, `delete from customers where id = $1 returning id`, id)
@@ -111,6 +112,6 @@ func (d Directory) DeleteCustomer(ctx context.Context, id uuid.UUID) error {
 			return audit.Event{}, ErrNoCustomer
 		}
 		return audit.Event{Action: "customer.deleted", CustomerID: audit.ID(id)},
-			because(err, "deleting a customer", meanings{"instances_owner_customer_id_fkey": ErrOwnsInstances})
+			mapConstraint(err, "deleting a customer", constraintErrors{"instances_owner_customer_id_fkey": ErrOwnsInstances})
 	})
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrEmail says that an address cannot be an email address.
+// ErrEmail says that a text is not an acceptable email address.
 var ErrEmail = fault.New(fault.Invalid, "email_invalid", "value is not a valid email address: An email address must have an @-sign.").About("email")
 
-// maxEmail is the longest address that can be mailed to (RFC 5321, 4.5.3.1.3: a path of 256 with its brackets).
+// maxEmail is the length of the longest valid address (RFC 5321, 4.5.3.1.3: a path of 256 characters with its brackets).
 const maxEmail = 254
 
-// ParseEmail returns a bare address in lower case, or ErrEmail. A display name, a comment, a quoted part, a domain
-// without a dot and control characters are all refused: an address is an identity here, and must have one spelling.
+// ParseEmail returns an address in lower case. It returns ErrEmail for a display name, a comment, a quoted part, a domain
+// without a dot, and control characters. Reason: the address identifies a person, so it must have exactly one spelling.
 func ParseEmail(text string) (string, error) {
 	text = strings.ToLower(text)
 	parsed, err := mail.ParseAddress(text)
@@ -30,7 +30,7 @@ func ParseEmail(text string) (string, error) {
 	return text, nil
 }
 
-// CheckEmail reports whether ParseEmail takes a text.
+// CheckEmail returns the error of ParseEmail.
 func CheckEmail(text string) error {
 	_, err := ParseEmail(text)
 	return err

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAnAddressHasOneSpelling(t *testing.T) {
+func TestParseEmail(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"ann@example.com": "ann@example.com", "Ann@Example.COM": "ann@example.com", "ann+tag@sub.example.com": "ann+tag@sub.example.com",
@@ -18,7 +18,7 @@ func TestAnAddressHasOneSpelling(t *testing.T) {
 	} {
 		got, err := ParseEmail(text)
 		if got != want || (want == "") != errors.Is(err, ErrEmail) {
-			t.Errorf("%q: %q, %v", text, got, err)
+			t.Errorf("ParseEmail(%q) = %q, %v, want %q", text, got, err, want)
 		}
 	}
 }

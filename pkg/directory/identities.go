@@ -17,9 +17,10 @@ import (
 )
 
 var (
-	// ErrAccountTaken says that an account on a channel of an instance is somebody's identity already.
+	// ErrAccountTaken says that another identity has the same account on the same channel of the instance.
 	ErrAccountTaken = fault.New(fault.Conflict, "identity_taken", "This account on this channel of this instance is an identity already")
-	// ErrNoSuchInstance says that the instance of a new identity does not exist.
+	// ErrNoSuchInstance says that the instance of a new identity does not exist. It is about a field of the body, and so
+	// Invalid. ErrNoInstance is about an id in the path.
 	ErrNoSuchInstance = fault.New(fault.Invalid, "instance_unknown", "There is no such instance").About("instance_id")
 )
 
@@ -32,7 +33,7 @@ type Identity struct {
 	ExternalID  string    `db:"external_id"`
 	ID          uuid.UUID `db:"id"`
 	InstanceID  uuid.UUID `db:"instance_id"`
-	// RoleOverride is nil when the role follows from who owns the instance.
+	// RoleOverride is nil if the role depends on the owner of the instance.
 	RoleOverride *string   `db:"role_override"`
 	UpdatedAt    time.Time `db:"updated_at"`
 	Verified     bool      `db:"verified"`
@@ -40,8 +41,8 @@ type Identity struct {
 
 const identityColumns = `channel, created_at, customer_id, display_name, external_id, id, instance_id, role_override, updated_at, verified`
 
-// IdentityChange is what to change of an identity. Whose it is, and on which instance, cannot be changed: PINs, attempts
-// and sessions rest on that.
+// IdentityChange is a change of an identity. A field that is nil or not given stays as it is. The customer and the instance
+// cannot change, because PINs, attempts and sessions depend on them.
 type IdentityChange struct {
 	Channel      *string
 	ExternalID   *string
@@ -50,7 +51,7 @@ type IdentityChange struct {
 	Verified     *bool
 }
 
-// Identities returns one page of a customer's identities, or ErrNoCustomer.
+// Identities returns one page of a customer's identities. It returns ErrNoCustomer.
 func (d Directory) Identities(ctx context.Context, customer uuid.UUID, p page.Page) (page.Of[Identity], error) {
 	if err := d.HasCustomer(ctx, customer); err != nil {
 		return page.Of[Identity]{}, err
@@ -62,7 +63,7 @@ func (d Directory) Identities(ctx context.Context, customer uuid.UUID, p page.Pa
 	}, p)
 }
 
-// Identity returns one identity of a customer, or ErrNoIdentity.
+// Identity returns one identity of a customer. It returns ErrNoIdentity.
 func (d Directory) Identity(ctx context.Context, customer, id uuid.UUID) (Identity, error) {
 	var i Identity
 	err := d.DB.GetContext(ctx, &i, `select `+identityColumns+` from identities where id = $1 and customer_id = $2`, id, customer)
@@ -75,8 +76,8 @@ func (d Directory) Identity(ctx context.Context, customer, id uuid.UUID) (Identi
 	return i, nil
 }
 
-// CreateIdentity adds an identity, of which the database chooses the id and the times. It returns ErrNoCustomer,
-// ErrNoSuchInstance or ErrAccountTaken.
+// CreateIdentity adds an identity. The database chooses its id and times. It returns ErrNoCustomer, ErrNoSuchInstance or
+// ErrAccountTaken.
 func (d Directory) CreateIdentity(ctx context.Context, wanted Identity) (i Identity, err error) {
 	const q = `
 		insert into identities (customer_id, instance_id, channel, external_id, display_name, role_override, verified)
@@ -85,14 +86,14 @@ func (d Directory) CreateIdentity(ctx context.Context, wanted Identity) (i Ident
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &i, q, wanted.CustomerID, wanted.InstanceID, wanted.Channel, wanted.ExternalID,
 			wanted.DisplayName, wanted.RoleOverride, wanted.Verified)
-		return i.event("identity.created"), because(err, "creating an identity", meanings{
+		return i.event("identity.created"), mapConstraint(err, "creating an identity", constraintErrors{
 			"identities_customer_id_fkey": ErrNoCustomer, "identities_instance_id_fkey": ErrNoSuchInstance, "identities_address": ErrAccountTaken,
 		})
 	})
 	return i, err
 }
 
-// ChangeIdentity changes what it is given and returns the identity. It returns ErrNoIdentity or ErrAccountTaken.
+// ChangeIdentity changes the given fields and returns the identity. It returns ErrNoIdentity or ErrAccountTaken.
 func (d Directory) ChangeIdentity(ctx context.Context, customer, id uuid.UUID, change IdentityChange) (i Identity, err error) {
 	if change == (IdentityChange{}) {
 		return d.Identity(ctx, customer, id)
@@ -111,16 +112,16 @@ func (d Directory) ChangeIdentity(ctx context.Context, customer, id uuid.UUID, c
 			return audit.Event{}, ErrNoIdentity
 		}
 		event := i.event("identity.updated")
-		event.Details["changed"] = given(map[string]bool{
+		event.Details["changed"] = namesOf(map[string]bool{
 			"channel": change.Channel != nil, "external_id": change.ExternalID != nil, "display_name": change.DisplayName.Given,
 			"role_override": change.RoleOverride.Given, "verified": change.Verified != nil,
 		})
-		return event, because(err, "changing an identity", meanings{"identities_address": ErrAccountTaken})
+		return event, mapConstraint(err, "changing an identity", constraintErrors{"identities_address": ErrAccountTaken})
 	})
 	return i, err
 }
 
-// DeleteIdentity deletes an identity with its own PIN. It returns ErrNoIdentity.
+// DeleteIdentity deletes an identity and the identity's own PIN. It returns ErrNoIdentity.
 func (d Directory) DeleteIdentity(ctx context.Context, customer, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		var i Identity
@@ -128,7 +129,7 @@ func (d Directory) DeleteIdentity(ctx context.Context, customer, id uuid.UUID) e
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, ErrNoIdentity
 		}
-		return i.event("identity.deleted"), because(err, "deleting an identity", nil)
+		return i.event("identity.deleted"), mapConstraint(err, "deleting an identity", nil)
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/patch"
 )
 
-// ErrNoOwner says that the customer who is to own an instance does not exist.
+// ErrNoOwner says that the new owner of an instance is not a customer.
 var ErrNoOwner = fault.New(fault.Invalid, "owner_not_found", "There is no such customer").About("owner_customer_id")
 
 // Instance is one running agent.
@@ -24,14 +24,14 @@ type Instance struct {
 	CreatedAt time.Time `db:"created_at"`
 	ID        uuid.UUID `db:"id"`
 	Name      string    `db:"name"`
-	// OwnerCustomerID is nil when nobody owns it.
+	// OwnerCustomerID is nil if the instance has no owner.
 	OwnerCustomerID *uuid.UUID `db:"owner_customer_id"`
 	UpdatedAt       time.Time  `db:"updated_at"`
 }
 
 const instanceColumns = `created_at, id, name, owner_customer_id, updated_at`
 
-// InstanceChange is what to change of an instance.
+// InstanceChange is a change of an instance. A field that is nil or not given stays as it is.
 type InstanceChange struct {
 	Name            *string
 	OwnerCustomerID patch.Field[uuid.UUID]
@@ -44,7 +44,7 @@ func (d Directory) Instances(ctx context.Context, p page.Page) (page.Of[Instance
 	}, p)
 }
 
-// Instance returns one instance, or ErrNoInstance.
+// Instance returns one instance. It returns ErrNoInstance.
 func (d Directory) Instance(ctx context.Context, id uuid.UUID) (Instance, error) {
 	var i Instance
 	err := d.DB.GetContext(ctx, &i, `select `+instanceColumns+` from instances where id = $1`, id)
@@ -62,12 +62,12 @@ func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.
 	const q = `insert into instances (name, owner_customer_id) values ($1, $2) returning ` + instanceColumns
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &i, q, name, owner)
-		return i.event("instance.created"), because(err, "creating an instance", meanings{"instances_owner_customer_id_fkey": ErrNoOwner})
+		return i.event("instance.created"), mapConstraint(err, "creating an instance", constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
 	})
 	return i, err
 }
 
-// ChangeInstance changes what it is given and returns the instance. It returns ErrNoInstance or ErrNoOwner.
+// ChangeInstance changes the given fields and returns the instance. It returns ErrNoInstance or ErrNoOwner.
 func (d Directory) ChangeInstance(ctx context.Context, id uuid.UUID, change InstanceChange) (i Instance, err error) {
 	if change == (InstanceChange{}) {
 		return d.Instance(ctx, id)
@@ -82,7 +82,7 @@ func (d Directory) ChangeInstance(ctx context.Context, id uuid.UUID, change Inst
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, ErrNoInstance
 		}
-		return i.event("instance.updated"), because(err, "changing an instance", meanings{"instances_owner_customer_id_fkey": ErrNoOwner})
+		return i.event("instance.updated"), mapConstraint(err, "changing an instance", constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
 	})
 	return i, err
 }
@@ -95,7 +95,7 @@ func (d Directory) DeleteInstance(ctx context.Context, id uuid.UUID) error {
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, ErrNoInstance
 		}
-		return i.event("instance.deleted"), because(err, "deleting an instance", nil)
+		return i.event("instance.deleted"), mapConstraint(err, "deleting an instance", nil)
 	})
 }
 

@@ -1,71 +1,70 @@
-// Package fault is the vocabulary of failures: what went wrong, in words that are safe to show to whoever asked. Domain
-// packages declare their faults beside what they concern; package web alone knows the HTTP status of a Kind. An error
-// that is no fault is our own, and is shown to nobody.
+// Package fault defines failures that may be shown to the caller. A domain package declares its faults beside the code that
+// returns them. Only package web knows the HTTP status of a Kind. Any other error is internal, and its text is never shown to
+// the caller.
 package fault
 
 import "time"
 
-// Kind says whose failure it is and what can be done about it.
+// Kind is the category of a failure.
 type Kind int
 
 const (
-	// Invalid: what was sent cannot be accepted; Field names the part.
+	// Invalid: a value in the request is not acceptable. Field names it.
 	Invalid Kind = iota + 1
-	// Malformed: the request cannot be read at all.
+	// Malformed: the request cannot be parsed.
 	Malformed
 	// Unauthenticated: the credential is missing, wrong, expired or revoked.
 	Unauthenticated
-	// Forbidden: the caller is known and may not do this.
+	// Forbidden: the caller is authenticated but may not do this.
 	Forbidden
-	// NotFound: there is no such thing within what the caller may see.
+	// NotFound: the object does not exist, or the caller may not see it.
 	NotFound
-	// Conflict: it cannot be done in the present state of the thing.
+	// Conflict: the present state of the object does not allow this.
 	Conflict
-	// TooLarge: the body is over the limit.
+	// TooLarge: the body is larger than the limit.
 	TooLarge
-	// RateLimited: too many requests; After says when to try again.
+	// RateLimited: too many requests. After says when to try again.
 	RateLimited
-	// Unavailable: overload or a store that is away; After says when to try again.
+	// Unavailable: the service is overloaded, or a store is unreachable. After says when to try again.
 	Unavailable
 )
 
-// Error is a failure that may be told. Compare with errors.Is: two are the same when their codes are.
+// Error is a failure that may be shown to the caller. errors.Is compares the codes.
 type Error struct {
 	Kind Kind
-	// Code is the failure's name for programs.
+	// Code is the name of the failure for programs.
 	Code string
-	// Text is for people. It never repeats what was sent.
+	// Text is the message for people. It never repeats a value from the request.
 	Text string
-	// Field is the part of the body an Invalid is about; empty: the body as a whole.
+	// Field is the field of the body that is Invalid. Empty means the whole body.
 	Field string
-	// After is how long to wait before another try; zero: no advice.
+	// After is the time to wait before another try. Zero means no advice.
 	After time.Duration
-	// Challenge says to a program what an Unauthenticated needs beyond a credential, as parameters of the header
-	// WWW-Authenticate; empty: nothing.
+	// Challenge is what an Unauthenticated caller must prove in addition, as parameters of the header WWW-Authenticate.
 	Challenge string
 }
 
-// New declares a failure.
+// New returns a failure.
 func New(kind Kind, code, text string) *Error {
 	return &Error{Kind: kind, Code: code, Text: text}
 }
 
-// About returns a copy that names the field it is about.
+// About returns a copy with a Field.
 func (e *Error) About(field string) *Error {
 	c := *e
 	c.Field = field
 	return &c
 }
 
-// RetryAfter returns a copy that advises to wait for d.
+// RetryAfter returns a copy with After.
 func (e *Error) RetryAfter(d time.Duration) *Error {
 	c := *e
 	c.After = d
 	return &c
 }
 
-// Asking returns a copy that says what is needed, as parameters of a WWW-Authenticate challenge.
-func (e *Error) Asking(challenge string) *Error {
+// WithChallenge returns a copy with a Challenge.
+func (e *Error) WithChallenge(challenge string) *Error {
 	c := *e
 	c.Challenge = challenge
 	return &c
@@ -73,7 +72,7 @@ func (e *Error) Asking(challenge string) *Error {
 
 func (e *Error) Error() string { return e.Text }
 
-// Is reports whether target is the same failure, whatever its field or advice.
+// Is reports whether target has the same Code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code

@@ -1,6 +1,6 @@
-// Package page reads one page of a list: which rows, in which order, and how many there are in all. The rows come out of
-// an index, after those on the pages before. What costs is the total, which is exact, so that Postgres has to count: with
-// a million rows some 50 ms, or 200 ms for a search that most of them match. It is not counted when the page shows it.
+// Package page reads one page of a list from Postgres: its rows in a chosen order, and the total number of rows. Indexes
+// deliver the rows. The total is exact, so Postgres counts the rows: about 50 ms for a million rows, and 200 ms for a search
+// that matches most of them. The last page needs no count.
 package page
 
 import (
@@ -12,36 +12,37 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Page says which part of a list is wanted. What each field may be is up to the OpenAPI document.
+// Page selects a part of a list. The OpenAPI document limits the values.
 type Page struct {
+	// Number is 1 for the first page. Size is the number of rows on a page.
 	Number, Size int
-	// Search is a part of one of the list's texts, in any case; empty: everything.
+	// Search selects the rows that contain this text in one of the list's texts, without regard to case. Empty selects all.
 	Search string
-	// SortBy is one of the list's sorts; everything else is by created_at.
+	// SortBy is a key of List.Sorts. Any other value sorts by created_at.
 	SortBy    string
 	Ascending bool
 }
 
-// List is a list as SQL. What a client sends is never part of it.
+// List describes a list in SQL. It must not contain text that a client sent.
 type List struct {
 	Columns, Table string
-	// Where limits the list to what it is about, with Args; empty: the whole table.
+	// Where is a condition with the arguments Args. Empty selects the whole table.
 	Where string
 	Args  []any
-	// Searched are expressions in lower case.
+	// Searched are the SQL expressions that Search looks into. Their values must be in lower case.
 	Searched []string
-	// Sorts are expressions by their name in the API. Equals are sorted by id.
+	// Sorts maps names in the API to SQL expressions. Rows with equal values are sorted by id.
 	Sorts map[string]string
 }
 
-// Of is a page of Ts.
+// Of is a page of a list of T.
 type Of[T any] struct {
 	Items []T
-	// Total is how many there are on all pages together.
+	// Total is the number of rows on all pages together.
 	Total int
 }
 
-// Read reads a page. A page after the last is empty.
+// Read reads a page. A page after the last page is empty.
 func Read[T any](ctx context.Context, db *sqlx.DB, l List, p Page) (Of[T], error) {
 	from, args := l.from(p.Search)
 	direction := "desc"
@@ -65,7 +66,7 @@ func Read[T any](ctx context.Context, db *sqlx.DB, l List, p Page) (Of[T], error
 	return result, nil
 }
 
-// from is the table with its conditions, and their arguments.
+// from returns the table with its conditions, and the arguments of the conditions.
 func (l List) from(search string) (string, []any) {
 	var conditions []string
 	args := l.Args
@@ -73,7 +74,7 @@ func (l List) from(search string) (string, []any) {
 		conditions = append(conditions, l.Where)
 	}
 	if search != "" {
-		args = append(args[:len(args):len(args)], containing(search))
+		args = append(args[:len(args):len(args)], likePattern(search))
 		var found []string
 		for _, text := range l.Searched {
 			found = append(found, fmt.Sprintf(`%s like lower($%d)`, text, len(args)))
@@ -88,5 +89,5 @@ func (l List) from(search string) (string, []any) {
 
 var wildcards = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// containing is the LIKE pattern for texts that contain this one, in which nothing is a wildcard.
-func containing(text string) string { return `%` + wildcards.Replace(text) + `%` }
+// likePattern returns the LIKE pattern for values that contain text. Wildcards in text lose their meaning.
+func likePattern(text string) string { return `%` + wildcards.Replace(text) + `%` }

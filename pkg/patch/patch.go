@@ -1,16 +1,17 @@
-// Package patch tells apart what a change leaves as it is, what it sets, and what it sets to null.
+// Package patch decodes the fields of a PATCH request. A field may be absent, null, or have a value.
 package patch
 
 import "encoding/json"
 
-// Field is one field of a change. The zero Field leaves the thing as it is.
+// Field is one field of a change. The zero Field is absent and changes nothing.
 type Field[T any] struct {
+	// Given is true if the request contains the field.
 	Given bool
-	// Value is nil when the field is given as null.
+	// Value is nil if the field is absent or null.
 	Value *T
 }
 
-// UnmarshalJSON reads a field that is given, null included.
+// UnmarshalJSON decodes a field that the request contains. encoding/json does not call it for an absent field.
 func (f *Field[T]) UnmarshalJSON(text []byte) error {
 	f.Given = true
 	return json.Unmarshal(text, &f.Value)

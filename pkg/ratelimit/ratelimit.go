@@ -1,6 +1,6 @@
-// Package ratelimit counts requests and says when there are too many. It protects the services from traffic and slows who
-// tries things out; what must never be guessed has a budget in Postgres besides. The counts are in Redis, where all
-// replicas share them. While Redis is away or slow each replica counts for itself, so that nobody is kept out for it.
+// Package ratelimit limits the number of requests. It protects the services from traffic and slows down attackers. Secrets
+// have guess budgets in Postgres in addition. The counts are in Redis, so that all replicas share them. While Redis is slow or
+// unreachable, each replica counts for itself, so that requests are still answered.
 package ratelimit
 
 import (
@@ -15,30 +15,30 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrTooMany says that a limit is used up. What is left of the window is its advice to wait.
+// ErrTooMany says that a limit is used up.
 var ErrTooMany = fault.New(fault.RateLimited, "rate_limited", "Too many requests, try again later")
 
-// Window is the time that a limit is for. It begins with somebody's first request.
+// Window is the time to which a limit applies. It starts with the first request that is counted.
 const Window = time.Minute
 
-// Quota is what is left of a limit.
+// Quota is the state of a limit after a request was counted.
 type Quota struct {
 	Limit, Remaining int
-	// Exceeded says that this request is one too many.
+	// Exceeded is true if the request must be refused.
 	Exceeded bool
-	// Reset is how long it takes until the whole limit is there again.
+	// Reset is the time until the window ends.
 	Reset time.Duration
 }
 
-// Limiter counts.
+// Limiter counts requests.
 type Limiter struct {
 	redis redis.UniversalClient
-	local *counts
+	local *localCounts
 }
 
-// New prepares a Limiter on a client that fails fast, as stores.OpenRedis makes it.
+// New returns a Limiter. The client must fail fast, as the client of stores.OpenRedis does.
 func New(r redis.UniversalClient) *Limiter {
-	return &Limiter{redis: r, local: &counts{windows: map[string]window{}}}
+	return &Limiter{redis: r, local: &localCounts{windows: map[string]window{}}}
 }
 
 //go:embed count.lua
@@ -46,30 +46,30 @@ var countLua string
 
 var countScript = redis.NewScript(countLua)
 
-// Take counts one request of what by whom against a limit for each Window.
-func (l *Limiter) Take(ctx context.Context, what, whom string, limit int) Quota {
-	key := "rate:" + what + ":" + whom
-	count, left, err := l.add(ctx, key)
+// Take counts one request against a limit of requests for each Window. rule names the limit, and client is the rate-limit key
+// of the client.
+func (l *Limiter) Take(ctx context.Context, rule, client string, limit int) Quota {
+	key := "rate:" + rule + ":" + client
+	count, left, err := l.addInRedis(ctx, key)
 	if err != nil {
 		count, left = l.local.add(key, time.Now())
 	}
 	return Quota{Limit: limit, Remaining: max(0, limit-count), Exceeded: count > limit, Reset: left}
 }
 
-// add counts in Redis.
-func (l *Limiter) add(ctx context.Context, key string) (count int, left time.Duration, err error) {
-	said, err := countScript.Run(ctx, l.redis, []string{key}, Window.Milliseconds()).Int64Slice()
+func (l *Limiter) addInRedis(ctx context.Context, key string) (count int, left time.Duration, err error) {
+	result, err := countScript.Run(ctx, l.redis, []string{key}, Window.Milliseconds()).Int64Slice()
 	if err != nil {
 		return 0, 0, err
 	}
-	return int(said[0]), time.Duration(said[1]) * time.Millisecond, nil
+	return int(result[0]), time.Duration(result[1]) * time.Millisecond, nil
 }
 
-// maxCounts bounds the memory of counting here, to about 10 MB.
-const maxCounts = 50_000
+// maxLocalCounts limits the memory of localCounts to about 10 MB.
+const maxLocalCounts = 50_000
 
-// counts are those of this process alone.
-type counts struct {
+// localCounts counts the requests of this process.
+type localCounts struct {
 	mu      sync.Mutex
 	windows map[string]window
 }
@@ -79,12 +79,12 @@ type window struct {
 	ends  time.Time
 }
 
-func (c *counts) add(key string, now time.Time) (count int, left time.Duration) {
+func (c *localCounts) add(key string, now time.Time) (count int, left time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w, known := c.windows[key]
-	if !known && len(c.windows) >= maxCounts {
-		clear(c.windows) // who has that many addresses is not held up by a limit for each of them
+	if !known && len(c.windows) >= maxLocalCounts {
+		clear(c.windows) // a limit for each address does not stop an attacker with so many addresses
 	}
 	if !now.Before(w.ends) {
 		w = window{ends: now.Add(Window)}
@@ -94,7 +94,8 @@ func (c *counts) add(key string, now time.Time) (count int, left time.Duration) 
 	return w.count, w.ends.Sub(now)
 }
 
-// Network is as whom an address is counted: itself or, in IPv6, its /64, all of which one client has to choose from.
+// Network returns an address's rate-limit key: the address itself or, for IPv6, its /64 network. One IPv6 client usually has
+// a whole /64.
 func Network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {

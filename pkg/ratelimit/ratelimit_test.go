@@ -13,13 +13,13 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// storm takes n times at once, from several limiters, and returns how many were within the limit.
-func storm(limiters []*Limiter, n, limit int, whom string) int {
+// takeAtOnce calls Take n times in parallel, on several limiters, and returns how many requests were within the limit.
+func takeAtOnce(limiters []*Limiter, n, limit int, client string) int {
 	var within sync.Map
 	var wait sync.WaitGroup
 	for i := range n {
 		wait.Go(func() {
-			if !limiters[i%len(limiters)].Take(context.Background(), "test", whom, limit).Exceeded {
+			if !limiters[i%len(limiters)].Take(context.Background(), "test", client, limit).Exceeded {
 				within.Store(i, true)
 			}
 		})
@@ -32,70 +32,70 @@ func storm(limiters []*Limiter, n, limit int, whom string) int {
 
 func TestReplicasShareALimit(t *testing.T) {
 	t.Parallel()
-	client := storetest.PatientRedis(t, storetest.Redis(t))
-	replicas, whom := []*Limiter{New(client), New(client)}, uuid.NewString()
-	if got := storm(replicas, 50, 7, whom); got != 7 {
-		t.Errorf("%d within a limit of 7", got)
+	r := storetest.RedisClient(t, storetest.Redis(t))
+	replicas, client := []*Limiter{New(r), New(r)}, uuid.NewString()
+	if got := takeAtOnce(replicas, 50, 7, client); got != 7 {
+		t.Errorf("%d requests were within a limit of 7", got)
 	}
-	if got := storm(replicas, 5, 7, uuid.NewString()); got != 5 {
-		t.Errorf("%d of another's 5", got)
+	if got := takeAtOnce(replicas, 5, 7, uuid.NewString()); got != 5 {
+		t.Errorf("another client: %d of 5 requests were within the limit", got)
 	}
-	q := replicas[0].Take(context.Background(), "test", whom, 60)
+	q := replicas[0].Take(context.Background(), "test", client, 60)
 	if q.Limit != 60 || q.Remaining != 60-51 || q.Exceeded || q.Reset <= 0 || q.Reset > Window {
 		t.Errorf("got %+v", q)
 	}
-	q = replicas[0].Take(context.Background(), "another test", whom, 60)
+	q = replicas[0].Take(context.Background(), "another test", client, 60)
 	if q.Remaining != 59 {
-		t.Errorf("another limit of the same client: %+v", q)
+		t.Errorf("another limit for the same client: %+v", q)
 	}
 }
 
-func TestAWindowEnds(t *testing.T) {
+func TestWindowEnds(t *testing.T) {
 	t.Parallel()
-	client := storetest.PatientRedis(t, storetest.Redis(t))
-	limiter, whom, ctx := New(client), uuid.NewString(), context.Background()
-	take := func() Quota { return limiter.Take(ctx, "test", whom, 1) }
+	r := storetest.RedisClient(t, storetest.Redis(t))
+	limiter, client, ctx := New(r), uuid.NewString(), context.Background()
+	take := func() Quota { return limiter.Take(ctx, "test", client, 1) }
 	take()
 	if !take().Exceeded {
-		t.Error("the second of a limit of 1 is within it")
+		t.Error("the second request is within a limit of 1")
 	}
-	key := "rate:test:" + whom
-	if left := client.PTTL(ctx, key).Val(); left <= 0 || left > Window {
+	key := "rate:test:" + client
+	if left := r.PTTL(ctx, key).Val(); left <= 0 || left > Window {
 		t.Errorf("the window ends in %v", left)
 	}
-	client.Persist(ctx, key) // as if its end had been lost
-	if q := take(); q.Reset != Window || client.PTTL(ctx, key).Val() <= 0 {
-		t.Errorf("a count that never ends: %+v", q)
+	r.Persist(ctx, key) // as if Redis had lost the end of the window
+	if q := take(); q.Reset != Window || r.PTTL(ctx, key).Val() <= 0 {
+		t.Errorf("a count without an end: %+v", q)
 	}
-	client.Del(ctx, key) // as its end does
+	r.Del(ctx, key) // as the end of the window does
 	if take().Exceeded {
-		t.Error("the first of the next window is one too many")
+		t.Error("the first request of the next window is refused")
 	}
 }
 
-func TestWithoutRedisEachReplicaCounts(t *testing.T) {
+func TestEachReplicaCountsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
-	client, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
+	r, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	limiter, whom := New(client), uuid.NewString()
+	defer r.Close()
+	limiter, client := New(r), uuid.NewString()
 	server.Pause()
-	if got := storm([]*Limiter{limiter}, 50, 7, whom); got != 7 {
-		t.Errorf("frozen: %d within a limit of 7", got)
+	if got := takeAtOnce([]*Limiter{limiter}, 50, 7, client); got != 7 {
+		t.Errorf("frozen Redis: %d requests were within a limit of 7", got)
 	}
 	server.Resume()
 	server.Stop()
-	if q := limiter.Take(context.Background(), "test", whom, 7); !q.Exceeded || q.Reset <= 0 || q.Reset > Window {
-		t.Errorf("gone: %+v", q)
+	if q := limiter.Take(context.Background(), "test", client, 7); !q.Exceeded || q.Reset <= 0 || q.Reset > Window {
+		t.Errorf("stopped Redis: %+v", q)
 	}
 }
 
-func TestCountingHere(t *testing.T) {
+func TestLocalCounts(t *testing.T) {
 	t.Parallel()
-	c, start := &counts{windows: map[string]window{}}, time.Now()
+	c, start := &localCounts{windows: map[string]window{}}, time.Now()
 	for i, at := range []struct {
 		after time.Duration
 		count int
@@ -105,22 +105,22 @@ func TestCountingHere(t *testing.T) {
 			t.Errorf("step %d: count %d, left %v", i, count, left)
 		}
 	}
-	for i := range 3 * maxCounts {
+	for i := range 3 * maxLocalCounts {
 		c.add(strconv.Itoa(i), start)
 	}
-	if len(c.windows) > maxCounts {
-		t.Errorf("%d are kept", len(c.windows))
+	if len(c.windows) > maxLocalCounts {
+		t.Errorf("%d counts are kept", len(c.windows))
 	}
 }
 
-func TestNetworks(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"203.0.113.7": "203.0.113.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::": "2001:db8:1:2::/64", "2001:db8:1:3::1": "2001:db8:1:3::/64",
 		"::ffff:203.0.113.7": "::ffff:203.0.113.7", "": "",
 	} {
 		if got := Network(address); got != want {
-			t.Errorf("%s is counted as %s, want %s", address, got, want)
+			t.Errorf("the key of %s is %s, want %s", address, got, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package secret holds a text that must not be shown: a token, a password or a key on its way through a program.
+// Package secret contains texts that must not be printed: tokens, passwords and keys.
 package secret
 
 import (
@@ -6,16 +6,16 @@ import (
 	"io"
 )
 
-// Text is such a text. It prints as [redacted] everywhere; Reveal is the one way out.
+// Text is a secret text. Every way to print or encode it gives [redacted]. Only Reveal returns the text.
 type Text struct {
-	// A pointer, because fmt asks nobody when it reports a verb that does not fit, and prints what it finds: an address.
+	// A pointer, because for a wrong verb fmt prints the fields of a value and calls no method. It then prints an address.
 	text *string
 }
 
-// New hides a text.
+// New returns text as a secret.
 func New(text string) Text { return Text{&text} }
 
-// Reveal returns the text itself.
+// Reveal returns the text. For the zero Text it returns an empty string.
 func (t Text) Reveal() string {
 	if t.text == nil {
 		return ""
@@ -23,7 +23,7 @@ func (t Text) Reveal() string {
 	return *t.text
 }
 
-// UnmarshalText hides a text that came as JSON or as a parameter.
+// UnmarshalText reads a secret from JSON or from a parameter.
 func (t *Text) UnmarshalText(text []byte) error {
 	*t = New(string(text))
 	return nil
@@ -33,5 +33,5 @@ func (t Text) String() string               { return "[redacted]" }
 func (t Text) GoString() string             { return "[redacted]" }
 func (t Text) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// Format redacts under every verb.
+// Format writes [redacted] for every verb.
 func (t Text) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }

@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-func TestASecretPrintsNowhere(t *testing.T) {
+func TestSecretIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	type form struct{ Tokens []secret.Text }
 	request := struct {
@@ -37,10 +37,10 @@ func TestASecretPrintsNowhere(t *testing.T) {
 	}
 }
 
-func TestASecretIsRead(t *testing.T) {
+func TestSecretIsUnmarshalled(t *testing.T) {
 	t.Parallel()
-	var none, read secret.Text
-	if err := json.Unmarshal([]byte(`"canary"`), &read); err != nil || read.Reveal() != "canary" || none.Reveal() != "" {
-		t.Errorf("read %q and %q, %v", read.Reveal(), none.Reveal(), err)
+	var zero, read secret.Text
+	if err := json.Unmarshal([]byte(`"canary"`), &read); err != nil || read.Reveal() != "canary" || zero.Reveal() != "" {
+		t.Errorf("read %q and %q, %v", read.Reveal(), zero.Reveal(), err)
 	}
 }

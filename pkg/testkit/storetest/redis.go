@@ -20,9 +20,9 @@ func Redis(t testing.TB) string {
 	return server(t, "TEST_REDIS_URL")
 }
 
-// PatientRedis connects to a Redis that must not be taken for one that is away, only because the machine is busy. It
+// RedisClient connects to a Redis that must not be taken for one that is away, only because the machine is busy. It
 // closes when the test is over.
-func PatientRedis(t testing.TB, url string) redis.UniversalClient {
+func RedisClient(t testing.TB, url string) redis.UniversalClient {
 	t.Helper()
 	options, err := redis.ParseURL(url)
 	if err != nil {

@@ -126,7 +126,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: d.asService, Connections: 20})
 	must(d.t, err)
 	d.t.Cleanup(func() { db.Close() })
-	counts := storetest.PatientRedis(d.t, d.redisURL)
+	counts := storetest.RedisClient(d.t, d.redisURL)
 	ring, err := keyring.Parse(keys)
 	must(d.t, err)
 	document, err := os.ReadFile("../../openapi.yaml")
