@@ -6,8 +6,8 @@ import (
 	"io/fs"
 )
 
-// Fingerprint names the content of all migrations: it changes whenever one of them does. Tests keep a migrated template
-// database under it.
+// Fingerprint returns a hash of all migrations. Tests use it in the name of their template database, so that a changed
+// migration gives a new template.
 func Fingerprint() (string, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {

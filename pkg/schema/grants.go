@@ -12,8 +12,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Grants returns, for each role, what the migrations have granted it by now, each as "select on customers" or, for a
-// column, "update (last_used_at) on proxy_keys". It reads the migrations, so that there is no second list to keep.
+// Grants returns the privileges that the migrations grant to each role, for example "select on customers" or, for a column,
+// "update (last_used_at) on proxy_keys". It parses the migrations, so that no second list can differ from them.
 func Grants() (map[string][]string, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -25,7 +25,7 @@ func Grants() (map[string][]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading a migration: %w", err)
 		}
-		for _, statement := range grantPattern.FindAllString(comment.ReplaceAllString(string(content), ""), -1) {
+		for _, statement := range grantPattern.FindAllString(sqlComment.ReplaceAllString(string(content), ""), -1) {
 			if err := apply(statement, granted); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
@@ -38,16 +38,17 @@ func Grants() (map[string][]string, error) {
 }
 
 var (
-	comment      = regexp.MustCompile(`--[^\n]*`)
+	sqlComment   = regexp.MustCompile(`--[^\n]*`)
 	grantPattern = regexp.MustCompile(`(?im)^\s*(grant|revoke)\s[^;]*;`)
-	form         = regexp.MustCompile(`(?is)^\s*(grant|revoke)\s+(.+)\s+on\s+(?:table\s+)?([a-z0-9_,\s]+?)\s+(?:to|from)\s+([a-z0-9_,\s]+?)\s*;$`)
+	grantParts   = regexp.MustCompile(`(?is)^\s*(grant|revoke)\s+(.+)\s+on\s+(?:table\s+)?([a-z0-9_,\s]+?)\s+(?:to|from)\s+([a-z0-9_,\s]+?)\s*;$`)
 	privilege    = regexp.MustCompile(`([a-z]+)(?:\s*\(([^)]*)\))?`)
 )
 
+// apply adds the privileges of one grant statement to granted, or removes those of a revoke statement.
 func apply(statement string, granted map[string][]string) error {
-	parts := form.FindStringSubmatch(statement)
+	parts := grantParts.FindStringSubmatch(statement)
 	if parts == nil {
-		return fmt.Errorf("a grant in another form than the others: %s", strings.Join(strings.Fields(statement), " "))
+		return fmt.Errorf("cannot parse this grant: %s", strings.Join(strings.Fields(statement), " "))
 	}
 	for _, table := range list(parts[3]) {
 		for _, p := range privilege.FindAllStringSubmatch(strings.ToLower(parts[2]), -1) {
@@ -56,11 +57,11 @@ func apply(statement string, granted map[string][]string) error {
 				columns = []string{""}
 			}
 			for _, column := range columns {
-				one := grant(p[1], column, table)
+				name := grantName(p[1], column, table)
 				for _, role := range list(parts[4]) {
-					granted[role] = slices.DeleteFunc(granted[role], func(g string) bool { return g == one })
+					granted[role] = slices.DeleteFunc(granted[role], func(g string) bool { return g == name })
 					if strings.EqualFold(parts[1], "grant") {
-						granted[role] = append(granted[role], one)
+						granted[role] = append(granted[role], name)
 					}
 				}
 			}
@@ -69,7 +70,8 @@ func apply(statement string, granted map[string][]string) error {
 	return nil
 }
 
-// Granted returns, in the form of Grants, what the database grants to each service role, and to everybody as "public".
+// Granted returns the privileges that the database grants to each service role and to PUBLIC (under the name "public"). The
+// form is that of Grants.
 func Granted(ctx context.Context, db *sql.DB) (map[string][]string, error) {
 	const q = `
 		select coalesce(r.rolname, 'public'), g.privilege_type, coalesce(g.attname, ''),
@@ -92,7 +94,7 @@ func Granted(ctx context.Context, db *sql.DB) (map[string][]string, error) {
 		if err := rows.Scan(&role, &privilege, &column, &table); err != nil {
 			return nil, fmt.Errorf("reading a grant: %w", err)
 		}
-		granted[role] = append(granted[role], grant(privilege, column, table))
+		granted[role] = append(granted[role], grantName(privilege, column, table))
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the grants: %w", err)
@@ -103,7 +105,7 @@ func Granted(ctx context.Context, db *sql.DB) (map[string][]string, error) {
 	return granted, nil
 }
 
-func grant(privilege, column, table string) string {
+func grantName(privilege, column, table string) string {
 	if column != "" {
 		column = " (" + column + ")"
 	}

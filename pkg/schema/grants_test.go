@@ -10,27 +10,27 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// Whoever writes a migration whose grants are read wrongly, or leaves an open table behind, sees it here.
-func TestTheMigrationsGrantWhatTheySay(t *testing.T) {
+// The test fails if Grants parses a migration wrongly, or if a role that is not a service role has a privilege.
+func TestGrantsOfMigrationsAndDatabaseAgree(t *testing.T) {
 	t.Parallel()
-	said, err := schema.Grants()
+	want, err := schema.Grants()
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := schema.Granted(t.Context(), storetest.Postgres(t).Open(t, "").DB)
+	got, err := schema.Granted(t.Context(), storetest.Postgres(t).Open(t, "").DB)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roles := slices.Sorted(maps.Keys(done))
-	if want := slices.Sorted(slices.Values(schema.Roles)); !slices.Equal(roles, want) {
-		t.Errorf("granted to %v, want %v", roles, want)
+	roles := slices.Sorted(maps.Keys(got))
+	if services := slices.Sorted(slices.Values(schema.Roles)); !slices.Equal(roles, services) {
+		t.Errorf("the roles with privileges are %v, want %v", roles, services)
 	}
-	for role, want := range said {
-		if got := done[role]; !slices.Equal(got, want) {
-			t.Errorf("%s: the migrations say\n%s\nthe database says\n%s", role, strings.Join(want, "\n"), strings.Join(got, "\n"))
+	for role := range want {
+		if !slices.Equal(got[role], want[role]) {
+			t.Errorf("%s: the migrations grant\n%s\nthe database grants\n%s", role, strings.Join(want[role], "\n"), strings.Join(got[role], "\n"))
 		}
 	}
-	if !slices.Contains(said[schema.RolePinInternal], "update (last_used_at) on proxy_keys") {
-		t.Errorf("%q", said[schema.RolePinInternal])
+	if !slices.Contains(want[schema.RolePinInternal], "update (last_used_at) on proxy_keys") {
+		t.Errorf("a column's privilege is missing in %q", want[schema.RolePinInternal])
 	}
 }
