@@ -62,7 +62,7 @@ func TestLookingAfterAPIN(t *testing.T) {
 	p.press("End all sessions")
 	p.see("Agents then ask for the PIN before the next protected skill.")
 	p.press("End all")
-	p.see("No live sessions. Agents ask for the PIN before the next protected skill.")
+	p.see("There are no live PIN sessions.")
 
 	execute(t, `update pin_holders set locked_until = now() + interval '1 hour', locks = 1 where holder_id = $1`, customer)
 	p.do(chromedp.Reload())

@@ -231,19 +231,19 @@ type ChallengeAnswer struct {
 	// ChallengeToken The `challenge_token` of the login.
 	ChallengeToken secret.Text `json:"challenge_token"`
 
-	// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
-	// Each code is accepted once.
+	// Code A code from the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are
+	// ignored. Each code is accepted once.
 	Code Code `json:"code"`
 }
 
-// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
-// Each code is accepted once.
+// Code A code from the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are
+// ignored. Each code is accepted once.
 type Code = secret.Text
 
 // CodeRequest defines model for CodeRequest.
 type CodeRequest struct {
-	// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
-	// Each code is accepted once.
+	// Code A code from the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are
+	// ignored. Each code is accepted once.
 	Code Code `json:"code"`
 }
 
@@ -274,10 +274,10 @@ type EmailVerification struct {
 	// Message A text to show to the user.
 	Message string `json:"message"`
 
-	// RedirectURL The page to sign in. Null after a failure, and when SIGN_IN_URL is not set.
+	// RedirectURL The page where users sign in. Null after a failure, and when SIGN_IN_URL is not set.
 	RedirectURL *string `json:"redirect_url"`
 
-	// ResendURL The page to request a new mail. Null when none is needed.
+	// ResendURL The URL of the operation that sends a new mail. Null when success is true.
 	ResendURL *string `json:"resend_url"`
 	Success   bool    `json:"success"`
 
@@ -455,11 +455,11 @@ type KYCHealth struct {
 	// Providers Whether each vendor is configured, by its name. `bearer` is the relay with the static token.
 	Providers map[string]bool `json:"providers"`
 
-	// Status disabled means that no vendor is configured.
+	// Status disabled: no vendor and no relay is configured.
 	Status KYCHealthStatus `json:"status"`
 }
 
-// KYCHealthStatus disabled means that no vendor is configured.
+// KYCHealthStatus disabled: no vendor and no relay is configured.
 type KYCHealthStatus string
 
 // KYCStatus defines model for KYCStatus.
@@ -506,7 +506,7 @@ type LogoutRequest struct {
 type MFAChallenge struct {
 	ChallengeToken string `json:"challenge_token"`
 
-	// ExpiresAt When the challenge expires, in seconds since 1970.
+	// ExpiresAt When the challenge expires, as Unix time in seconds.
 	ExpiresAt int64                 `json:"expires_at"`
 	Methods   []MFAChallengeMethods `json:"methods"`
 }
@@ -711,7 +711,7 @@ type SignInResult struct {
 type SignInSession struct {
 	AccessToken string `json:"access_token"`
 
-	// ExpiresAt When the access token expires, in seconds since 1970.
+	// ExpiresAt When the access token expires, as Unix time in seconds.
 	ExpiresAt    int64  `json:"expires_at"`
 	RefreshToken string `json:"refresh_token"`
 }
@@ -729,15 +729,15 @@ type SignupRequest struct {
 	// Email Only the address, without a display name. Upper and lower case are the same.
 	Email string `json:"email"`
 
-	// Password Every character except NUL is allowed. The password is normalized to Unicode NFC. Very common passwords, and
-	// passwords that are similar to the email address, are refused.
+	// Password Every character except NUL is allowed. The service normalizes the password to Unicode NFC. Very common
+	// passwords, and passwords that are similar to the email address, are refused.
 	Password secret.Text `json:"password"`
 }
 
 // StepUpRequest defines model for StepUpRequest.
 type StepUpRequest struct {
-	// Code A code of the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are ignored.
-	// Each code is accepted once.
+	// Code A code from the authenticator app (6 digits) or a recovery code. Spaces, hyphens and the case of letters are
+	// ignored. Each code is accepted once.
 	Code     *Code        `json:"code,omitempty"`
 	Password *secret.Text `json:"password,omitempty"`
 }

@@ -46,7 +46,7 @@ function sessionPanel(path, name) {
     async load() {
       const page = await get(`${path}/sessions`, { per_page: 100 });
       end.hidden = page.total === 0;
-      if (page.total === 0) return emptyNotice('No live sessions. Agents ask for the PIN before the next protected skill.');
+      if (page.total === 0) return emptyNotice('There are no live PIN sessions.');
       const rows = await Promise.all(page.items.map(async (session) => h('li', {}, h('div', { class: 'item' },
         h('strong', {}, await instanceName(session.instance_id)),
         h('p', { class: 'hint' }, time(session.since), ' to ', time(session.until),

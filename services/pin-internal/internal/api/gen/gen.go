@@ -187,7 +187,7 @@ type Introspection struct {
 	Active     bool                `json:"active"`
 	CustomerID *openapi_types.UUID `json:"customer_id,omitempty"`
 
-	// ExpiresAt The end of the session under the present policy.
+	// ExpiresAt The end of the session under the current policy.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
 	// IdentityID Absent when the PIN was verified without an identity.
@@ -241,7 +241,9 @@ type Requirement struct {
 	PINHolder *RequirementPINHolder `json:"pin_holder"`
 
 	// PINSet Whether a PIN applies, active or deactivated.
-	PINSet bool              `json:"pin_set"`
+	PINSet bool `json:"pin_set"`
+
+	// Reason pin_needed: ask for the PIN. no_active_pin: no PIN is set. role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
 	Reason RequirementReason `json:"reason"`
 
 	// Required Whether the agent must ask for the PIN.
@@ -261,7 +263,7 @@ type Requirement struct {
 // RequirementPINHolder Who holds the PIN that applies. Null when no PIN applies.
 type RequirementPINHolder string
 
-// RequirementReason defines model for Requirement.Reason.
+// RequirementReason pin_needed: ask for the PIN. no_active_pin: no PIN is set. role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
 type RequirementReason string
 
 // RequirementRole The role that the decision is based on.
@@ -283,7 +285,7 @@ type SetRequest struct {
 
 // Verification defines model for Verification.
 type Verification struct {
-	// Error Why verified is false. pin_inactive: too many failures deactivated the PIN.
+	// Error Why verified is false. invalid_pin: the PIN is wrong. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
 	Error       *VerificationError `json:"error"`
 	LockedUntil *time.Time         `json:"locked_until"`
 
@@ -300,7 +302,7 @@ type Verification struct {
 	Verified bool `json:"verified"`
 }
 
-// VerificationError Why verified is false. pin_inactive: too many failures deactivated the PIN.
+// VerificationError Why verified is false. invalid_pin: the PIN is wrong. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
 type VerificationError string
 
 // VerifyRequest defines model for VerifyRequest.
