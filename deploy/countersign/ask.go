@@ -3,57 +3,70 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
-// ask makes one HTTP request from where it runs and prints the answer, with the options of curl that the tour uses: an
-// agent on the private network, for people who have none there yet.
-func ask(ctx context.Context, args []string) error {
-	header := http.Header{}
-	flags := flag.NewFlagSet("ask", flag.ContinueOnError)
-	flags.Bool("sS", true, "as curl has it; it is always so")
-	method := flags.String("X", "", "the method")
-	body := flags.String("d", "", "the body")
-	within := flags.Int("m", 30, "the longest that it may take, in seconds")
-	status := flags.Bool("i", false, "print the status line too")
-	flags.Func("H", "a header, as Name: value", func(line string) error {
+func askCommand() *cobra.Command {
+	var a ask
+	cmd := &cobra.Command{
+		Use: "ask [flags] URL", Short: "Send one HTTP request, like curl",
+		Long: `ask sends one HTTP request and prints the answer. It has the flags of curl that the tour uses. In docker-compose.yml, the
+service agent runs it, to send requests to pin-internal on the private network. An HTTP status of an error is not a failure.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("exactly one URL is needed")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
+	}
+	cmd.Flags().StringVarP(&a.method, "request", "X", http.MethodGet, "the method")
+	cmd.Flags().StringVarP(&a.body, "data", "d", "", "the body")
+	cmd.Flags().StringArrayVarP(&a.headers, "header", "H", nil, "a header, as 'Name: value'; may be repeated")
+	cmd.Flags().IntVarP(&a.seconds, "max-time", "m", 30, "how long the request may take, in seconds")
+	cmd.Flags().BoolVarP(&a.status, "include", "i", false, "print the status line too")
+	cmd.Flags().BoolP("silent", "s", true, "print no progress (always so)")
+	cmd.Flags().BoolP("show-error", "S", true, "print errors (always so)")
+	return cmd
+}
+
+type ask struct {
+	method, body string
+	headers      []string
+	seconds      int
+	status       bool
+}
+
+func (a ask) run(ctx context.Context, address string, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.seconds)*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, a.method, address, strings.NewReader(a.body))
+	if err != nil {
+		return usageError{err}
+	}
+	for _, line := range a.headers {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			return errors.New("want Name: value")
+			return usageError{errors.New("a header must have the form 'Name: value'")}
 		}
-		header.Add(name, strings.TrimSpace(value))
-		return nil
-	})
-	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "ask: want options, then one URL")
-		return exitCode(2)
+		req.Header.Add(name, strings.TrimSpace(value))
 	}
-	if *method == "" {
-		*method = http.MethodGet
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(*within)*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, *method, flags.Arg(0), strings.NewReader(*body))
-	if err != nil {
-		return fmt.Errorf("ask: %w", err)
-	}
-	req.Header = header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask: %w", err)
+		return err
 	}
 	defer resp.Body.Close()
-	if *status {
-		fmt.Println(resp.Proto, resp.Status)
+	if a.status {
+		fmt.Fprintln(out, resp.Proto, resp.Status)
 	}
-	if _, err := io.Copy(os.Stdout, resp.Body); err != nil {
-		return fmt.Errorf("ask: %w", err)
+	if _, err := io.Copy(out, resp.Body); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
 	}
 	return nil
 }

@@ -9,24 +9,38 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
+// commandStopsWithin is how long the command may take to end after an interrupt.
 const commandStopsWithin = 10 * time.Second
 
-// storesCommand runs a command with TEST_DATABASE_URL and TEST_REDIS_URL set to servers that live as long as it does, unless
-// they are set already. It ends as the command ends.
-func storesCommand(ctx context.Context, args []string) (err error) {
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
+func storesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "stores -- COMMAND [ARGUMENT]...", Short: "Run a command with a temporary Postgres and Redis",
+		Long: `stores starts a Postgres and a Redis, sets TEST_DATABASE_URL and TEST_REDIS_URL, runs a command, and stops the servers. A server
+whose variable is set already is not started. stores passes the flags after -- to the command, and ends with the command's exit
+code.`,
+		Example: "  countersign stores -- go test -race ./pkg/pin",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("a command is missing")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runWithStores(cmd.Context(), args) },
 	}
-	if len(args) == 0 {
-		return errors.New("stores: which command? stores -- COMMAND")
-	}
+	cmd.Flags().SetInterspersed(false) // flags after the command's name are the command's
+	return cmd
+}
+
+func runWithStores(ctx context.Context, args []string) (err error) {
 	env := os.Environ()
 	postgres, redis := os.Getenv("TEST_DATABASE_URL") == "", os.Getenv("TEST_REDIS_URL") == ""
-	// Some tests start a Redis of their own, so its binary is needed in any case.
+	// Some tests start their own Redis, so its program is always needed.
 	if err := localstores.Install(ctx, os.Stderr, postgres, true); err != nil {
 		return err
 	}
@@ -46,10 +60,11 @@ func storesCommand(ctx context.Context, args []string) (err error) {
 		defer func() { err = errors.Join(err, s.Stop()) }()
 		env = append(env, "TEST_REDIS_URL="+s.URL)
 	}
-	return runCommand(ctx, args, env)
+	return runProgram(ctx, args, env)
 }
 
-func runCommand(ctx context.Context, args, env []string) error {
+// runProgram runs a program with this process's standard streams. It returns the program's exit code as an error.
+func runProgram(ctx context.Context, args, env []string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdin, os.Stdout, os.Stderr, env
 	p, err := child.Start(cmd, syscall.SIGTERM)

@@ -14,7 +14,7 @@ printf '%s\n' "$edges" | awk '
 	function http(p)       { return index(p, "github.com/labstack/echo") == 1 || web(p) }
 	function process(p)    { return under(p, "pkg/service") }
 	function service(p)    { return under(p, "services") ? substr(p, length(root "services/") + 1) : "" }
-	function inside(p, parts) { return service(p) ~ "/internal/" && service(p) !~ "/internal/(" parts ")(/|$)" }
+	function inside(p, parts) { return service(p) ~ "/(internal/|operator(/|$))" && service(p) !~ "/internal/(" parts ")(/|$)" }
 	function name(s)       { sub("/.*", "", s); return s }
 	function broken(rule)  { print "imports.sh: " $1 " depends on " $2 ": " rule; failed = 1 }
 

@@ -1,4 +1,4 @@
-package main
+package local
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/countersign/countersign/deploy/countersign/database"
+	"github.com/countersign/countersign/deploy/countersign/folder"
+	"github.com/countersign/countersign/deploy/countersign/secrets"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
@@ -19,50 +22,51 @@ import (
 const (
 	readyWithin = 30 * time.Second
 	readyPoll   = 50 * time.Millisecond
-	// A service takes up to 15 s to answer its long polls and finish what runs.
+	// A service takes up to 15 s to answer its long polls and its running requests.
 	serviceStopsWithin = 20 * time.Second
-	lastLines          = 15
+	// lastLines is how much of a log an error shows.
+	lastLines = 15
 )
 
-// serviceNames are also the names of their programs; their ports count on from PORT_BASE in this order.
+// serviceNames are also the names of the programs. The ports of the services follow PORT_BASE in this order.
 var serviceNames = []string{"auth", "pin-admin", "pin-internal"}
 
-// stackService is one of the three, as a process of the local stack.
-type stackService struct {
+// process is a service as a process of the stack.
+type process struct {
 	name string
 	port int
-	// env holds what is its own; no service is told another's secrets.
+	// env is the settings of this service. No service gets the secrets of another.
 	env map[string]string
 
-	process *child.Process
-	log     string
+	child *child.Process
+	log   string
 }
 
-func newServices(base int, stores *stackStores, local localFolder, kept secrets) ([]stackService, error) {
+func newServices(base int, stores *stackStores, dir folder.Folder, kept secrets.Services) ([]process, error) {
 	authURL := localURL(base + 1)
 	envs := []map[string]string{
-		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": local.path(mailFolder),
+		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": dir.Path(mailFolder),
 			"KYC_SUMSUB_SECRET": kept.KYCSumsub, "KYC_PERSONA_SECRET": kept.KYCPersona, "KYC_ONFIDO_SECRET": kept.KYCOnfido, "KYC_VERIFF_SECRET": kept.KYCVeriff},
 		{"PIN_KEYS": kept.PinKeys, "AUTH_ISSUER": authURL},
 		{"PIN_KEYS": kept.PinKeys},
 	}
 	passwords := []string{kept.AuthDB, kept.PinAdminDB, kept.PinInternalDB}
-	var services []stackService
+	var services []process
 	for i, name := range serviceNames {
-		databaseURL, err := stores.as(schema.Roles[i], passwords[i])
+		databaseURL, err := database.URLAs(stores.databaseURL, schema.Roles[i], passwords[i])
 		if err != nil {
 			return nil, err
 		}
 		envs[i]["DATABASE_URL"], envs[i]["REDIS_URL"] = databaseURL, stores.redisURL
-		services = append(services, stackService{name: name, port: base + 1 + i, env: envs[i]})
+		services = append(services, process{name: name, port: base + 1 + i, env: envs[i]})
 	}
 	return services, nil
 }
 
-// startServices starts them all at once and returns when each of them is ready.
-func startServices(ctx context.Context, services []stackService, local localFolder) error {
+// startServices starts all services at once and returns when every service is ready.
+func startServices(ctx context.Context, services []process, dir folder.Folder) error {
 	for i := range services {
-		if err := services[i].start(local); err != nil {
+		if err := services[i].start(dir); err != nil {
 			return err
 		}
 	}
@@ -74,29 +78,29 @@ func startServices(ctx context.Context, services []stackService, local localFold
 	return nil
 }
 
-// ours are the settings that a service must not inherit from our environment: it gets its own, and no other service's.
-// Each might also come as a _FILE.
-var ours = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
+// notInherited are the settings that a service must not inherit from this process's environment, with or without _FILE: each
+// service gets its own.
+var notInherited = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
 	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
 	"KYC_SUMSUB_SECRET", "KYC_PERSONA_SECRET", "KYC_ONFIDO_SECRET", "KYC_VERIFF_SECRET"}
 
-func (s *stackService) start(in localFolder) (err error) {
-	cmd := exec.Command(in.path("bin/" + s.name))
+func (s *process) start(dir folder.Folder) (err error) {
+	cmd := exec.Command(dir.Path("bin/" + s.name))
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return slices.Contains(ours, strings.TrimSuffix(name, "_FILE"))
+		return slices.Contains(notInherited, strings.TrimSuffix(name, "_FILE"))
 	})
 	cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", s.port), fmt.Sprintf("OPS_LISTEN_ADDR=127.0.0.1:%d", s.port+opsOffset))
 	for name, value := range s.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	s.log = in.path(s.name + ".log")
-	s.process, err = child.StartLogged(cmd, s.log, syscall.SIGKILL)
+	s.log = dir.Path(s.name + ".log")
+	s.child, err = child.StartLogged(cmd, s.log, syscall.SIGKILL)
 	return err
 }
 
-// ready returns when the service says that it and its stores are.
-func (s *stackService) ready(ctx context.Context) error {
+// ready waits until the service reports that it and its stores are ready.
+func (s *process) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for {
@@ -105,7 +109,7 @@ func (s *stackService) ready(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-s.process.Done():
+		case <-s.child.Done():
 			return s.died()
 		case <-ctx.Done():
 			return fmt.Errorf("%s did not become ready: %w; the end of %s:\n%s", s.name, err, s.log, child.LastWords(s.log, lastLines))
@@ -114,16 +118,16 @@ func (s *stackService) ready(ctx context.Context) error {
 	}
 }
 
-func (s *stackService) died() error {
-	return fmt.Errorf("%s ended with exit code %d; the end of %s:\n%s", s.name, s.process.ExitCode(), s.log, child.LastWords(s.log, lastLines))
+func (s *process) died() error {
+	return fmt.Errorf("%s ended with exit code %d; the end of %s:\n%s", s.name, s.child.ExitCode(), s.log, child.LastWords(s.log, lastLines))
 }
 
-// stopServices stops them all at once.
-func stopServices(services []stackService) error {
+// stopServices stops all services at once.
+func stopServices(services []process) error {
 	stopped := make(chan error)
 	running := 0
 	for i := range services {
-		if p := services[i].process; p != nil {
+		if p := services[i].child; p != nil {
 			running++
 			go func() { stopped <- p.Stop(syscall.SIGTERM, serviceStopsWithin) }()
 		}

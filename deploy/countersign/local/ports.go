@@ -1,4 +1,4 @@
-package main
+package local
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ const (
 	redisOffset     = 1005
 )
 
-// portBase reads PORT_BASE, from which every port of a local stack is counted.
+// portBase reads PORT_BASE, to which every port of the stack adds a constant.
 func portBase() (int, error) {
 	text := os.Getenv("PORT_BASE")
 	if text == "" {
@@ -23,17 +23,17 @@ func portBase() (int, error) {
 	}
 	base, err := strconv.Atoi(text)
 	if err != nil || base < 1024 || base+redisOffset > 65535 {
-		return 0, fmt.Errorf("PORT_BASE: want a number from 1024 to %d", 65535-redisOffset)
+		return 0, fmt.Errorf("PORT_BASE must be a number from 1024 to %d", 65535-redisOffset)
 	}
 	return base, nil
 }
 
 func portTaken(what string, port int) error {
-	return fmt.Errorf("port %d, for %s, is in use by another program; move the stack, as with: PORT_BASE=%d make run", port, what, 18080)
+	return fmt.Errorf("port %d, for %s, is in use by another program; use other ports, for example: PORT_BASE=%d make run", port, what, 18080)
 }
 
-// requireFree returns an error unless both ports of each service are free. Those of the stores are looked at when they
-// start, after what an earlier run may have left there is ended.
+// requireFree returns an error unless both ports of each service are free. The ports of the stores are checked when the stores
+// start, after processes of an earlier run have been ended.
 func requireFree(base int) error {
 	for i, name := range serviceNames {
 		for _, port := range []int{base + 1 + i, base + 1 + i + opsOffset} {

@@ -1,0 +1,233 @@
+package doctor
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/countersign/countersign/deploy/countersign/database"
+	"github.com/countersign/countersign/pkg/testkit/localstores"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
+)
+
+const (
+	ringOne = "20260101-one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	ringTwo = "20200101-two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+)
+
+// patient is a deployment with servers of its own: roles belong to a server, so a test that changes them would disturb others.
+type patient struct {
+	Config
+	db    *sqlx.DB
+	redis *redis.Client
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	server, err := localstores.StartPostgres(t.Context(), localstores.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &patient{Config: Config{
+		DatabaseURL: server.URL, RedisURL: storetest.OwnRedis(t).URL, Auth: "a", PinAdmin: "b", PinInternal: "c", PinKeys: ringOne, AuthKeys: ringTwo,
+	}}
+	if p.db, err = database.Open(t.Context(), server.URL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.db.Close() })
+	if err := database.Prepare(t.Context(), p.db, p.passwords()); err != nil {
+		t.Fatal(err)
+	}
+	options, err := redis.ParseURL(p.RedisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.redis = redis.NewClient(options)
+	t.Cleanup(func() { p.redis.Close() })
+	return p
+}
+
+// complaints returns what the doctor calls wrong or advises, except fsync=off, which every server for tests has.
+func (p *patient) complaints(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, f := range Examine(t.Context(), p.Config).findings {
+		if f.verdict != ok && f.repair == "" {
+			t.Errorf("%q does not say how to repair it", f.what)
+		}
+		if (f.verdict == wrong || f.verdict == advice) && !strings.Contains(f.what, "fsync=off") {
+			all = append(all, string(f.verdict)+" "+f.what)
+		}
+	}
+	return all
+}
+
+func (p *patient) exec(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := p.db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	if got := p.complaints(t); !slices.Equal(got, []string{"advice the current key of AUTH_KEYS is from 2020-01-01"}) {
+		t.Fatalf("nothing is wrong, but the doctor says %q", got)
+	}
+	p.AuthKeys = strings.Replace(ringTwo, "2020", "2026", 1)
+	const holder = `with c as (insert into customers (email) values ('a@example.com') returning id)
+		insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)
+		select id, id, '$argon2id$v=19$m=8,t=1,p=1,keyid=lost$c2FsdA$aGFzaA', id, now() from c`
+	for _, fault := range []struct {
+		name, cause, cure, want string
+	}{
+		{"an extra grant", `grant select on users to countersign_pin_internal`, `revoke select on users from countersign_pin_internal`,
+			"WRONG countersign_pin_internal also has: select on users"},
+		{"an extra column", `grant select (verifier) on pin_holders to countersign_auth`, `revoke select (verifier) on pin_holders from countersign_auth`,
+			"WRONG countersign_auth also has: select (verifier) on pin_holders"},
+		{"a missing grant", `revoke insert on attempts from countersign_pin_internal`, `grant insert on attempts to countersign_pin_internal`,
+			"WRONG countersign_pin_internal lacks: insert on attempts"},
+		{"a grant to PUBLIC", `grant select on customers to public`, `revoke select on customers from public`,
+			"WRONG PUBLIC has privileges: select on customers"},
+		{"a superuser", `alter role countersign_auth superuser`, `alter role countersign_auth nosuperuser`,
+			"WRONG countersign_auth is a superuser, may create tables"},
+		{"a membership", `grant pg_read_all_data to countersign_auth`, `revoke pg_read_all_data from countersign_auth`,
+			"WRONG countersign_auth is a member of pg_read_all_data"},
+		{"an owner", `create table own (); alter table own owner to countersign_pin_admin`, `drop table own`,
+			"WRONG countersign_pin_admin owns own"},
+		{"a changed password", `alter role countersign_pin_admin password 'another'`, `alter role countersign_pin_admin password 'b'`,
+			"WRONG countersign_pin_admin cannot log in: "},
+		{"a pending migration", `update schema_migrations set version_id = -version_id where version_id = (select max(version_id) from schema_migrations)`,
+			`update schema_migrations set version_id = -version_id where version_id < 0`,
+			"WRONG a migration is pending"},
+		{"a database from before the first release", `create table goose_db_version ()`, `drop table goose_db_version`,
+			"WRONG this database was made by a version of Countersign from before the first release"},
+		{"a lost key", holder, `delete from customers`,
+			"WRONG 1 PINs are stored under the key lost, which is not in PIN_KEYS"},
+		{"an overdue mail", `with u as (insert into users (email, password_hash) values ('ann@example.test', 'x') returning id)
+			insert into mails (id, user_id, kind, created_at, expires_at) select gen_random_uuid(), id, 'notice', now() - interval '6 minutes', now() from u`,
+			`delete from users`,
+			"advice 1 mails were not sent within 5 minutes"},
+	} {
+		p.exec(t, fault.cause)
+		if got := p.complaints(t); len(got) == 0 || !strings.HasPrefix(got[0], fault.want) {
+			t.Errorf("%s: %q, want %s", fault.name, got, fault.want)
+		}
+		p.exec(t, fault.cure)
+	}
+	for _, fault := range []struct {
+		name, setting, cause, cure, want string
+	}{
+		{"eviction", "maxmemory-policy", "allkeys-lru", "noeviction", "WRONG Redis evicts"},
+		{"snapshots", "save", "60 1", "", "WRONG Redis restores"},
+		{"no password", "requirepass", "", p.redis.Options().Password, "WRONG Redis needs no password"},
+	} {
+		p.redis.ConfigSet(t.Context(), fault.setting, fault.cause)
+		with := p.RedisURL
+		if fault.setting == "requirepass" {
+			u, _ := url.Parse(with) // newPatient has parsed it
+			u.User = nil
+			p.RedisURL = u.String()
+		}
+		if got := p.complaints(t); len(got) != 1 || !strings.HasPrefix(got[0], fault.want) {
+			t.Errorf("%s: %q, want %s", fault.name, got, fault.want)
+		}
+		p.redis.ConfigSet(t.Context(), fault.setting, fault.cure)
+		p.RedisURL = with
+	}
+	for name, fault := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"no Postgres":           {func(c *Config) { c.DatabaseURL = "postgres://u:secret@127.0.0.1:1/x" }, "WRONG Postgres cannot be used: "},
+		"no Redis":              {func(c *Config) { c.RedisURL = "redis://:secret@127.0.0.1:1/0" }, "WRONG Redis cannot be used: "},
+		"a damaged ring":        {func(c *Config) { c.PinKeys = "one:secret" }, "WRONG PIN_KEYS: entry 1: want 32 bytes"},
+		"one key in both rings": {func(c *Config) { c.PinKeys = c.AuthKeys }, "WRONG PIN_KEYS and AUTH_KEYS contain the same key"},
+		"an unused key":         {func(c *Config) { c.PinKeys += ",next:QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=" }, "advice nothing is stored under the key next of PIN_KEYS"},
+		"an invalid address":    {func(c *Config) { c.PinInternalURL = "pin-internal:8083" }, "WRONG PIN_INTERNAL_URL"},
+	} {
+		healthy := p.Config
+		fault.change(&p.Config)
+		got := p.complaints(t)
+		if len(got) == 0 || !strings.HasPrefix(got[0], fault.want) || strings.Contains(strings.Join(got, ""), "secret") {
+			t.Errorf("%s: %q, want %s", name, got, fault.want)
+		}
+		p.Config = healthy
+	}
+	if got := p.complaints(t); len(got) != 0 {
+		t.Errorf("everything is repaired, but the doctor says %q", got)
+	}
+}
+
+func TestDoctorOnAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	server, err := localstores.StartPostgres(t.Context(), localstores.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	p := patient{Config: Config{DatabaseURL: server.URL}}
+	got := strings.Join(p.complaints(t), "\n")
+	for _, want := range []string{"the database is empty", "the role countersign_auth does not exist"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not among %s", want, got)
+		}
+	}
+}
+
+func TestDoctorFindsAnExposedPinInternal(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, path, body string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, path) {
+				w.WriteHeader(status)
+			} else {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			w.Write([]byte(body))
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for name, tt := range map[string]struct {
+		url  string
+		want verdict
+	}{
+		"pin-internal itself":                    {answer(200, "/openapi.yaml", "paths:\n  /internal/v1/x:"), wrong},
+		"behind a proxy that hides the document": {answer(401, "/internal/", ""), wrong},
+		"another program":                        {answer(200, "/", "hello"), advice},
+		"no program":                             {closed.URL, ok},
+	} {
+		var r Report
+		r.exposure(t.Context(), tt.url)
+		if got := r.findings[0]; got.verdict != tt.want {
+			t.Errorf("%s: %s %s", name, got.verdict, got.what)
+		}
+	}
+}
+
+func TestDoctorComparesClocks(t *testing.T) {
+	t.Parallel()
+	for difference, want := range map[time.Duration]verdict{time.Second: ok, -time.Second: ok, 3 * time.Second: wrong, -time.Hour: wrong} {
+		var r Report
+		r.clockDifference(difference)
+		if got := r.findings[0].verdict; got != want {
+			t.Errorf("%s: %s", difference, got)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+// Package keys makes keys for PIN_KEYS and AUTH_KEYS, and counts what is stored under each key, so that an operator knows when
+// a key may be removed.
+package keys
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/services/auth/operator"
+)
+
+// The names of the keyrings.
+const (
+	PIN  = "PIN_KEYS"
+	Auth = "AUTH_KEYS"
+)
+
+// dateLayout is the form of the date with which the id of a key from New begins.
+const dateLayout = "20060102"
+
+// New returns a random entry for a keyring, as id:base64. The id begins with today's date (UTC).
+func New() string {
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails: the runtime aborts when the system has no randomness
+	id := time.Now().UTC().Format(dateLayout) + "-" + strings.ToLower(rand.Text()[:6])
+	return id + ":" + base64.StdEncoding.EncodeToString(secret)
+}
+
+// Date returns the day on which New made the key with this id. ok is false when the id does not begin with a date.
+func Date(id string) (day time.Time, ok bool) {
+	day, err := time.Parse(dateLayout, strings.SplitN(id, "-", 2)[0])
+	return day, err == nil
+}
+
+// Count is how many values of one sort are stored under one key.
+type Count struct {
+	// Ring is PIN or Auth.
+	Ring string
+	// KeyID is "(none)" for a value without a key.
+	KeyID string
+	// Values is the sort, in the plural, for people: "signing keys".
+	Values string
+	Count  int
+}
+
+// CountAll counts everything that is stored under the keys of both rings, ordered by ring, key and sort.
+func CountAll(ctx context.Context, db *sqlx.DB) ([]Count, error) {
+	var counts []Count
+	sealed, err := operator.CountSealed(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range sealed {
+		counts = append(counts, Count{Auth, c.KeyID, c.Values, c.Count})
+	}
+	pins, err := pin.CountByKey(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	for id, n := range pins {
+		counts = append(counts, Count{PIN, cmp.Or(id, "(none)"), "PINs", n})
+	}
+	slices.SortFunc(counts, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(a.Ring, b.Ring), cmp.Compare(a.KeyID, b.KeyID), cmp.Compare(a.Values, b.Values))
+	})
+	return counts, nil
+}
+
+// Print writes the counts as a table.
+func Print(out io.Writer, counts []Count) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RING\tKEY ID\tWHAT\tCOUNT")
+	for _, c := range counts {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\n", c.Ring, c.KeyID, c.Values, c.Count)
+	}
+	return table.Flush()
+}

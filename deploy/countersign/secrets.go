@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/deploy/countersign/secrets"
+	"github.com/countersign/countersign/pkg/service"
+)
+
+type secretsConfig struct {
+	secrets.Config
+	DatabaseURL string `envconfig:"DATABASE_URL"`
+}
+
+func secretsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "secrets", Short: "Make the secrets of a stack of containers, once; replace keys",
+		Long: `secrets makes the passwords and keyrings of a stack of containers that are missing, and writes each container's copies into the
+container's folder. It keeps the originals in kept/secrets.json. It never prints a secret.
+
+To replace a key, run append, restart the services, run promote, restart the services, wait until countersign keys counts
+nothing under the old key, and run retire.
+
+Settings: SECRETS_DIR, POSTGRES_ADDRESS, REDIS_ADDRESS.`,
+		Args: noArguments,
+		RunE: withStack(func(_ *cobra.Command, _ string, s *secrets.Stack, _ secretsConfig) error { return s.Make() }),
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "import", Short: "Read the secrets of another stack from standard input", Args: noArguments,
+			Long: `import reads a kept/secrets.json of another stack from standard input, for example to restore a backup. It refuses to replace
+secrets.`,
+			RunE: withStack(func(cmd *cobra.Command, _ string, s *secrets.Stack, _ secretsConfig) error {
+				return s.Import(cmd.InOrStdin())
+			}),
+		},
+		ringCommand("append", "Add a new key to the end of a ring",
+			func(cmd *cobra.Command, ring string, s *secrets.Stack, _ secretsConfig) error {
+				return s.Append(ring, cmd.OutOrStdout())
+			}),
+		ringCommand("promote", "Make the last key of a ring the current key",
+			func(cmd *cobra.Command, ring string, s *secrets.Stack, _ secretsConfig) error {
+				return s.Promote(ring, cmd.OutOrStdout())
+			}),
+		ringCommand("retire", "Remove the old keys of a ring under which nothing is stored in the database of DATABASE_URL",
+			func(cmd *cobra.Command, ring string, s *secrets.Stack, c secretsConfig) error {
+				return s.Retire(cmd.Context(), ring, c.DatabaseURL, cmd.OutOrStdout())
+			}),
+	)
+	return cmd
+}
+
+type stackFunc func(cmd *cobra.Command, ring string, s *secrets.Stack, c secretsConfig) error
+
+// ringCommand makes a command whose argument is the name of a ring.
+func ringCommand(name, short string, do stackFunc) *cobra.Command {
+	rings := []string{"PIN_KEYS", "AUTH_KEYS"}
+	return &cobra.Command{
+		Use: name + " PIN_KEYS|AUTH_KEYS", Short: short, ValidArgs: rings,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("exactly one ring is needed: PIN_KEYS or AUTH_KEYS")
+			}
+			if !slices.Contains(rings, args[0]) {
+				return fmt.Errorf("unknown ring %q: %w", args[0], secrets.ErrRing)
+			}
+			return nil
+		},
+		RunE: withStack(do),
+	}
+}
+
+// withStack returns the function of a command that changes the secrets of the stack, with the command's argument.
+func withStack(do stackFunc) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		var cfg secretsConfig
+		if err := service.Load(&cfg); err != nil {
+			return err
+		}
+		stack, err := secrets.Open(cfg.Config)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stack.Close()) }()
+		ring := ""
+		if len(args) > 0 {
+			ring = args[0]
+		}
+		return do(cmd, ring, stack, cfg)
+	}
+}
