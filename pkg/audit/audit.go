@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/stores"
 )
 
 // Event is one row of the trail. The actor, the address and the request come from the caller in the context.
@@ -35,6 +37,20 @@ func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error { return 
 func Refused(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
 	return record(ctx, db, Event{Action: "access.refused", Details: details}, `
 		 where not exists (select from audit where action = $3 and actor_id = $2 and details = $10 and at > now() - interval '1 minute')`)
+}
+
+// refusalTime limits how long RecordRefusal waits for the database.
+const refusalTime = 5 * time.Second
+
+// RecordRefusal adds an event about a refusal to the trail, even when the client has disconnected, and returns refusal. It
+// returns another error when the event could not be recorded.
+func RecordRefusal(ctx context.Context, db sqlx.ExecerContext, e Event, refusal error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalTime)
+	defer cancel()
+	if err := Record(ctx, db, e); err != nil {
+		return err
+	}
+	return refusal
 }
 
 func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition string) error {
@@ -66,22 +82,13 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 // Change runs do in a transaction and records the event that do returns. If one of the two fails, both are rolled back. The
 // error of do is returned as it is.
 func Change(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) (Event, error)) error {
-	tx, err := db.BeginTxx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("beginning a change: %w", err)
-	}
-	defer tx.Rollback()
-	event, err := do(tx)
-	if err != nil {
-		return err
-	}
-	if err := Record(ctx, tx, event); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("committing %s: %w", event.Action, err)
-	}
-	return nil
+	return stores.InTransaction(ctx, db, func(tx *sqlx.Tx) error {
+		event, err := do(tx)
+		if err != nil {
+			return err
+		}
+		return Record(ctx, tx, event)
+	})
 }
 
 // ID converts an id to an optional id. uuid.Nil becomes null.

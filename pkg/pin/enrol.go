@@ -199,27 +199,17 @@ func (e *Enroller) Unlock(ctx context.Context, h Holder) (Status, error) {
 // errUnchanged ends a change that found nothing to do: no audit row, and no failure.
 var errUnchanged = errors.New("nothing to change")
 
-// change makes one change to a holder's row, with its line in the audit trail, or none of the two.
+// change runs one change to a holder's row and records it in the audit trail, in one transaction.
 func (e *Enroller) change(ctx context.Context, action string, h Holder, do func(*sqlx.Tx) error) error {
-	tx, err := e.db.BeginTxx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("%s: %w", action, err)
-	}
-	defer tx.Rollback()
+	err := audit.Change(ctx, e.db, func(tx *sqlx.Tx) (audit.Event, error) {
+		return audit.Event{Action: action, CustomerID: audit.ID(h.CustomerID), IdentityID: h.IdentityID}, do(tx)
+	})
 	var pgErr *pq.Error
-	switch err := do(tx); {
-	case errors.Is(err, errUnchanged):
+	switch {
+	case err == nil, errors.Is(err, errUnchanged):
 		return nil
-	case errors.As(err, &pgErr) && pgErr.Code == "23503": // foreign_key_violation: deleted meanwhile
+	case errors.As(err, &pgErr) && pgErr.Code == "23503": // foreign_key_violation: the holder was deleted meanwhile
 		return ErrGone
-	case err != nil:
-		return fmt.Errorf("%s: %w", action, err)
 	}
-	if err := audit.Record(ctx, tx, audit.Event{Action: action, CustomerID: audit.ID(h.CustomerID), IdentityID: h.IdentityID}); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("%s: %w", action, err)
-	}
-	return nil
+	return fmt.Errorf("%s: %w", action, err)
 }

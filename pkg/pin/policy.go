@@ -48,11 +48,6 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 	if change == (PolicyChange{}) {
 		return p.Get(ctx, instance)
 	}
-	tx, err := p.DB.BeginTxx(ctx, nil)
-	if err != nil {
-		return Policy{}, fmt.Errorf("changing a policy: %w", err)
-	}
-	defer tx.Rollback()
 	const q = `
 		update instances
 		   set pin_applies_to = coalesce($2, pin_applies_to), pin_required_skills = coalesce($3, pin_required_skills),
@@ -66,23 +61,19 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 		skills = pq.StringArray(*change.RequiredSkills)
 	}
 	var policy Policy
-	err = tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Policy{}, directory.ErrNoInstance
-	}
-	if err != nil {
-		return Policy{}, fmt.Errorf("changing a policy: %w", err)
-	}
-	event := audit.Event{Action: "policy.changed", InstanceID: audit.ID(instance), Details: map[string]any{
-		"pin_applies_to": policy.AppliesTo, "pin_required_skills": policy.RequiredSkills,
-		"pin_session_ttl_minutes": policy.SessionTTLMinutes, "pin_change_requires_proof": policy.ChangeRequiresProof,
-		"kyc_required": policy.KYCRequired,
-	}}
-	if err := audit.Record(ctx, tx, event); err != nil {
-		return Policy{}, err
-	}
-	if err := tx.Commit(); err != nil {
-		return Policy{}, fmt.Errorf("changing a policy: %w", err)
-	}
-	return policy, nil
+	err := audit.Change(ctx, p.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+		err := tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired)
+		if errors.Is(err, sql.ErrNoRows) {
+			return audit.Event{}, directory.ErrNoInstance
+		}
+		if err != nil {
+			return audit.Event{}, fmt.Errorf("changing a policy: %w", err)
+		}
+		return audit.Event{Action: "policy.changed", InstanceID: audit.ID(instance), Details: map[string]any{
+			"pin_applies_to": policy.AppliesTo, "pin_required_skills": policy.RequiredSkills,
+			"pin_session_ttl_minutes": policy.SessionTTLMinutes, "pin_change_requires_proof": policy.ChangeRequiresProof,
+			"kyc_required": policy.KYCRequired,
+		}}, nil
+	})
+	return policy, err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/prepared"
+	"github.com/countersign/countersign/pkg/stores"
 )
 
 var (
@@ -196,28 +197,23 @@ const settleWrongSQL = `
 // settleWrong notes a wrong verdict, and in the audit trail the lock or deactivation that the attempt wrote ahead. It
 // changes no budget: a charge is a failure from the start.
 func (s store) settleWrong(ctx context.Context, st Standing, c charge) (after budgetState, err error) {
-	tx, err := s.db.BeginTxx(ctx, nil)
+	err = stores.InTransaction(ctx, s.db, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, settleWrongSQL, c.HolderID, c.Number); err != nil {
+			return err
+		}
+		if action := c.consequence(); action != "" {
+			who := caller.From(ctx)
+			if who.Kind == caller.ProxyKey {
+				who.ID = st.KeyID // only the resolving query knew which key it was
+			}
+			event := audit.Event{Action: action, CustomerID: st.CustomerID, IdentityID: st.IdentityID, InstanceID: audit.ID(st.InstanceID)}
+			if err := audit.Record(caller.NewContext(ctx, who), tx, event); err != nil {
+				return err
+			}
+		}
+		return tx.GetContext(ctx, &after, `select `+budgetColumns+` from pin_holders h where holder_id = $1`, c.HolderID)
+	})
 	if err != nil {
-		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, settleWrongSQL, c.HolderID, c.Number); err != nil {
-		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
-	}
-	if action := c.consequence(); action != "" {
-		who := caller.From(ctx)
-		if who.Kind == caller.ProxyKey {
-			who.ID = st.KeyID // only the resolving query knew which key it was
-		}
-		event := audit.Event{Action: action, CustomerID: st.CustomerID, IdentityID: st.IdentityID, InstanceID: audit.ID(st.InstanceID)}
-		if err := audit.Record(caller.NewContext(ctx, who), tx, event); err != nil {
-			return budgetState{}, err
-		}
-	}
-	if err := tx.GetContext(ctx, &after, `select `+budgetColumns+` from pin_holders h where holder_id = $1`, c.HolderID); err != nil {
-		return budgetState{}, fmt.Errorf("reading the budget: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
 		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
 	}
 	return after, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/stores"
 )
 
 const (
@@ -79,21 +80,16 @@ func (k *Keys) Prepare(ctx context.Context) error {
 	if err != nil || goesOn(keys) {
 		return err
 	}
-	tx, err := k.db.BeginTxx(ctx, nil)
+	err = stores.InTransaction(ctx, k.db, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext('signing_keys'))`); err != nil {
+			return err
+		}
+		if keys, err := k.mine(ctx, tx); err != nil || goesOn(keys) {
+			return err // another replica was faster
+		}
+		return k.make(ctx, tx)
+	})
 	if err != nil {
-		return fmt.Errorf("making a signing key: %w", err)
-	}
-	defer tx.Rollback() // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext('signing_keys'))`); err != nil {
-		return fmt.Errorf("making a signing key: %w", err)
-	}
-	if keys, err = k.mine(ctx, tx); err != nil || goesOn(keys) {
-		return err // another replica was faster
-	}
-	if err := k.make(ctx, tx); err != nil {
-		return fmt.Errorf("making a signing key: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("making a signing key: %w", err)
 	}
 	return nil
