@@ -99,3 +99,11 @@ func From(ctx context.Context) Caller {
 	c, _ := ctx.Value(contextKey{}).(Caller)
 	return c
 }
+
+// ActingAs returns a context whose caller is this user: the user has just proved who they are. The request id and the
+// address stay.
+func ActingAs(ctx context.Context, user uuid.UUID) context.Context {
+	c := From(ctx)
+	c.Kind, c.ID = User, user
+	return NewContext(ctx, c)
+}

@@ -72,7 +72,7 @@ func TestTheLinksInMails(t *testing.T) {
 	p.fill("New password", "Password123")
 	p.shot("reset-password")
 	p.press("Set the password")
-	p.see("among the first that anybody would try")
+	p.see("too easy to guess")
 	p.fill("New password", fresh)
 	p.press("Set the password")
 	p.see("The password is set")

@@ -15,14 +15,17 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
-// ErrNoUser says that no user has an address.
+// ErrNoUser means that no user has an address.
 var ErrNoUser = fault.New(fault.NotFound, "user_not_found", "No user has this email address")
 
 // FindUser returns the user with an address (in lower case), or ErrNoUser.
 func FindUser(ctx context.Context, db sqlx.QueryerContext, email string) (User, error) {
-	user, err := registered(ctx, db, email)
+	user, err := findByEmail(ctx, db, email)
 	if err == nil && user.ID == uuid.Nil {
 		err = ErrNoUser
 	}
@@ -35,30 +38,25 @@ func FindUser(ctx context.Context, db sqlx.QueryerContext, email string) (User, 
 // An empty password leaves a confirmed user's password as it is. A new user gets a random password, which PutUser returns. So
 // does a user whose address was never confirmed: a stranger may have signed up with that address and chosen the password.
 // PutUser refuses a weak password like a signup. A new password ends the user's sessions and renews the guess budget.
-func PutUser(ctx context.Context, db *sqlx.DB, pool *slowhash.Pool, email, role string, password secret.Text) (generated secret.Text, err error) {
-	if password.Reveal() != "" {
-		if err := checkPassword(password, "password", email); err != nil {
+func PutUser(ctx context.Context, db *sqlx.DB, pool *slowhash.Pool, email, role string, chosen secret.Text) (generated secret.Text, err error) {
+	if chosen.Reveal() != "" {
+		if err := password.Check(chosen, "password", email); err != nil {
 			return secret.Text{}, err
 		}
 	}
-	tx, err := db.BeginTxx(ctx, nil)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("storing a user: %w", err)
-	}
-	defer tx.Rollback() // does nothing after a commit
-	user, err := lockUser(ctx, tx, email)
+	err = stores.InTransaction(ctx, db, func(tx *sqlx.Tx) error {
+		user, err := lockUser(ctx, tx, email)
+		if err != nil {
+			return err
+		}
+		if chosen.Reveal() == "" && user.EmailConfirmedAt == nil {
+			generated = secret.New(rand.Text())
+			chosen = generated
+		}
+		return putUser(ctx, tx, pool, user, role, chosen)
+	})
 	if err != nil {
 		return secret.Text{}, err
-	}
-	if password.Reveal() == "" && user.EmailConfirmedAt == nil {
-		generated = secret.New(rand.Text())
-		password = generated
-	}
-	if err := putUser(ctx, tx, pool, user, role, password); err != nil {
-		return secret.Text{}, err
-	}
-	if err := tx.Commit(); err != nil {
-		return secret.Text{}, fmt.Errorf("storing a user: %w", err)
 	}
 	return generated, nil
 }
@@ -78,7 +76,7 @@ func lockUser(ctx context.Context, tx *sqlx.Tx, email string) (User, error) {
 }
 
 // putUser creates or changes a user that lockUser returned.
-func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, role string, password secret.Text) error {
+func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, role string, chosen secret.Text) error {
 	action, isNew := "user.promote", user.ID == uuid.Nil
 	if isNew {
 		action = "user.create"
@@ -93,21 +91,21 @@ func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, r
 		return fmt.Errorf("giving a user a role: %w", err)
 	}
 	if user.EmailConfirmedAt == nil {
-		if err := withdraw(ctx, tx, user.ID); err != nil {
+		if err := mail.WithdrawLinks(ctx, tx, user.ID, mail.Confirm); err != nil {
 			return err
 		}
 	}
 	if err := audit.Record(ctx, tx, audit.Event{Action: action, TargetID: audit.ID(user.ID), Details: map[string]any{"role": role}}); err != nil {
 		return err
 	}
-	if password.Reveal() == "" {
+	if chosen.Reveal() == "" {
 		return nil
 	}
-	hash, err := pool.Hash(ctx, everyone, canonical(password), "")
+	hash, err := password.Hash(ctx, pool, chosen)
 	if err != nil {
-		return fmt.Errorf("hashing a password: %w", err)
+		return err
 	}
-	if err := setPassword(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil || isNew {
+	if err := password.Set(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil || isNew {
 		return err
 	}
 	return audit.Record(ctx, tx, audit.Event{Action: "password.changed", TargetID: audit.ID(user.ID)})

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
 const ada = "ada@example.test"
@@ -149,17 +150,17 @@ func TestPutUserWithANewPasswordEndsSessionsAndRenewsTheBudget(t *testing.T) {
 
 func TestPutUserRefusesThePasswordsThatASignupRefuses(t *testing.T) {
 	o := newOperator(t)
-	for password, want := range map[string]error{
-		"short":                    account.ErrPasswordShort,
-		"Password1!":               account.ErrPasswordCommon,
-		ada:                        account.ErrPasswordCommon,
-		strings.Repeat("ab9", 342): account.ErrPasswordLong,
-		"NUL \x00 is not text":     account.ErrPasswordText,
-		"not UTF-8: \xff\xfe":      account.ErrPasswordText,
+	for chosen, want := range map[string]error{
+		"short":                    password.ErrShort,
+		"Password1!":               password.ErrCommon,
+		ada:                        password.ErrCommon,
+		strings.Repeat("ab9", 342): password.ErrLong,
+		"NUL \x00 is not text":     password.ErrText,
+		"not UTF-8: \xff\xfe":      password.ErrText,
 	} {
-		_, err := account.PutUser(t.Context(), o.db, slowhash.NewPool(1, 2), ada, "admin", secret.New(password))
+		_, err := account.PutUser(t.Context(), o.db, slowhash.NewPool(1, 2), ada, "admin", secret.New(chosen))
 		if !errors.Is(err, want) {
-			t.Errorf("%q: %v, want %v", password, err, want)
+			t.Errorf("%q: %v, want %v", chosen, err, want)
 		}
 	}
 	var rows int

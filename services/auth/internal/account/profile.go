@@ -17,10 +17,10 @@ import (
 	"github.com/countersign/countersign/pkg/patch"
 )
 
-// ErrAvatar says that an address is none that a page may safely show a picture from.
+// ErrAvatar means that a web page cannot safely load a picture from the URL.
 var ErrAvatar = fault.New(fault.Invalid, "avatar_url", "The picture needs a URL that begins with https:// and has no password").About("avatar_url")
 
-// Profile is what users see of themselves.
+// Profile is the part of a user's data that the user sees.
 type Profile struct {
 	AvatarURL *string   `db:"avatar_url"`
 	CreatedAt time.Time `db:"created_at"`
@@ -33,13 +33,13 @@ type Profile struct {
 
 const profileColumns = `id, email, full_name, avatar_url, phone, created_at, updated_at`
 
-// ProfileChange is what to change of a profile.
+// ProfileChange has the fields to change.
 type ProfileChange struct{ FullName, AvatarURL, Phone patch.Field[string] }
 
-// Profile returns the profile of a user who is signed in, or caller.ErrInvalid when the user is gone by now.
+// Profile returns the profile of a signed-in user. It returns caller.ErrInvalid when the user was deleted.
 func (a *Accounts) Profile(ctx context.Context, user uuid.UUID) (Profile, error) {
 	var p Profile
-	err := a.db.GetContext(ctx, &p, `select `+profileColumns+` from users where id = $1`, user)
+	err := a.DB.GetContext(ctx, &p, `select `+profileColumns+` from users where id = $1`, user)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Profile{}, caller.ErrInvalid
 	}
@@ -49,13 +49,13 @@ func (a *Accounts) Profile(ctx context.Context, user uuid.UUID) (Profile, error)
 	return p, nil
 }
 
-// ChangeProfile changes what it is given and returns the profile. It returns ErrAvatar, or caller.ErrInvalid when the user
-// is gone by now.
+// ChangeProfile changes the given fields and returns the profile. It returns ErrAvatar, and caller.ErrInvalid when the user
+// was deleted.
 func (a *Accounts) ChangeProfile(ctx context.Context, user uuid.UUID, change ProfileChange) (p Profile, err error) {
 	if change == (ProfileChange{}) {
 		return a.Profile(ctx, user)
 	}
-	if avatar := change.AvatarURL.Value; avatar != nil && !isPicture(*avatar) {
+	if avatar := change.AvatarURL.Value; avatar != nil && !isPictureURL(*avatar) {
 		return Profile{}, ErrAvatar
 	}
 	const q = `
@@ -64,7 +64,7 @@ func (a *Accounts) ChangeProfile(ctx context.Context, user uuid.UUID, change Pro
 		       phone = case when $6 then $7 else phone end, updated_at = now()
 		 where id = $1
 		returning ` + profileColumns
-	err = audit.Change(ctx, a.db, func(tx *sqlx.Tx) (audit.Event, error) {
+	err = audit.Change(ctx, a.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &p, q, user, change.FullName.Given, change.FullName.Value,
 			change.AvatarURL.Given, change.AvatarURL.Value, change.Phone.Given, change.Phone.Value)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -78,6 +78,7 @@ func (a *Accounts) ChangeProfile(ctx context.Context, user uuid.UUID, change Pro
 	return p, err
 }
 
+// fields names the given fields.
 func (c ProfileChange) fields() []string {
 	names := []string{}
 	for i, given := range []bool{c.FullName.Given, c.AvatarURL.Given, c.Phone.Given} {
@@ -88,7 +89,7 @@ func (c ProfileChange) fields() []string {
 	return names
 }
 
-func isPicture(text string) bool {
+func isPictureURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil
 }

@@ -11,82 +11,72 @@ import (
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
-// Signup registers an address (in lower case) and mails the link that confirms it. The answer looks and takes as if the
-// address were new when it is registered already: its id is then one that nobody has. Whoever owns the address learns it
-// by mail, at most one a minute: another link, for this signup's own password, while none was followed; else a notice.
-// A signup in between changes nothing.
-func (a *Accounts) Signup(ctx context.Context, email string, password secret.Text) (User, error) {
-	if err := checkPassword(password, "password", email); err != nil {
+// Signup registers an address (in lower case) and mails a confirmation link. For an address that is already registered, the
+// answer and the work are the same, and the returned id is random. The owner of the address then gets at most one mail a
+// minute: a link that confirms this signup's password while the address is unconfirmed, otherwise a notice. A signup within
+// that minute changes nothing. Signup returns the errors of password.Check and slowhash.ErrBusy.
+func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text) (User, error) {
+	if err := password.Check(chosen, "password", email); err != nil {
 		return User{}, err
 	}
-	hash, err := a.hash(ctx, password)
+	hash, err := a.Passwords.Hash(ctx, chosen)
 	if err != nil {
 		return User{}, err
 	}
 	user := User{ID: uuid.New(), Email: email}
-	err = a.together(ctx, func(tx *sqlx.Tx) error {
+	err = stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error {
 		id, err := insertUser(ctx, tx, email, hash)
-		first := err == nil
-		if first {
+		isNew := err == nil
+		if isNew {
 			user.ID = id
 		} else if !errors.Is(err, errTaken) {
 			return err
 		}
-		return a.invite(ctx, tx, email, hash, first)
+		return a.invite(ctx, tx, email, hash, isNew)
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("signing up: %w", err)
 	}
-	a.outbox.Wake()
+	a.Outbox.Wake()
 	return user, nil
 }
 
-// invite mails the owner of an address what a signup of it comes to, unless a mail went there just now. The first signup
-// is not kept waiting: who asked for mail to an address that nobody has cannot hinder its owner.
-func (a *Accounts) invite(ctx context.Context, tx *sqlx.Tx, email, hash string, first bool) error {
-	wait, err := a.outbox.Ask(ctx, tx, mail.Confirm, email, first)
+// invite mails the owner of an address after a signup, unless the owner got a mail within the last minute. The first signup
+// (isNew) does not wait: otherwise a stranger could delay it by requesting mails to an address without an account.
+func (a *Accounts) invite(ctx context.Context, tx *sqlx.Tx, email, hash string, isNew bool) error {
+	wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, email, isNew)
 	if err != nil {
 		return err
 	}
-	user, err := registered(ctx, tx, email)
+	user, err := findByEmail(ctx, tx, email)
 	if err != nil {
 		return err
 	}
-	kind := mail.Confirm
-	if user.EmailConfirmedAt != nil {
-		kind = mail.Notice
-	}
-	to := recipient(user, wait == 0)
-	// The latest signup is what resending is about; each link stays with its own.
+	to, kind := recipient(user, wait == 0), mail.Confirm
+	// Resend uses the latest signup's password. Each mailed link keeps the password of its own signup.
 	const q = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1 and email_confirmed_at is null`
 	if _, err := tx.ExecContext(ctx, q, to, hash); err != nil {
-		return fmt.Errorf("keeping a signup's password: %w", err)
+		return fmt.Errorf("storing a signup's password: %w", err)
 	}
-	if kind != mail.Confirm {
-		hash = ""
+	if user.EmailConfirmedAt != nil {
+		kind, hash = mail.Notice, ""
 	}
-	if err := a.outbox.Put(ctx, tx, to, kind, hash); err != nil {
+	if err := a.Outbox.Put(ctx, tx, to, kind, hash); err != nil {
 		return err
 	}
 	action := "signup.repeated"
-	if first {
+	if isNew {
 		action = "user.signup"
 	}
 	return audit.Record(ctx, tx, audit.Event{Action: action, TargetID: audit.ID(user.ID), Details: map[string]any{"mail": to != uuid.Nil, "kind": kind}})
 }
 
-// recipient is who gets a mail that was asked for: the user, or nobody.
-func recipient(user User, may bool) uuid.UUID {
-	if !may {
-		return uuid.Nil
-	}
-	return user.ID
-}
-
-// errTaken says that an address is registered. It stays in here.
+// errTaken means that the address is already registered.
 var errTaken = errors.New("the address is registered")
 
 func insertUser(ctx context.Context, tx *sqlx.Tx, email, hash string) (uuid.UUID, error) {
@@ -100,18 +90,4 @@ func insertUser(ctx context.Context, tx *sqlx.Tx, email, hash string) (uuid.UUID
 		return uuid.Nil, fmt.Errorf("inserting a user: %w", err)
 	}
 	return id, nil
-}
-
-// registered returns the user with an address, or the zero User when nobody has it: what follows is the same work.
-func registered(ctx context.Context, db sqlx.QueryerContext, email string) (User, error) {
-	const q = `select id, email, role, email_confirmed_at from users where lower(email) = lower($1)`
-	var user User
-	err := sqlx.GetContext(ctx, db, &user, q, email)
-	if errors.Is(err, sql.ErrNoRows) {
-		return User{}, nil
-	}
-	if err != nil {
-		return User{}, fmt.Errorf("looking up a user: %w", err)
-	}
-	return user, nil
 }

@@ -30,9 +30,13 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/login"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/oauth"
+	"github.com/countersign/countersign/services/auth/internal/password"
 	"github.com/countersign/countersign/services/auth/internal/signing"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 const (
@@ -46,8 +50,9 @@ const (
 
 const keyLifetime = 2160 * time.Hour
 
-var lifetimes = account.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour,
-	PasswordBudget: account.PasswordBudget{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}}
+var lifetimes = usersession.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
+
+var passwordBudget = password.Budget{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}
 
 // plenty is more than any test asks, and all of them ask from one address.
 var plenty = api.Rates{
@@ -94,6 +99,7 @@ type service struct {
 	spec     *web.Spec
 	pool     *slowhash.Pool
 	keys     *signing.Keys
+	logins   *login.Logins
 	accounts *account.Accounts
 	db       *sqlx.DB
 	outbox   *mail.Outbox
@@ -138,11 +144,19 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	tokens := accesstoken.NewReader(db, issuer)
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
-	s.accounts = account.New(lifetimes, issuer, db, ring, s.keys, tokens, pool, factors, s.outbox, s.registry)
+	passwords := password.New(passwordBudget, db, pool, s.registry)
+	sessions := &usersession.Sessions{Config: lifetimes, Issuer: issuer, DB: db, Ring: ring, SigningKeys: s.keys, AccessTokens: tokens}
+	s.logins = &login.Logins{DB: db, Passwords: passwords, Sessions: sessions, Factors: factors}
+	s.accounts = &account.Accounts{DB: db, Passwords: passwords, Outbox: s.outbox}
 	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Unavailable, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
-		Spec: spec, AccessTokens: tokens, APIKeys: credential.Keys{DB: db}, Accounts: s.accounts, Factors: factors, Keys: s.keys,
-		Lifetimes: lifetimes, Issuer: issuer, Limiter: ratelimit.New(counts), Rates: d.rates,
+		Spec: spec, AccessTokens: tokens, APIKeys: credential.Keys{DB: db}, Factors: factors, Keys: s.keys,
+		Accounts:  s.accounts,
+		Passwords: passwords,
+		Logins:    s.logins,
+		Sessions:  sessions,
+		OAuth:     &oauth.Tokens{DB: db, Sessions: sessions, AccessTokens: tokens},
+		Limiter:   ratelimit.New(counts), Rates: d.rates,
 		KYC:          kyc.New(d.kyc, db, s.registry),
 		Links:        api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
 		ExchangeKeys: &exchange.Keys{DB: db, Ring: ring, Connections: exchange.NewConnections(d.sandbox)},

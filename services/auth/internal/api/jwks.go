@@ -12,7 +12,7 @@ const jwksCaching = "public, max-age=300"
 
 // GetJWKS lists the public keys of the tokens that may still be good.
 func (a *API) GetJWKS(ctx context.Context, _ gen.GetJWKSRequestObject) (gen.GetJWKSResponseObject, error) {
-	keys, err := a.Keys.Public(ctx, a.Lifetimes.AccessLifetime)
+	keys, err := a.Keys.Public(ctx, a.Sessions.AccessLifetime)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	outbox "github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/prune"
 )
 
 const from = "Countersign <no-reply@example.test>"
@@ -50,6 +51,7 @@ func (s *service) sends(config outbox.Config) (stop func()) {
 	sender := outbox.NewSender(config, issuer, s.db, s.outbox, s.log.Logger(), prometheus.NewRegistry())
 	var running sync.WaitGroup
 	running.Go(func() { sender.Run(ctx) })
+	running.Go(func() { prune.Run(ctx, s.log.Logger(), sender.Prune) })
 	stop = func() { cancel(); running.Wait() }
 	s.t.Cleanup(stop)
 	return stop

@@ -19,7 +19,7 @@ func (a *API) StepUp(ctx context.Context, request gen.StepUpRequestObject) (gen.
 		}
 		code = &parsed
 	}
-	if err := a.Accounts.StepUp(ctx, request.Body.Password, code); err != nil {
+	if err := a.Logins.StepUp(ctx, request.Body.Password, code); err != nil {
 		return nil, err
 	}
 	return gen.StepUp204Response{}, nil
@@ -53,7 +53,7 @@ func (a *API) ConfirmTOTP(ctx context.Context, request gen.ConfirmTOTPRequestObj
 	if err != nil {
 		return nil, err
 	}
-	codes, err := a.Accounts.ConfirmSecondFactor(ctx, code)
+	codes, err := a.Logins.ConfirmSecondFactor(ctx, code)
 	if err != nil {
 		return nil, err
 	}

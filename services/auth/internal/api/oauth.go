@@ -16,8 +16,9 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/token"
-	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/oauth"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 // The failures of OAuth. The codes are those of RFC 6749, section 5.2.
@@ -25,7 +26,7 @@ var (
 	errClient     = fault.New(fault.Unauthenticated, "invalid_client", "The client is unknown, expired or revoked, or did not show who it is")
 	errTwoClients = fault.New(fault.Malformed, "invalid_request", "The client shows who it is in the header and in the body")
 	errNoToken    = fault.New(fault.Malformed, "invalid_request", "refresh_token: Field required")
-	errGrant      = fault.New(fault.Malformed, "invalid_grant", account.ErrRefreshRefused.Text)
+	errGrant      = fault.New(fault.Malformed, "invalid_grant", usersession.ErrRefreshRefused.Text)
 	errGrantType  = fault.New(fault.Malformed, "unsupported_grant_type", "grant_type is neither refresh_token nor client_credentials")
 )
 
@@ -116,7 +117,7 @@ func (a *API) IssueToken(ctx context.Context, r gen.IssueTokenRequestObject) (ge
 	if r.Body.Scope != nil {
 		scope = *r.Body.Scope
 	}
-	grant, err := a.Accounts.Grant(ctx, scope)
+	grant, err := a.OAuth.Grant(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +129,10 @@ func (a *API) refreshGrant(ctx context.Context, body *gen.TokenRequest) (gen.Iss
 	case body.RefreshToken == nil:
 		return nil, errNoToken
 	case body.Scope != nil:
-		return nil, account.ErrScope // a session is its user's, who has none
+		return nil, oauth.ErrScope // a session is its user's, who has none
 	}
-	signIn, err := a.Accounts.Refresh(ctx, secret.New(*body.RefreshToken))
-	if errors.Is(err, account.ErrRefreshRefused) {
+	signIn, err := a.Sessions.Refresh(ctx, secret.New(*body.RefreshToken))
+	if errors.Is(err, usersession.ErrRefreshRefused) {
 		return nil, errGrant
 	}
 	if err != nil {
@@ -159,7 +160,7 @@ func (a *API) IntrospectToken(ctx context.Context, r gen.IntrospectTokenRequestO
 	if !isClient {
 		return nil, errClient
 	}
-	claims, isRefresh, err := a.Accounts.Introspect(ctx, secret.New(r.Body.Token))
+	claims, isRefresh, err := a.OAuth.Introspect(ctx, secret.New(r.Body.Token))
 	answer := gen.IntrospectToken200JSONResponse{Headers: gen.IntrospectToken200ResponseHeaders{CacheControl: noStore}}
 	switch {
 	case err == nil:
@@ -209,7 +210,7 @@ func (a *API) RevokeToken(ctx context.Context, r gen.RevokeTokenRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Accounts.Revoke(ctx, secret.New(r.Body.Token)); err != nil {
+	if err := a.OAuth.Revoke(ctx, secret.New(r.Body.Token)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeToken200Response{}, nil
@@ -217,12 +218,12 @@ func (a *API) RevokeToken(ctx context.Context, r gen.RevokeTokenRequestObject) (
 
 // GetAuthorizationServer tells programs where everything is.
 func (a *API) GetAuthorizationServer(context.Context, gen.GetAuthorizationServerRequestObject) (gen.GetAuthorizationServerResponseObject, error) {
-	at := func(path string) string { return strings.TrimSuffix(a.Issuer, "/") + path }
+	at := func(path string) string { return strings.TrimSuffix(a.Sessions.Issuer, "/") + path }
 	clients := []string{"client_secret_basic", "client_secret_post"}
 	return gen.GetAuthorizationServer200JSONResponse{
 		Headers: gen.GetAuthorizationServer200ResponseHeaders{CacheControl: jwksCaching},
 		Body: gen.AuthorizationServer{
-			Issuer: a.Issuer, TokenEndpoint: at("/oauth/token"), IntrospectionEndpoint: at("/oauth/introspect"), RevocationEndpoint: at("/oauth/revoke"),
+			Issuer: a.Sessions.Issuer, TokenEndpoint: at("/oauth/token"), IntrospectionEndpoint: at("/oauth/introspect"), RevocationEndpoint: at("/oauth/revoke"),
 			JWKSURI: at("/.well-known/jwks.json"), ServiceDocumentation: at("/docs"),
 			ResponseTypesSupported: []string{}, GrantTypesSupported: []string{"refresh_token", "client_credentials"}, ScopesSupported: []string{"admin", "read"},
 			TokenEndpointAuthMethodsSupported: append(clients, "none"), IntrospectionEndpointAuthMethodsSupported: clients,

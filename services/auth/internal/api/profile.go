@@ -34,6 +34,10 @@ func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObjec
 	if err != nil {
 		return nil, err
 	}
+	sessions, err := a.Sessions.History(ctx, caller.From(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
 	keys, err := a.ExchangeKeys.List(ctx, caller.From(ctx).ID)
 	if err != nil {
 		return nil, err
@@ -52,7 +56,7 @@ func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObjec
 			OccurredAt: past.OccurredAt, ReceivedAt: past.ReceivedAt,
 		})
 	}
-	for _, s := range e.Sessions {
+	for _, s := range sessions {
 		export.Sessions = append(export.Sessions, gen.PastSession{
 			ID: s.ID, CreatedAt: s.CreatedAt, RefreshedAt: s.RefreshedAt, ExpiresAt: s.ExpiresAt, ProvedAt: s.ProvedAt,
 			AMR: s.AMR, EndedAt: s.EndedAt, EndedBy: s.EndedBy,

@@ -14,8 +14,12 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/login"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/oauth"
+	"github.com/countersign/countersign/services/auth/internal/password"
 	"github.com/countersign/countersign/services/auth/internal/signing"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 // API answers auth's endpoints.
@@ -24,17 +28,17 @@ type API struct {
 	AccessTokens *accesstoken.Reader
 	APIKeys      credential.Keys
 	Accounts     *account.Accounts
+	Passwords    *password.Passwords
+	Logins       *login.Logins
+	Sessions     *usersession.Sessions
+	OAuth        *oauth.Tokens
 	Factors      *mfa.Factors
 	Keys         *signing.Keys
 	ExchangeKeys *exchange.Keys
-	// Lifetimes are the lifetimes of the tokens that Accounts issues.
-	Lifetimes account.Config
-	// Issuer is auth's public URL: the iss of its access tokens.
-	Issuer  string
-	Limiter *ratelimit.Limiter
-	Rates   Rates
-	KYC     *kyc.KYC
-	Links   Links
+	Limiter      *ratelimit.Limiter
+	Rates        Rates
+	KYC          *kyc.KYC
+	Links        Links
 }
 
 // Links are URLs that answers contain.

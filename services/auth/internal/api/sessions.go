@@ -17,7 +17,7 @@ func (a *API) ListSessions(ctx context.Context, r gen.ListSessionsRequestObject)
 	if r.Params.PerPage != nil {
 		p.Size = *r.Params.PerPage
 	}
-	found, err := a.Accounts.Sessions(ctx, who.ID, p)
+	found, err := a.Sessions.List(ctx, who.ID, p)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (a *API) ListSessions(ctx context.Context, r gen.ListSessionsRequestObject)
 
 // EndSession ends a session of the user's own.
 func (a *API) EndSession(ctx context.Context, r gen.EndSessionRequestObject) (gen.EndSessionResponseObject, error) {
-	if err := a.Accounts.EndSession(ctx, caller.From(ctx).ID, r.SessionID); err != nil {
+	if err := a.Sessions.EndOwn(ctx, caller.From(ctx).ID, r.SessionID); err != nil {
 		return nil, err
 	}
 	return gen.EndSession204Response{}, nil
@@ -41,7 +41,7 @@ func (a *API) EndSession(ctx context.Context, r gen.EndSessionRequestObject) (ge
 // EndOtherSessions ends every session of the user but the one that asks.
 func (a *API) EndOtherSessions(ctx context.Context, _ gen.EndOtherSessionsRequestObject) (gen.EndOtherSessionsResponseObject, error) {
 	who := caller.From(ctx)
-	if err := a.Accounts.EndOtherSessions(ctx, who.ID, who.SessionID); err != nil {
+	if err := a.Sessions.EndOthers(ctx, who.ID, who.SessionID); err != nil {
 		return nil, err
 	}
 	return gen.EndOtherSessions204Response{}, nil

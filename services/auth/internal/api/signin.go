@@ -8,7 +8,9 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
+	"github.com/countersign/countersign/services/auth/internal/login"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 // Signup registers an address.
@@ -30,7 +32,7 @@ func (a *API) Login(ctx context.Context, request gen.LoginRequestObject) (gen.Lo
 	if err != nil {
 		return nil, err
 	}
-	signIn, err := a.Accounts.Login(ctx, email, request.Body.Password)
+	signIn, err := a.Logins.Login(ctx, email, request.Body.Password)
 	if result, ok := refused(err); ok {
 		return gen.Login401JSONResponse{RefusedJSONResponse: result}, nil
 	}
@@ -42,7 +44,7 @@ func (a *API) Login(ctx context.Context, request gen.LoginRequestObject) (gen.Lo
 
 // ChangePassword gives the user another password.
 func (a *API) ChangePassword(ctx context.Context, request gen.ChangePasswordRequestObject) (gen.ChangePasswordResponseObject, error) {
-	if err := a.Accounts.ChangePassword(ctx, request.Body.CurrentPassword, request.Body.NewPassword); err != nil {
+	if err := a.Passwords.Change(ctx, request.Body.CurrentPassword, request.Body.NewPassword); err != nil {
 		return nil, err
 	}
 	return gen.ChangePassword200JSONResponse{"message": "The password was changed, and all other sessions have ended"}, nil
@@ -54,7 +56,7 @@ func (a *API) AnswerChallenge(ctx context.Context, request gen.AnswerChallengeRe
 	if err != nil {
 		return nil, err
 	}
-	signIn, err := a.Accounts.Answer(ctx, request.Body.ChallengeToken, code)
+	signIn, err := a.Logins.Answer(ctx, request.Body.ChallengeToken, code)
 	if result, ok := refused(err); ok {
 		return gen.AnswerChallenge401JSONResponse{RefusedJSONResponse: result}, nil
 	}
@@ -66,7 +68,7 @@ func (a *API) AnswerChallenge(ctx context.Context, request gen.AnswerChallengeRe
 
 // Refresh exchanges a refresh token for the next pair.
 func (a *API) Refresh(ctx context.Context, request gen.RefreshRequestObject) (gen.RefreshResponseObject, error) {
-	signIn, err := a.Accounts.Refresh(ctx, request.Body.RefreshToken)
+	signIn, err := a.Sessions.Refresh(ctx, request.Body.RefreshToken)
 	if result, ok := refused(err); ok {
 		return gen.Refresh401JSONResponse{RefusedJSONResponse: result}, nil
 	}
@@ -78,7 +80,7 @@ func (a *API) Refresh(ctx context.Context, request gen.RefreshRequestObject) (ge
 
 // Logout ends the session of an access token.
 func (a *API) Logout(ctx context.Context, request gen.LogoutRequestObject) (gen.LogoutResponseObject, error) {
-	if err := a.Accounts.Logout(ctx, request.Body.AccessToken); err != nil {
+	if err := a.Sessions.Logout(ctx, request.Body.AccessToken); err != nil {
 		return nil, err
 	}
 	return gen.Logout200JSONResponse{"message": "Signed out"}, nil
@@ -91,7 +93,7 @@ func refused(err error) (gen.RefusedJSONResponse, bool) {
 		return gen.RefusedJSONResponse{}, false
 	}
 	result := gen.SignInResult{Error: &why.Text}
-	if challenge := (*account.Challenge)(nil); errors.As(err, &challenge) {
+	if challenge := (*login.Challenge)(nil); errors.As(err, &challenge) {
 		result.MFA = &gen.MFAChallenge{
 			ChallengeToken: challenge.Token.Reveal(), Methods: []gen.MFAChallengeMethods{gen.TOTP, gen.RecoveryCode}, ExpiresAt: challenge.ExpiresAt.Unix(),
 		}
@@ -102,7 +104,7 @@ func refused(err error) (gen.RefusedJSONResponse, bool) {
 	}, true
 }
 
-func shown(s account.SignIn) gen.SignInResult {
+func shown(s usersession.Tokens) gen.SignInResult {
 	return gen.SignInResult{Success: true, User: shownUser(s.User), Session: &gen.SignInSession{
 		AccessToken: s.AccessToken.Reveal(), RefreshToken: s.RefreshToken.Reveal(), ExpiresAt: s.ExpiresAt.Unix(),
 	}}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/login"
 )
 
 func TestSignupRegistersAnAddressThatIsToBeConfirmed(t *testing.T) {
@@ -87,15 +87,15 @@ func TestManySignupsOfOneAddressMakeOneUser(t *testing.T) {
 func TestEveryAnswerCostsAHash(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	accounts := s.replicaOver(oldKey, slowhash.NewPool(0, places)).accounts
+	replica := s.replicaOver(oldKey, slowhash.NewPool(0, places))
 	for name, p := range map[string]person{"known": s.user(), "unknown": newPerson()} {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		if _, err := accounts.Login(ctx, p.email, secret.New("Wrong-canary-1")); err == nil || errors.Is(err, account.ErrRefused) {
+		if _, err := replica.logins.Login(ctx, p.email, secret.New("Wrong-canary-1")); err == nil || errors.Is(err, login.ErrRefused) {
 			t.Errorf("login, %s address: answered %v without a hash", name, err)
 		}
 		cancel()
 		ctx, cancel = context.WithTimeout(context.Background(), 500*time.Millisecond)
-		if _, err := accounts.Signup(ctx, p.email, secret.New("Wrong-canary-1")); err == nil {
+		if _, err := replica.accounts.Signup(ctx, p.email, secret.New("Wrong-canary-1")); err == nil {
 			t.Errorf("signup, %s address: answered without a hash", name)
 		}
 		cancel()

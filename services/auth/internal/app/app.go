@@ -22,10 +22,15 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
+	"github.com/countersign/countersign/services/auth/internal/login"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/oauth"
 	"github.com/countersign/countersign/services/auth/internal/pages"
+	"github.com/countersign/countersign/services/auth/internal/password"
+	"github.com/countersign/countersign/services/auth/internal/prune"
 	"github.com/countersign/countersign/services/auth/internal/signing"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 // App is auth.
@@ -61,17 +66,21 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	keys, tokens := signing.New(r.DB, ring, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
 	outbox := mail.NewOutbox(ring)
 	factors := mfa.New(r.DB, ring, s.Budget, s.PublicURL)
+	passwords := password.New(s.Passwords, r.DB, r.Pool, r.Registry)
+	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: ring, SigningKeys: keys, AccessTokens: tokens}
 	a := &App{
 		API: &api.API{
 			Spec:         spec,
 			AccessTokens: tokens,
 			APIKeys:      credential.Keys{DB: r.DB},
-			Accounts:     account.New(s.Config, s.PublicURL, r.DB, ring, keys, tokens, r.Pool, factors, outbox, r.Registry),
+			Accounts:     &account.Accounts{DB: r.DB, Passwords: passwords, Outbox: outbox},
+			Passwords:    passwords,
+			Logins:       &login.Logins{DB: r.DB, Passwords: passwords, Sessions: sessions, Factors: factors},
+			Sessions:     sessions,
+			OAuth:        &oauth.Tokens{DB: r.DB, Sessions: sessions, AccessTokens: tokens},
 			Factors:      factors,
 			Keys:         keys,
 			ExchangeKeys: &exchange.Keys{DB: r.DB, Ring: ring, Connections: exchange.NewConnections(sandbox)},
-			Lifetimes:    s.Config,
-			Issuer:       s.PublicURL,
 			Limiter:      ratelimit.New(r.Redis),
 			Rates:        s.Rates,
 			KYC:          kyc.New(s.KYC, r.DB, r.Registry),
@@ -93,7 +102,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 // Handler returns the API and the pages to which links in mails lead.
 func (a *App) Handler() http.Handler { return a.Echo }
 
-// Run makes signing keys before they are needed, sends mails and deletes old guess budgets, until ctx ends.
+// Run makes signing keys before they are needed, sends mails and deletes old rows, until ctx ends.
 func (a *App) Run(ctx context.Context) {
 	defer a.CloseSandbox()
 	var running sync.WaitGroup
@@ -103,7 +112,7 @@ func (a *App) Run(ctx context.Context) {
 		}
 		a.API.Keys.Run(ctx, a.log)
 	})
-	running.Go(func() { a.API.Accounts.Forget(ctx, a.log) })
+	running.Go(func() { prune.Run(ctx, a.log, a.API.Passwords.Prune, a.sender.Prune) })
 	running.Go(func() { a.sender.Run(ctx) })
 	running.Wait()
 }

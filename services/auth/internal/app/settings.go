@@ -9,21 +9,23 @@ import (
 
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/service"
-	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/password"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 // Settings are the settings of auth. .env.example explains each.
 type Settings struct {
 	service.Settings
-	account.Config
+	usersession.Config
 	api.Rates
 	mfa.Budget
-	KYC  kyc.Config
-	Mail mail.Config
+	Passwords password.Budget
+	KYC       kyc.Config
+	Mail      mail.Config
 	// Keys is a keyring: "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
@@ -45,7 +47,7 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := keyring.ParseSetting("AUTH_KEYS", s.Keys)
-	problems := []error{err, s.Settings.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate(), s.Budget.Validate(), s.Mail.Check(), s.KYC.Validate()}
+	problems := []error{err, s.Settings.Validate(), s.Rates.Validate(), s.Passwords.Validate(), s.Budget.Validate(), s.Mail.Check(), s.KYC.Validate()}
 	wrong := func(is bool, what string) {
 		if is {
 			problems = append(problems, errors.New(what))

@@ -11,10 +11,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/secret"
@@ -64,6 +66,30 @@ func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind, 
 		return fmt.Errorf("writing a mail: %w", err)
 	}
 	return nil
+}
+
+// UseLinks withdraws a user's links of these kinds and reports whether link was one of them and had not expired.
+func UseLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, link token.Token, kinds ...Kind) (bool, error) {
+	return withdraw(ctx, tx, user, link.Hash(), kinds)
+}
+
+// WithdrawLinks makes a user's unused links of these kinds invalid. Their mails are not sent any more, and their passwords are
+// deleted.
+func WithdrawLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kinds ...Kind) error {
+	_, err := withdraw(ctx, tx, user, nil, kinds)
+	return err
+}
+
+func withdraw(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, linkHash []byte, kinds []Kind) (bool, error) {
+	const q = `
+		update mails set due_at = null, password_hash = null, used_at = now()
+		 where user_id = $1 and kind = any ($3) and used_at is null
+		returning token_hash is not distinct from $2 and expires_at > now()`
+	var valid []bool
+	if err := tx.SelectContext(ctx, &valid, q, user, linkHash, pq.Array(kinds)); err != nil {
+		return false, fmt.Errorf("withdrawing links: %w", err)
+	}
+	return slices.Contains(valid, true), nil
 }
 
 // Wake lets a sender of this process look into the outbox at once.

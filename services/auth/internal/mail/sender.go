@@ -70,7 +70,6 @@ func NewSender(config Config, publicURL string, db *sqlx.DB, outbox *Outbox, log
 func (s *Sender) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Go(func() { s.prune(ctx) })
 	if s.to == nil {
 		s.log.Warn("neither SMTP_URL nor MAIL_DIR is set: mails stay in the outbox, and nobody can confirm an address")
 		return

@@ -1,0 +1,77 @@
+// Package login signs users in: with a password, then with a code where the user has a second factor. It also repeats that
+// proof for an open session (step-up).
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/password"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
+)
+
+// Why a login is refused. ErrRefused does not say whether the address or the password is wrong.
+var (
+	ErrRefused     = fault.New(fault.Unauthenticated, "login_refused", "Wrong email address or password")
+	ErrUnconfirmed = fault.New(fault.Unauthenticated, "email_unconfirmed", "The email address is not confirmed yet")
+)
+
+// Logins signs users in.
+type Logins struct {
+	DB        *sqlx.DB
+	Passwords *password.Passwords
+	Sessions  *usersession.Sessions
+	Factors   *mfa.Factors
+}
+
+// Login signs a user in. It returns ErrRefused for a wrong password and, after the same work, for an address (in lower case)
+// that no user has. After the right password it returns ErrUnconfirmed, or a Challenge when the user has a second factor. It
+// returns the errors of password.Compare too.
+func (l *Logins) Login(ctx context.Context, email string, candidate secret.Text) (usersession.Tokens, error) {
+	compared, err := l.Passwords.Compare(ctx, email, candidate)
+	switch {
+	case err != nil:
+		return usersession.Tokens{}, err
+	case compared.User.ID == uuid.Nil:
+		return usersession.Tokens{}, l.refuse(ctx, compared.User, "unknown_address", ErrRefused)
+	case !compared.Right:
+		return usersession.Tokens{}, l.refuse(ctx, compared.User, "wrong_password", ErrRefused)
+	case compared.User.EmailConfirmedAt == nil:
+		return usersession.Tokens{}, l.refuse(ctx, compared.User, "email_unconfirmed", ErrUnconfirmed)
+	}
+	factor, err := l.Factors.Status(ctx, compared.User.ID)
+	if err != nil {
+		return usersession.Tokens{}, err
+	}
+	if factor.ActiveSince != nil {
+		return usersession.Tokens{}, l.challenge(ctx, compared)
+	}
+	ctx = caller.ActingAs(ctx, compared.User.ID)
+	session, err := l.Sessions.Prepare(ctx, compared.User, compared.Generation, "pwd")
+	if err != nil {
+		return usersession.Tokens{}, err
+	}
+	err = stores.InTransaction(ctx, l.DB, func(tx *sqlx.Tx) error { return session.Open(ctx, tx) })
+	if errors.Is(err, usersession.ErrPasswordReplaced) {
+		return usersession.Tokens{}, ErrRefused
+	}
+	if err != nil {
+		return usersession.Tokens{}, fmt.Errorf("opening a session: %w", err)
+	}
+	return session.Tokens, nil
+}
+
+func (l *Logins) refuse(ctx context.Context, user usersession.User, why string, refusal error) error {
+	event := audit.Event{Action: "login.refused", TargetID: audit.ID(user.ID), Details: map[string]any{"why": why}}
+	return audit.RecordRefusal(ctx, l.DB, event, refusal)
+}

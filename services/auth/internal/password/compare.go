@@ -1,0 +1,129 @@
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
+)
+
+// settleTime limits the statements that follow a comparison. They run even when the client has disconnected.
+const settleTime = 5 * time.Second
+
+// decoy is compared with the candidate when no user has the address. It costs as much as a new hash, and no password
+// matches it.
+var decoy = func() string {
+	sum := make([]byte, 48)
+	rand.Read(sum)
+	text := base64.RawStdEncoding.EncodeToString
+	costs := slowhash.CurrentParams
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", costs.MemoryKiB, costs.Passes, costs.Threads, text(sum[:16]), text(sum[16:]))
+}()
+
+// Comparison is the outcome of comparing a candidate with the password of an address.
+type Comparison struct {
+	// User is the zero User when no user has the address.
+	User  usersession.User
+	Right bool
+	// Generation identifies the password that was compared.
+	Generation uuid.UUID
+}
+
+// Compare charges an attempt to the address (in lower case) and compares the candidate with its password. It returns
+// budget.ErrLocked when no attempt is left, and slowhash.ErrBusy when the pool is full; then nothing was charged or compared.
+func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.Text) (Comparison, error) {
+	place, err := p.pool.Reserve(tenant)
+	if err != nil {
+		return Comparison{}, err
+	}
+	defer place.Release()
+	attempt, err := p.guesses.Charge(ctx, email)
+	if err != nil {
+		return Comparison{}, err
+	}
+	c, hash, err := p.find(ctx, email)
+	if err != nil {
+		return Comparison{}, err
+	}
+	c.Right, err = place.Matches(ctx, canonical(candidate), hash)
+	if err != nil {
+		return Comparison{}, fmt.Errorf("comparing a password: %w", err)
+	}
+	p.comparisons.Inc()
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	switch {
+	case c.Right:
+		err = p.guesses.Right(settling, p.db, attempt)
+	case attempt.LockedFor > 0:
+		err = audit.Record(settling, p.db, audit.Event{Action: "password.locked", TargetID: audit.ID(c.User.ID)})
+	}
+	if c.Right && err == nil && slowhash.Outdated(hash, "") {
+		err = p.renewHash(ctx, place, c.User.ID, candidate, hash)
+	}
+	return c, err
+}
+
+// find returns the user with an address and the stored password, or the decoy. It accepts only the stored spelling of the
+// address: lower() in Postgres may treat more spellings as equal than ParseEmail does, and each would have its own budget.
+func (p *Passwords) find(ctx context.Context, email string) (c Comparison, hash string, err error) {
+	const q = `
+		select id, email, role, email_confirmed_at, password_hash, password_generation
+		  from users where lower(email) = lower($1) and email = $1`
+	var row struct {
+		usersession.User
+		Hash       string    `db:"password_hash"`
+		Generation uuid.UUID `db:"password_generation"`
+	}
+	err = p.db.GetContext(ctx, &row, q, email)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Comparison{}, decoy, nil
+	}
+	if err != nil {
+		return Comparison{}, "", fmt.Errorf("looking up a user: %w", err)
+	}
+	return Comparison{User: row.User, Generation: row.Generation}, row.Hash, nil
+}
+
+// renewHash hashes a password again with the current costs, unless it was replaced meanwhile. The password is the same, so
+// its generation stays.
+func (p *Passwords) renewHash(ctx context.Context, place slowhash.Place, user uuid.UUID, password secret.Text, stored string) error {
+	fresh, err := place.Hash(ctx, canonical(password), "")
+	if err != nil {
+		return fmt.Errorf("hashing a password again: %w", err)
+	}
+	const q = `update users set password_hash = $3 where id = $1 and password_hash = $2`
+	if _, err := p.db.ExecContext(ctx, q, user, stored, fresh); err != nil {
+		return fmt.Errorf("renewing a password hash: %w", err)
+	}
+	return nil
+}
+
+// Prove compares the candidate with the signed-in user's password and returns the password's generation. It records a wrong
+// candidate under this action and returns ErrWrong. It returns caller.ErrInvalid when the user was deleted, and the errors
+// of Compare.
+func (p *Passwords) Prove(ctx context.Context, action string, candidate secret.Text) (uuid.UUID, error) {
+	who := caller.From(ctx)
+	c, err := p.Compare(ctx, who.Email, candidate)
+	switch {
+	case err != nil:
+		return uuid.Nil, err
+	case c.User.ID != who.ID:
+		return uuid.Nil, caller.ErrInvalid
+	case !c.Right:
+		event := audit.Event{Action: action, TargetID: audit.ID(who.ID), Details: map[string]any{"why": "wrong_password"}}
+		return uuid.Nil, audit.RecordRefusal(ctx, p.db, event, ErrWrong)
+	}
+	return c.Generation, nil
+}

@@ -1,0 +1,148 @@
+// Package password checks, compares and replaces users' passwords. Guesses at one address are limited by a budget: an
+// attempt is charged before it is compared, and only the right password gives it back. The work is the same whether or not
+// a user has the address, so the duration of an answer does not reveal it.
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
+)
+
+// ErrWrong means that a signed-in user entered a wrong password. The session stays valid.
+var ErrWrong = fault.New(fault.Forbidden, "password_wrong", "The password is wrong")
+
+// Budget limits guesses at the password of one address, whether or not a user has it. Its locks are short: a stranger who
+// knows an address must not be able to keep its owner out.
+type Budget struct {
+	// Attempts is the number of comparisons before a lock: 1 to 100.
+	Attempts int `envconfig:"PASSWORD_BUDGET_ATTEMPTS" default:"10"`
+	// Lock is how long the first lock lasts: at least 1s. Without a right password in between, each further lock lasts twice
+	// as long, up to LockMax.
+	Lock    time.Duration `envconfig:"PASSWORD_BUDGET_LOCK" default:"1m"`
+	LockMax time.Duration `envconfig:"PASSWORD_BUDGET_LOCK_MAX" default:"15m"`
+}
+
+// Validate returns an error that names the first setting that is out of range.
+func (b Budget) Validate() error {
+	switch {
+	case b.Attempts < 1 || b.Attempts > 100:
+		return errors.New("PASSWORD_BUDGET_ATTEMPTS must be 1 to 100")
+	case b.Lock < time.Second:
+		return errors.New("PASSWORD_BUDGET_LOCK must be at least 1s")
+	case b.LockMax < b.Lock:
+		return errors.New("PASSWORD_BUDGET_LOCK_MAX must not be less than PASSWORD_BUDGET_LOCK")
+	}
+	return nil
+}
+
+// Passwords compares and replaces passwords.
+type Passwords struct {
+	db          *sqlx.DB
+	pool        *slowhash.Pool
+	guesses     budget.Guesses
+	comparisons prometheus.Counter
+}
+
+// New returns Passwords that hash in pool. It registers their metric.
+func New(b Budget, db *sqlx.DB, pool *slowhash.Pool, registry prometheus.Registerer) *Passwords {
+	limits := budget.Limits{Attempts: b.Attempts, Lock: b.Lock, LockMax: b.LockMax}
+	p := &Passwords{
+		db: db, pool: pool, guesses: budget.Guesses{DB: db, Kind: budget.Password, Limits: limits},
+		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "password_comparisons_total", Help: "Candidates compared with a password, or with the decoy."}),
+	}
+	registry.MustRegister(p.comparisons)
+	return p
+}
+
+// tenant is the one tenant of the hashing pool: the caller is unknown until the password is checked.
+var tenant = uuid.Nil
+
+// canonical returns the bytes that are hashed. Unicode has several encodings of the same text, and keyboards differ in which
+// they produce; NFC makes them equal.
+func canonical(password secret.Text) []byte { return norm.NFC.Bytes([]byte(password.Reveal())) }
+
+// Hash returns the stored form of a password. It returns slowhash.ErrBusy when the pool has no place.
+func (p *Passwords) Hash(ctx context.Context, chosen secret.Text) (string, error) {
+	return Hash(ctx, p.pool, chosen)
+}
+
+// Hash returns the stored form of a password. It returns slowhash.ErrBusy when the pool has no place.
+func Hash(ctx context.Context, pool *slowhash.Pool, chosen secret.Text) (string, error) {
+	hash, err := pool.Hash(ctx, tenant, canonical(chosen), "")
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hash, nil
+}
+
+// Change replaces the password of the signed-in user and ends the user's other sessions. It returns the errors of Check
+// about next, the errors of Prove about current, and slowhash.ErrBusy.
+func (p *Passwords) Change(ctx context.Context, current, next secret.Text) error {
+	who := caller.From(ctx)
+	if err := Check(next, "new_password", who.Email); err != nil {
+		return err
+	}
+	generation, err := p.Prove(ctx, "password.refused", current)
+	if err != nil {
+		return err
+	}
+	hash, err := p.Hash(ctx, next)
+	if err != nil {
+		return err
+	}
+	return audit.Change(ctx, p.db, func(tx *sqlx.Tx) (audit.Event, error) {
+		const q = `select exists (select from users where id = $1 and password_generation = $2 for update)`
+		var unchanged bool
+		if err := tx.GetContext(ctx, &unchanged, q, who.ID, generation); err != nil {
+			return audit.Event{}, fmt.Errorf("locking a user: %w", err)
+		}
+		if !unchanged {
+			return audit.Event{}, ErrWrong // another request replaced the password
+		}
+		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, Set(ctx, tx, who.ID, who.Email, hash, who.SessionID)
+	})
+}
+
+// Set stores a user's new password. It renews the guess budget of the user's address, ends all sessions except keep
+// (uuid.Nil: all), and stops sign-ins that began with the old password.
+func Set(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
+	const q = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1`
+	if _, err := tx.ExecContext(ctx, q, user, hash); err != nil {
+		return fmt.Errorf("setting a password: %w", err)
+	}
+	if _, err := usersession.EndAll(ctx, tx, user, keep, usersession.ByPassword); err != nil {
+		return err
+	}
+	return RenewBudget(ctx, tx, email)
+}
+
+// RenewGeneration stops sign-ins of a user that have compared the password and have not opened a session yet.
+func RenewGeneration(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
+	if _, err := tx.ExecContext(ctx, `update users set password_generation = gen_random_uuid() where id = $1`, user); err != nil {
+		return fmt.Errorf("renewing a password's generation: %w", err)
+	}
+	return nil
+}
+
+// RenewBudget renews the guess budget of an address (in lower case).
+func RenewBudget(ctx context.Context, tx *sqlx.Tx, email string) error {
+	return budget.Guesses{Kind: budget.Password}.Renew(ctx, tx, email)
+}
+
+// Prune deletes old guess budgets.
+func (p *Passwords) Prune(ctx context.Context) error { return p.guesses.Forget(ctx) }

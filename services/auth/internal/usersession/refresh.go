@@ -1,0 +1,159 @@
+package usersession
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/token"
+)
+
+// ErrRefreshRefused is the one answer to a refresh token that is malformed, unknown, expired, revoked or reused.
+var ErrRefreshRefused = fault.New(fault.Unauthenticated, "refresh_refused", "Invalid, expired or revoked refresh token")
+
+// Refresh exchanges the current refresh token of a session for the next one (the child). The child is derived from its
+// parent. So the parent of the current token can be presented again and gets the same child: the first answer may have been
+// lost, or several requests came at once. An older token means that somebody else used it, and the session ends.
+func (s *Sessions) Refresh(ctx context.Context, presented secret.Text) (Tokens, error) {
+	parent, err := token.Parse(token.Refresh, presented.Reveal(), 0)
+	if err != nil {
+		return Tokens{}, ErrRefreshRefused
+	}
+	child, err := s.child(s.Ring.Current(), parent)
+	if err != nil {
+		return Tokens{}, err
+	}
+	c, err := s.rotate(ctx, parent, child)
+	if errors.Is(err, errNotCurrent) {
+		c, child, err = s.repeat(ctx, parent)
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.issue(ctx, c.User, c.Session, c.AMR, child)
+}
+
+// child derives the refresh token that follows parent, with one key of the ring.
+func (s *Sessions) child(key string, parent token.Token) (token.Token, error) {
+	subkey, err := s.Ring.Subkey(key, keyring.RefreshChain)
+	if err != nil {
+		return token.Token{}, fmt.Errorf("deriving the key of refresh tokens: %w", err)
+	}
+	mac := hmac.New(sha256.New, subkey)
+	mac.Write([]byte(parent.Reveal()))
+	return token.From(token.Refresh, [sha256.Size]byte(mac.Sum(nil))), nil
+}
+
+// repeat returns the current token again when its parent is presented. When an older token is presented, it ends the session
+// and returns ErrRefreshRefused.
+func (s *Sessions) repeat(ctx context.Context, presented token.Token) (Chain, token.Token, error) {
+	c, err := s.FindChain(ctx, presented)
+	switch {
+	case err != nil:
+		return Chain{}, token.Token{}, err
+	case !c.Live || c.Presented >= c.Current:
+		return Chain{}, token.Token{}, ErrRefreshRefused
+	case c.Presented == c.Current-1:
+		child, err := s.storedChild(presented, c.CurrentHash)
+		return c, child, err
+	}
+	reuse := audit.Event{Action: "session.reuse", Details: map[string]any{"user_id": c.User.ID}}
+	// A client that presents a stolen token and disconnects must not keep the session alive.
+	if err := s.End(context.WithoutCancel(ctx), c.User.ID, c.Session, ByReuse, reuse); err != nil {
+		return Chain{}, token.Token{}, err
+	}
+	return Chain{}, token.Token{}, ErrRefreshRefused
+}
+
+// storedChild finds the child that was issued, by its hash. The key that was current then may not be the current key now, or
+// here: another replica may have issued the child.
+func (s *Sessions) storedChild(parent token.Token, hash []byte) (token.Token, error) {
+	for _, key := range s.Ring.IDs() {
+		child, err := s.child(key, parent)
+		if err != nil {
+			return token.Token{}, err
+		}
+		if bytes.Equal(child.Hash(), hash) {
+			return child, nil
+		}
+	}
+	return token.Token{}, ErrRefreshRefused // the key was removed from the ring
+}
+
+// Chain is a session with the refresh token that was presented and the one that is current.
+type Chain struct {
+	User
+	Session uuid.UUID      `db:"session_id"`
+	AMR     pq.StringArray `db:"amr"`
+	// Live is false when the session was ended or has expired. ExpiresAt is when it expires.
+	Live      bool      `db:"live"`
+	ExpiresAt time.Time `db:"expires_at"`
+	// Presented and Current are the numbers of the two tokens: 1 is the first of the session.
+	Presented   int64  `db:"presented"`
+	Current     int64  `db:"current"`
+	CurrentHash []byte `db:"current_hash"`
+}
+
+// errNotCurrent means that a refresh token is not the current one of a live session.
+var errNotCurrent = errors.New("not the current refresh token")
+
+// rotate makes child the current refresh token of a live session whose current token is parent. It returns errNotCurrent
+// otherwise. When several requests present the same parent, one succeeds: the others wait for the row and then find
+// another number in it.
+func (s *Sessions) rotate(ctx context.Context, parent, child token.Token) (Chain, error) {
+	const q = `
+		with rotated as (
+			update user_sessions s set current_number = s.current_number + 1, refreshed_at = now()
+			  from refresh_tokens p
+			 where p.token_hash = $1 and s.id = p.session_id and s.current_number = p.number
+			   and s.revoked_at is null and s.expires_at > now()
+			returning s.id, s.user_id, s.current_number, s.amr
+		), added as (
+			insert into refresh_tokens (token_hash, session_id, number) select $2, id, current_number from rotated
+		)
+		select r.id as session_id, r.amr, u.id, u.email, u.role, u.email_confirmed_at from rotated r join users u on u.id = r.user_id`
+	var c Chain
+	err := s.DB.GetContext(ctx, &c, q, parent.Hash(), child.Hash())
+	if errors.Is(err, sql.ErrNoRows) {
+		return Chain{}, errNotCurrent
+	}
+	if err != nil {
+		return Chain{}, fmt.Errorf("rotating a refresh token: %w", err)
+	}
+	return c, nil
+}
+
+// FindChain returns the session of a refresh token, or ErrRefreshRefused when the token is unknown. The session may have
+// ended.
+func (s *Sessions) FindChain(ctx context.Context, presented token.Token) (Chain, error) {
+	const q = `
+		select s.id as session_id, s.amr, s.expires_at, s.revoked_at is null and s.expires_at > now() as live,
+		       p.number as presented, s.current_number as current, c.token_hash as current_hash,
+		       u.id, u.email, u.role, u.email_confirmed_at
+		  from refresh_tokens p
+		  join user_sessions s on s.id = p.session_id
+		  join refresh_tokens c on c.session_id = s.id and c.number = s.current_number
+		  join users u on u.id = s.user_id
+		 where p.token_hash = $1`
+	var c Chain
+	err := s.DB.GetContext(ctx, &c, q, presented.Hash())
+	if errors.Is(err, sql.ErrNoRows) {
+		return Chain{}, ErrRefreshRefused
+	}
+	if err != nil {
+		return Chain{}, fmt.Errorf("looking up a refresh token: %w", err)
+	}
+	return c, nil
+}
