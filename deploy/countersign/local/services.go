@@ -112,14 +112,14 @@ func (s *process) ready(ctx context.Context) error {
 		case <-s.child.Done():
 			return s.died()
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not become ready: %w; the end of %s:\n%s", s.name, err, s.log, child.LastWords(s.log, lastLines))
+			return fmt.Errorf("%s did not become ready: %w; the end of %s:\n%s", s.name, err, s.log, child.LastLines(s.log, lastLines))
 		case <-time.After(readyPoll):
 		}
 	}
 }
 
 func (s *process) died() error {
-	return fmt.Errorf("%s ended with exit code %d; the end of %s:\n%s", s.name, s.child.ExitCode(), s.log, child.LastWords(s.log, lastLines))
+	return fmt.Errorf("%s ended with exit code %d; the end of %s:\n%s", s.name, s.child.ExitCode(), s.log, child.LastLines(s.log, lastLines))
 }
 
 // stopServices stops all services at once.

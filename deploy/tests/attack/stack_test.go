@@ -175,7 +175,7 @@ func (s *stack) startOn(ports [2]int, program string, env ...string) *replica {
 	})
 	for end := time.Now().Add(20 * time.Second); !r.ready(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("%s is not ready:\n%s", program, child.LastWords(r.log, 10))
+			s.t.Fatalf("%s is not ready:\n%s", program, child.LastLines(r.log, 10))
 		}
 	}
 	return r

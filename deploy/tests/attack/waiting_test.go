@@ -128,7 +128,7 @@ func (s *stack) startAdmin() adminProcess {
 			return a
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("pin-admin is not ready:\n%s", child.LastWords(path+".log", 10))
+			s.t.Fatalf("pin-admin is not ready:\n%s", child.LastLines(path+".log", 10))
 		}
 	}
 }

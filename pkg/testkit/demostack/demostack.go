@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/countersign/countersign/pkg/testkit/localstores"
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
@@ -76,9 +76,9 @@ func (s *Stack) readWhenReady(path, log string) error {
 		}
 		select {
 		case <-s.process.Done():
-			return fmt.Errorf("the stack did not start:\n%s", child.LastWords(log, 20))
+			return fmt.Errorf("the stack did not start:\n%s", child.LastLines(log, 20))
 		case <-deadline:
-			return fmt.Errorf("the stack is not ready after %s:\n%s", startTime, child.LastWords(log, 20))
+			return fmt.Errorf("the stack is not ready after %s:\n%s", startTime, child.LastLines(log, 20))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -92,19 +92,10 @@ func freePorts() int {
 	for base := 20000 + os.Getpid()%2000*5; ; base += 10 {
 		free := true
 		for i := 1; i <= 5; i++ {
-			free = free && isFree(base+i) && isFree(base+1000+i)
+			free = free && localstores.PortFree(base+i) && localstores.PortFree(base+1000+i)
 		}
 		if free {
 			return base
 		}
 	}
-}
-
-func isFree(port int) bool {
-	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
 }

@@ -12,11 +12,11 @@ import (
 	"syscall"
 )
 
-// account is the user that the servers run as when we are root, which Postgres refuses to be; nil: we are somebody else,
-// and so are they.
+// account is the operating system's user that the servers run as if this program runs as root, because Postgres refuses to
+// run as root. A nil account is the user of this program.
 type account struct{ uid, gid int }
 
-func unprivileged() (*account, error) {
+func serverAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
@@ -31,11 +31,11 @@ func unprivileged() (*account, error) {
 			return &account{uid, gid}, nil
 		}
 	}
-	return nil, errors.New("neither a user postgres nor a user nobody exists, and Postgres does not run as root")
+	return nil, errors.New("Postgres does not run as root, and the machine has neither a user postgres nor a user nobody")
 }
 
-// command prepares a program to run as the account, in the root folder, where everybody may be, and with none of our
-// environment but PATH.
+// command prepares a program to run as the account. Its working folder is the root folder, which every user can enter. It
+// gets only PATH of this program's environment.
 func (a *account) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = "/"
@@ -46,7 +46,7 @@ func (a *account) command(path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// locale is a UTF-8 one that every such system has, and that knows more letters than ASCII's.
+// locale returns a UTF-8 locale that every system of this kind has.
 func locale() string {
 	if runtime.GOOS == "darwin" {
 		return "en_US.UTF-8"
@@ -54,21 +54,21 @@ func locale() string {
 	return "C.UTF-8"
 }
 
-// reaches reports whether the account can enter the folder.
-func (a *account) reaches(folder string) bool {
+// canEnter reports whether the account can enter the folder.
+func (a *account) canEnter(folder string) bool {
 	return a == nil || a.command("/bin/sh", "-c", `cd "$1"`, "sh", folder).Run() == nil
 }
 
-// makeFolder makes a folder that belongs to the account alone, or makes sure that it is one: below /var/tmp somebody
-// else might have been quicker.
+// makeFolder makes a folder that only the account can read. If the folder exists, makeFolder checks that only the account can
+// read it, because another user may have made it below /var/tmp.
 func (a *account) makeFolder(path string) error {
 	err := os.Mkdir(path, 0o700)
 	if err == nil {
-		return a.own(path)
+		return a.takeOwnership(path)
 	}
 	info, statErr := os.Lstat(path)
 	if statErr != nil {
-		return fmt.Errorf("making a data folder: %w", err)
+		return fmt.Errorf("creating a data folder: %w", err)
 	}
 	owner := os.Geteuid()
 	if a != nil {
@@ -76,18 +76,18 @@ func (a *account) makeFolder(path string) error {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !info.IsDir() || info.Mode().Perm() != 0o700 || int(stat.Uid) != owner {
-		return fmt.Errorf("%s is not a folder of user %d alone: move it away", filepath.Clean(path), owner)
+		return fmt.Errorf("%s is not a folder that only user %d can read: delete or rename it", filepath.Clean(path), owner)
 	}
 	return nil
 }
 
-// own hands a file over to the account.
-func (a *account) own(path string) error {
+// takeOwnership makes the account the owner of a file.
+func (a *account) takeOwnership(path string) error {
 	if a == nil {
 		return nil
 	}
 	if err := os.Chown(path, a.uid, a.gid); err != nil {
-		return fmt.Errorf("handing a file over to user %d: %w", a.uid, err)
+		return fmt.Errorf("changing the owner of a file to user %d: %w", a.uid, err)
 	}
 	return nil
 }

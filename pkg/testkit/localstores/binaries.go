@@ -10,10 +10,10 @@ import (
 	"strconv"
 )
 
-// ErrMissing says that the machine has no such server.
+// ErrMissing says that the server is not installed.
 var ErrMissing = errors.New("not installed")
 
-// postgresFolders are where systems put the server's binaries when they do not put them on the PATH.
+// postgresFolders are the folders of the server's programs on systems that do not put them on the PATH.
 var postgresFolders = []string{
 	"/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                   // PostgreSQL's own packages for Red Hat
@@ -27,9 +27,9 @@ var redisFolders = []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "
 
 var postgresVersion = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// findPostgres returns the folder of a Postgres that the account can run: the one of that major version, or when major
-// is empty, the first on the PATH and else the newest.
-func findPostgres(as *account, major string) (string, error) {
+// findPostgres returns the folder of the programs of a Postgres that the account can run. If major is empty, it is the Postgres
+// on the PATH, or else the newest one. Otherwise it has that major version. findPostgres returns ErrMissing.
+func findPostgres(runAs *account, major string) (string, error) {
 	var folders []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
@@ -41,7 +41,7 @@ func findPostgres(as *account, major string) (string, error) {
 		if _, err := exec.LookPath(filepath.Join(folder, "initdb")); err != nil {
 			continue
 		}
-		out, err := as.command(filepath.Join(folder, "postgres"), "--version").Output()
+		out, err := runAs.command(filepath.Join(folder, "postgres"), "--version").Output()
 		if err != nil {
 			continue
 		}
@@ -51,7 +51,7 @@ func findPostgres(as *account, major string) (string, error) {
 		}
 	}
 	if major != "" {
-		return "", fmt.Errorf("looking for Postgres %s, which made the data: %w", major, ErrMissing)
+		return "", fmt.Errorf("looking for Postgres %s, which created the data: %w", major, ErrMissing)
 	}
 	return "", fmt.Errorf("looking for Postgres: %w", ErrMissing)
 }
@@ -73,11 +73,11 @@ func lastNumber(path string) int {
 	if len(all) == 0 {
 		return 0
 	}
-	n, _ := strconv.Atoi(all[len(all)-1]) // digits; one too long to read sorts last
+	n, _ := strconv.Atoi(all[len(all)-1]) // all digits; a number that is too long becomes 0
 	return n
 }
 
-// findRedis returns a redis-server, or the valkey-server that some systems have instead.
+// findRedis returns the path of redis-server, or of valkey-server, which some systems have instead. It returns ErrMissing.
 func findRedis() (string, error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {

@@ -1,10 +1,13 @@
 package localstores
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,93 +17,113 @@ import (
 //go:embed apt.sh
 var aptScript string
 
-// manager is a package manager, and what the servers, and the browser of the tests, are called there.
+// manager is a package manager.
 type manager struct {
-	// program is how the manager is recognized.
-	program                  string
-	postgres, redis, browser string
-	// install is the line to type in front of the packages' names.
+	// program is the manager's command. The manager is used if this command is on the PATH.
+	program string
+	// packages maps the name of a program to its package. A program that is not in the map has a package of its own name.
+	packages map[string]string
+	// install is the command that a person types in front of the packages' names.
 	install string
-	// script, when there is one, does the same unattended, with the packages as its arguments.
+	// script installs the packages in its arguments without questions. Empty means that install does so.
 	script string
-	// asUser: it refuses to run as root.
-	asUser bool
+	// notAsRoot is true if the manager refuses to run as root.
+	notAsRoot bool
 }
+
+// The names of the servers in messages and in manager.packages.
+const (
+	postgresName = "PostgreSQL"
+	redisName    = "Redis"
+)
 
 var managers = []manager{
-	{program: "apt-get", postgres: "postgresql", redis: "redis-server", browser: "chromium", install: "apt-get install -y", script: aptScript},
-	{program: "dnf", postgres: "postgresql-server", redis: "redis", browser: "chromium", install: "dnf install -y"},
-	{program: "apk", postgres: "postgresql", redis: "redis", browser: "chromium", install: "apk add"},
-	{program: "brew", postgres: "postgresql@17", redis: "redis", browser: "chromium", install: "brew install", asUser: true},
+	{program: "apt-get", packages: map[string]string{postgresName: "postgresql", redisName: "redis-server"}, install: "apt-get install -y", script: aptScript},
+	{program: "dnf", packages: map[string]string{postgresName: "postgresql-server", redisName: "redis"}, install: "dnf install -y"},
+	{program: "apk", packages: map[string]string{postgresName: "postgresql", redisName: "redis"}, install: "apk add"},
+	{program: "brew", packages: map[string]string{postgresName: "postgresql@17", redisName: "redis"}, install: "brew install", notAsRoot: true},
 }
 
-// Install makes sure that the machine has the servers, with its package manager when that needs no question; what the
-// manager says goes to out. Nothing it installs is started. The error is the one line to type when that is not possible.
+// Install installs the servers that the machine does not have, if the package manager can do so without a question. It does
+// not start them. The output of the package manager goes to out. If Install is not possible, the error contains the command
+// that a person must type.
 func Install(ctx context.Context, out io.Writer, postgres, redis bool) error {
-	as, err := unprivileged()
+	runAs, err := serverAccount()
 	if err != nil {
-		as = nil // Debian's package makes the user postgres
+		runAs = nil // Debian's package creates the user postgres
 	}
+	var missing []string
 	if postgres {
-		_, err := findPostgres(as, "")
-		postgres = err != nil
+		if _, err := findPostgres(runAs, ""); err != nil {
+			missing = append(missing, postgresName)
+		}
 	}
 	if redis {
-		_, err := findRedis()
-		redis = err != nil
+		if _, err := findRedis(); err != nil {
+			missing = append(missing, redisName)
+		}
 	}
-	if !postgres && !redis {
+	return install(ctx, out, missing)
+}
+
+// Programs installs, as Install does, the packages of the programs that are not on the PATH. packages maps a program to
+// its package, which has the same name in every package manager.
+func Programs(ctx context.Context, out io.Writer, packages map[string]string) error {
+	var missing []string
+	for _, program := range slices.Sorted(maps.Keys(packages)) {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = append(missing, packages[program])
+		}
+	}
+	return install(ctx, out, missing)
+}
+
+// installMissing returns the path that find returns. If find returns an empty path, it installs the program and tries again.
+func installMissing(ctx context.Context, out io.Writer, program string, find func() string) (string, error) {
+	if path := find(); path != "" {
+		return path, nil
+	}
+	if err := install(ctx, out, []string{program}); err != nil {
+		return "", err
+	}
+	if path := find(); path != "" {
+		return path, nil
+	}
+	return "", errors.New("the installed package does not contain " + program + ": install it by hand, so that it is on the PATH")
+}
+
+// install installs programs with the machine's package manager.
+func install(ctx context.Context, out io.Writer, programs []string) error {
+	if len(programs) == 0 {
 		return nil
 	}
-	m, found := thisMachines()
-	if !found {
-		return fmt.Errorf("install %s, so that they are on the PATH", strings.Join(missing("PostgreSQL", "Redis", postgres, redis), " and "))
-	}
-	return m.run(ctx, out, missing(m.postgres, m.redis, postgres, redis))
-}
-
-func thisMachines() (manager, bool) {
 	i := slices.IndexFunc(managers, func(m manager) bool { _, err := exec.LookPath(m.program); return err == nil })
 	if i < 0 {
-		return manager{}, false
+		return fmt.Errorf("install %s, so that the programs are on the PATH", strings.Join(programs, " and "))
 	}
-	return managers[i], true
-}
-
-func missing(nameOfPostgres, nameOfRedis string, postgres, redis bool) []string {
-	var names []string
-	if postgres {
-		names = append(names, nameOfPostgres)
+	m := managers[i]
+	packages := make([]string, len(programs))
+	for i, program := range programs {
+		packages[i] = cmp.Or(m.packages[program], program)
 	}
-	if redis {
-		names = append(names, nameOfRedis)
-	}
-	return names
-}
-
-func (m manager) run(ctx context.Context, out io.Writer, packages []string) error {
-	toType := m.install + " " + strings.Join(packages, " ")
-	script := m.script
-	if script == "" {
-		script = m.install + ` "$@"`
-	}
-	args := append([]string{"/bin/sh", "-c", script, "sh"}, packages...)
+	command := m.install + " " + strings.Join(packages, " ")
+	args := append([]string{"/bin/sh", "-c", cmp.Or(m.script, m.install+` "$@"`), "sh"}, packages...)
 	isRoot := os.Geteuid() == 0
 	switch {
-	case m.asUser && isRoot:
-		return fmt.Errorf("as an ordinary user: %s", toType)
-	case !m.asUser && !isRoot:
-		toType = "sudo " + toType
+	case m.notAsRoot && isRoot:
+		return fmt.Errorf("run this command as an ordinary user, not as root: %s", command)
+	case !m.notAsRoot && !isRoot:
+		command = "sudo " + command
 		if exec.Command("sudo", "-n", "true").Run() != nil {
-			return fmt.Errorf("to install what is missing: %s", toType)
+			return fmt.Errorf("run this command to install what is missing: %s", command)
 		}
 		args = append([]string{"sudo", "-n"}, args...)
 	}
-	fmt.Fprintf(out, "Installing %s with %s, once.\n", strings.Join(packages, " and "), m.program)
+	fmt.Fprintf(out, "Installing %s with %s. This is necessary only once.\n", strings.Join(packages, " and "), m.program)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("installing did not work (%w), see above; by hand: %s", err, toType)
+		return fmt.Errorf("the installation failed (%w), see the lines above; run this command by hand: %s", err, command)
 	}
 	return nil
 }

@@ -1,8 +1,9 @@
-// Package localstores runs a private Postgres and a private Redis for one copy of the repository: as child processes, on
-// loopback ports, behind random passwords, out of the binaries that the machine has. What one start keeps in its folder
-// the next one finds; a throw-away server leaves nothing. Whoever starts a server stops it, and one that an earlier,
-// crashed run left behind in the same folder is ended first. One program at a time may use a folder: the caller sees to
-// that.
+// Package localstores runs a private Postgres and a private Redis, for `make run` and for tests. The servers are child
+// processes, listen on loopback ports, and have random passwords. Their programs must be installed on the machine.
+//
+// A server keeps its data in a folder, and the next start in this folder finds the data. A temporary server deletes its data.
+// The caller must stop each server. If an earlier run crashed and its server still runs in the folder, a start ends that
+// server first. Only one program at a time may use a folder. The caller must ensure this.
 package localstores
 
 import (
@@ -19,73 +20,74 @@ import (
 )
 
 const (
-	// startWithin includes the recovery of a Postgres that was killed.
-	startWithin = time.Minute
-	stopWithin  = 15 * time.Second
-	readyPoll   = 20 * time.Millisecond
-	portTries   = 5
-	user        = "countersign"
+	// startTimeout is long enough for the recovery of a Postgres that was killed.
+	startTimeout = time.Minute
+	stopTimeout  = 15 * time.Second
+	readyPoll    = 20 * time.Millisecond
+	portTries    = 5
+	// user is the superuser of a new Postgres.
+	user = "countersign"
 )
 
-// ErrPortTaken says that another program listens on the port.
+// ErrPortTaken says that another program uses the port.
 var ErrPortTaken = errors.New("the port is in use by another program")
 
-// Options say where a server lives.
+// Options are the settings of a server.
 type Options struct {
-	// Folder keeps data, password and log. Empty means throw-away: a temporary folder that Stop removes, and nothing is
-	// flushed to the disk.
+	// Folder contains the data, the password and the log. Empty means a temporary server: Stop deletes its folder, and the
+	// server does not flush data to the disk.
 	Folder string
-	// Port on 127.0.0.1; 0: any free one.
+	// Port is the port on 127.0.0.1. 0 means any free port.
 	Port int
-	// RedisSettings are further lines of Redis's configuration.
+	// RedisSettings are additional lines of Redis's configuration.
 	RedisSettings []string
 }
 
 // Server is a running Postgres or Redis.
 type Server struct {
-	// URL has the password in it. Postgres's names a superuser and the maintenance database.
+	// URL contains the password. The URL of a Postgres is for its superuser and the database postgres.
 	URL string
 
-	process *child.Process
-	place   place
-	stop    syscall.Signal
+	process    *child.Process
+	place      place
+	stopSignal syscall.Signal
 }
 
-// Done is closed when the server has ended, whatever the reason.
+// Done returns a channel that is closed when the server has ended for any reason.
 func (s *Server) Done() <-chan struct{} { return s.process.Done() }
 
-// Signal sends a signal to the server, so that a test can freeze it or let it go on.
+// Signal sends a signal to the server. Tests use it to freeze and resume the server.
 func (s *Server) Signal(sig syscall.Signal) error { return s.process.Signal(sig) }
 
-// Stop ends the server and removes what was throw-away.
+// Stop ends the server, and deletes the data of a temporary server.
 func (s *Server) Stop() error {
-	return errors.Join(s.process.Stop(s.stop, stopWithin), s.place.clear())
+	return errors.Join(s.process.Stop(s.stopSignal, stopTimeout), s.place.clear())
 }
 
-// program is what differs between the two servers.
+// program contains what differs between the servers.
 type program struct {
 	name string
-	// leftover ends what an earlier run left behind in the place.
-	leftover func(ctx context.Context, at place) error
+	// endLeftover ends a server of an earlier run in this place.
+	endLeftover func(ctx context.Context, at place) error
 	// launch starts the server on a port.
 	launch func(at place, port int) (*child.Process, error)
-	// ask returns nil when the server at url answers to its password.
-	ask func(ctx context.Context, at *url.URL) error
-	url url.URL
-	// stop is the signal that ends it.
-	stop syscall.Signal
+	// ping returns nil if the server at address accepts the password.
+	ping func(ctx context.Context, address *url.URL) error
+	// url is the server's URL without the host and the port.
+	url        url.URL
+	stopSignal syscall.Signal
 }
 
 func (p program) start(ctx context.Context, at place, port int) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := p.leftover(ctx, at); err != nil {
-		return nil, fmt.Errorf("ending an earlier %s: %w", p.name, err)
+	if err := p.endLeftover(ctx, at); err != nil {
+		return nil, fmt.Errorf("ending the %s of an earlier run: %w", p.name, err)
 	}
 	if port != 0 {
 		return p.startOn(ctx, at, port)
 	}
-	// Between finding a port free and listening on it, somebody else may take it.
+	// Another program may take the port before the server listens on it.
 	for try := 1; ; try++ {
 		s, err := p.startOn(ctx, at, freePort())
 		if err == nil || try == portTries || ctx.Err() != nil {
@@ -104,22 +106,22 @@ func (p program) startOn(ctx context.Context, at place, port int) (*Server, erro
 	}
 	address := p.url
 	address.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	s := &Server{URL: address.String(), process: process, place: at, stop: p.stop}
+	s := &Server{URL: address.String(), process: process, place: at, stopSignal: p.stopSignal}
 	for {
-		if err = p.ask(ctx, &address); err == nil {
+		if err = p.ping(ctx, &address); err == nil {
 			return s, nil
 		}
 		select {
 		case <-process.Done():
-			return nil, fmt.Errorf("%s ended at once; its last words:\n%s", p.name, child.LastWords(at.log(), 10))
+			return nil, fmt.Errorf("%s ended at once; the end of its log:\n%s", p.name, child.LastLines(at.log(), 10))
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("waiting for %s to answer: %w", p.name, err), process.Stop(p.stop, stopWithin))
+			return nil, errors.Join(fmt.Errorf("waiting for %s to answer: %w", p.name, err), process.Stop(p.stopSignal, stopTimeout))
 		case <-time.After(readyPoll):
 		}
 	}
 }
 
-// PortFree reports whether nothing listens on a loopback port.
+// PortFree reports whether no program listens on a port of 127.0.0.1.
 func PortFree(port int) bool {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {

@@ -16,17 +16,18 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// ownerFolder makes this test binary the owner of two servers in that folder, until it is killed.
+// ownerFolder is an environment variable with a folder. If it is set, this test binary runs a Postgres and a Redis in the
+// folder until it is killed.
 const ownerFolder = "LOCALSTORES_TEST_FOLDER"
 
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(ownerFolder); folder != "" {
-		own(folder)
+		runServers(folder)
 	}
 	os.Exit(m.Run())
 }
 
-func own(folder string) {
+func runServers(folder string) {
 	for _, start := range []func(context.Context, Options) (*Server, error){StartPostgres, StartRedis} {
 		s, err := start(context.Background(), Options{Folder: folder})
 		if err != nil {
@@ -38,8 +39,8 @@ func own(folder string) {
 	select {}
 }
 
-// reachable makes a folder that every user can enter, unlike t.TempDir.
-func reachable(t *testing.T) string {
+// openFolder creates a folder that every user can enter. t.TempDir creates a folder that only this user can enter.
+func openFolder(t *testing.T) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "countersign-test-")
 	if err != nil {
@@ -71,8 +72,8 @@ func startPostgresIn(t *testing.T, folder string) (*Server, *sql.DB) {
 	return s, db
 }
 
-func TestServersEndWithAKilledOwnerAndTheNextStartFindsTheData(t *testing.T) {
-	folder := reachable(t)
+func TestServersEndWhenTheirOwnerIsKilledAndKeepTheirData(t *testing.T) {
+	folder := openFolder(t)
 	owner := exec.Command(os.Args[0])
 	owner.Env = append(os.Environ(), ownerFolder+"="+folder)
 	out, err := owner.StdoutPipe()
@@ -106,7 +107,7 @@ func TestServersEndWithAKilledOwnerAndTheNextStartFindsTheData(t *testing.T) {
 	}
 	_, db := startPostgresIn(t, folder)
 	if _, err := db.Exec(`select x from kept`); err != nil {
-		t.Errorf("what Postgres had acknowledged is gone: %v", err)
+		t.Errorf("data that Postgres had acknowledged is lost: %v", err)
 	}
 }
 
@@ -137,15 +138,15 @@ func eventually(ok func() bool) bool {
 	return false
 }
 
-func TestAFolderThatTheServersUserCannotReach(t *testing.T) {
+func TestServerAccountCannotEnterTheFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root starts servers as somebody else")
+		t.Skip("only root starts servers as another user")
 	}
-	folder := t.TempDir() // closed to everybody else
+	folder := t.TempDir() // only root can enter it
 	s, db := startPostgresIn(t, folder)
 	t.Cleanup(func() { os.RemoveAll(s.place.data) })
 	if !strings.HasPrefix(s.place.data, "/var/tmp/") {
-		t.Errorf("the data lies in %s", s.place.data)
+		t.Errorf("the data is in %s, want a folder below /var/tmp", s.place.data)
 	}
 	if _, err := db.Exec(`create table kept (x int)`); err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func TestAFolderThatTheServersUserCannotReach(t *testing.T) {
 	}
 }
 
-func TestAThrowAwayServerLeavesNothing(t *testing.T) {
+func TestTemporaryServerDeletesItsFolders(t *testing.T) {
 	for _, start := range []func(context.Context, Options) (*Server, error){StartPostgres, StartRedis} {
 		s, err := start(t.Context(), Options{})
 		if err != nil {
@@ -170,13 +171,13 @@ func TestAThrowAwayServerLeavesNothing(t *testing.T) {
 		}
 		for _, folder := range []string{s.place.folder, s.place.data} {
 			if _, err := os.Stat(folder); err == nil {
-				t.Errorf("%s is still there", folder)
+				t.Errorf("%s still exists", folder)
 			}
 		}
 	}
 }
 
-func TestATakenPortIsNamed(t *testing.T) {
+func TestErrorNamesTheTakenPort(t *testing.T) {
 	s, err := StartRedis(t.Context(), Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +186,6 @@ func TestATakenPortIsNamed(t *testing.T) {
 	u, _ := url.Parse(s.URL)
 	_, err = StartRedis(t.Context(), Options{Port: port(u)})
 	if err == nil || !strings.Contains(err.Error(), u.Port()) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an error with the port", err)
 	}
 }

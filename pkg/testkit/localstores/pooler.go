@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,41 +15,41 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
-// StartPooler starts a throw-away pgbouncer in transaction mode in front of the Postgres at address, whose statements run as
-// role, whoever sends them; for tests. When the machine has none, it is installed as Install installs servers.
+// StartPooler starts a temporary pgbouncer in transaction mode for the Postgres at address, for tests. All statements run as
+// role. If the machine has no pgbouncer, StartPooler installs it as Install installs servers.
 func StartPooler(ctx context.Context, out io.Writer, address, role string) (*Server, error) {
-	bin, err := pooler(ctx, out)
+	bin, err := installMissing(ctx, out, "pgbouncer", func() string { return firstOnPath([]string{"pgbouncer", "/usr/sbin/pgbouncer"}) })
 	if err != nil {
 		return nil, err
 	}
 	to, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("the address of Postgres is no URL") // the cause would repeat the password
+		return nil, errors.New("the address of Postgres is not a URL") // the cause contains the password
 	}
-	as, err := unprivileged()
+	runAs, err := serverAccount()
 	if err != nil {
 		return nil, err
 	}
-	at, err := openPlace("", "pgbouncer", as)
+	at, err := openPlace("", "pgbouncer", runAs)
 	if err != nil {
 		return nil, err
 	}
 	s, err := program{
-		name:     "pgbouncer",
-		leftover: func(context.Context, place) error { return nil },
+		name:        "pgbouncer",
+		endLeftover: func(context.Context, place) error { return nil },
 		launch: func(at place, port int) (*child.Process, error) {
 			file := filepath.Join(at.data, "pgbouncer.ini")
 			if err := os.WriteFile(file, []byte(poolerConfig(port, to, role)), 0o600); err != nil {
 				return nil, fmt.Errorf("configuring pgbouncer: %w", err)
 			}
-			if err := at.as.own(file); err != nil {
+			if err := at.runAs.takeOwnership(file); err != nil {
 				return nil, err
 			}
-			return child.StartLogged(at.as.command(bin, file), at.log(), syscall.SIGKILL)
+			return child.StartLogged(at.runAs.command(bin, file), at.log(), syscall.SIGKILL)
 		},
-		ask:  askPostgres,
-		url:  url.URL{Scheme: "postgres", User: url.User(user), Path: "/postgres", RawQuery: "sslmode=disable&binary_parameters=yes"},
-		stop: syscall.SIGINT,
+		ping:       pingPostgres,
+		url:        url.URL{Scheme: "postgres", User: url.User(user), Path: "/postgres", RawQuery: "sslmode=disable&binary_parameters=yes"},
+		stopSignal: syscall.SIGINT,
 	}.start(ctx, at, 0)
 	if err != nil {
 		return nil, errors.Join(err, at.clear())
@@ -58,8 +57,8 @@ func StartPooler(ctx context.Context, out io.Writer, address, role string) (*Ser
 	return s, nil
 }
 
-// poolerConfig is a pgbouncer's as an operator would have it, but for who may connect: everybody on loopback. A server that
-// came back is asked again after a second, and lib/pq sets extra_float_digits, which pgbouncer does not know.
+// poolerConfig is a usual configuration of pgbouncer, except that every client on loopback may connect. pgbouncer tries a
+// failed server again after a second. It ignores extra_float_digits, which lib/pq sets and pgbouncer does not know.
 func poolerConfig(port int, to *url.URL, role string) string {
 	password, _ := to.User.Password()
 	return strings.Join([]string{
@@ -76,30 +75,4 @@ func poolerConfig(port int, to *url.URL, role string) string {
 		"server_login_retry = 1",
 		"ignore_startup_parameters = extra_float_digits",
 	}, "\n") + "\n"
-}
-
-func pooler(ctx context.Context, out io.Writer) (string, error) {
-	const name, sbin = "pgbouncer", "/usr/sbin/pgbouncer"
-	find := func() string {
-		for _, name := range []string{name, sbin} {
-			if path, err := exec.LookPath(name); err == nil {
-				return path
-			}
-		}
-		return ""
-	}
-	if path := find(); path != "" {
-		return path, nil
-	}
-	m, found := thisMachines()
-	if !found {
-		return "", errors.New("install pgbouncer, so that it is on the PATH")
-	}
-	if err := m.run(ctx, out, []string{name}); err != nil { // the package has the same name everywhere
-		return "", err
-	}
-	if path := find(); path != "" {
-		return path, nil
-	}
-	return "", errors.New("the package that was installed has no pgbouncer on the PATH: install one by hand")
 }

@@ -16,40 +16,40 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
-const askRedisWithin = time.Second
+const pingRedisTimeout = time.Second
 
-// StartRedis starts a Redis and returns when it answers. It writes nothing to the disk: what Countersign keeps there
-// may be lost. The error is ErrMissing when the machine has no Redis, ErrPortTaken when the port is not free.
+// StartRedis starts a Redis and returns when it answers. The server writes nothing to the disk, because Countersign may lose
+// all data in Redis. StartRedis returns ErrMissing if Redis is not installed, and ErrPortTaken if the port is not free.
 func StartRedis(ctx context.Context, o Options) (*Server, error) {
 	bin, err := findRedis()
 	if err != nil {
 		return nil, err
 	}
-	as, err := unprivileged()
+	runAs, err := serverAccount()
 	if err != nil {
 		return nil, err
 	}
-	at, err := openPlace(o.Folder, "redis", as)
+	at, err := openPlace(o.Folder, "redis", runAs)
 	if err != nil {
 		return nil, err
 	}
 	pidFile := filepath.Join(at.data, "redis.pid")
-	// Redis shows the name it was called by in place of its command line, so that name tells whose it is.
+	// Redis replaces its command line by the name that it was started with. EndLeftover recognizes the server by this name.
 	name := filepath.Join(at.data, "redis-server")
 	s, err := program{
 		name: "Redis",
-		leftover: func(ctx context.Context, at place) error {
-			return child.EndLeftover(ctx, pidFile, name, syscall.SIGKILL, stopWithin)
+		endLeftover: func(ctx context.Context, at place) error {
+			return child.EndLeftover(ctx, pidFile, name, syscall.SIGKILL, stopTimeout)
 		},
 		launch: func(at place, port int) (*child.Process, error) {
-			cmd := at.as.command(bin, "-")
+			cmd := at.runAs.command(bin, "-")
 			cmd.Args[0] = name
 			cmd.Stdin = strings.NewReader(redisConfig(at, port, pidFile, o.RedisSettings))
 			return child.StartLogged(cmd, at.log(), syscall.SIGKILL)
 		},
-		ask:  askRedis,
-		url:  url.URL{Scheme: "redis", User: url.UserPassword("", at.password), Path: "/0"},
-		stop: syscall.SIGKILL,
+		ping:       pingRedis,
+		url:        url.URL{Scheme: "redis", User: url.UserPassword("", at.password), Path: "/0"},
+		stopSignal: syscall.SIGKILL,
 	}.start(ctx, at, o.Port)
 	if err != nil {
 		return nil, errors.Join(err, at.clear())
@@ -57,7 +57,8 @@ func StartRedis(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// redisConfig is read from standard input, because what stands on a command line every user of the machine can read.
+// redisConfig returns the configuration. Redis reads it from standard input, because every user of the machine can read a
+// command line.
 func redisConfig(at place, port int, pidFile string, more []string) string {
 	return strings.Join(append([]string{
 		"bind 127.0.0.1",
@@ -71,18 +72,18 @@ func redisConfig(at place, port int, pidFile string, more []string) string {
 	}, more...), "\n") + "\n"
 }
 
-func askRedis(ctx context.Context, at *url.URL) error {
-	conn, err := (&net.Dialer{Timeout: askRedisWithin}).DialContext(ctx, "tcp", at.Host)
+func pingRedis(ctx context.Context, address *url.URL) error {
+	conn, err := (&net.Dialer{Timeout: pingRedisTimeout}).DialContext(ctx, "tcp", address.Host)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(askRedisWithin)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(pingRedisTimeout)); err != nil {
 		return fmt.Errorf("setting a deadline: %w", err)
 	}
-	password, _ := at.User.Password()
+	password, _ := address.User.Password()
 	if _, err := fmt.Fprintf(conn, "AUTH %s\r\nPING\r\n", password); err != nil {
-		return fmt.Errorf("asking: %w", err)
+		return fmt.Errorf("sending PING: %w", err)
 	}
 	answers := bufio.NewReader(conn)
 	for _, want := range []string{"+OK", "+PONG"} {
@@ -91,7 +92,7 @@ func askRedis(ctx context.Context, at *url.URL) error {
 			return fmt.Errorf("reading the answer: %w", err)
 		}
 		if strings.TrimSpace(got) != want {
-			return errors.New("it is not the one we started")
+			return errors.New("another program answers on the port")
 		}
 	}
 	return nil

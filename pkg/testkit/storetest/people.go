@@ -10,46 +10,46 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// People puts customers, instances, identities and keys into a test's database, as its owner.
+// People writes customers, instances, identities and keys to a test's database. It connects as the database's owner.
 type People struct {
 	t  testing.TB
 	db *sqlx.DB
 }
 
-// NewPeople works on the test's database.
+// NewPeople connects to a test's database.
 func NewPeople(t testing.TB, d *Database) People { return People{t, d.Open(t, "")} }
 
-// Customer adds one with an address of its own.
+// Customer adds a customer with a random email address.
 func (p People) Customer() uuid.UUID {
 	return p.insert(`insert into customers (email) values ($1) returning id`, uuid.NewString()+"@example.com")
 }
 
-// Instance adds one that nobody owns.
+// Instance adds an instance without an owner.
 func (p People) Instance() uuid.UUID {
 	return p.insert(`insert into instances (name) values ('agent') returning id`)
 }
 
-// Identity adds a customer's account on an instance's telegram.
+// Identity adds an identity of a customer on the channel telegram of an instance, with a random external id.
 func (p People) Identity(customer, instance uuid.UUID) uuid.UUID {
 	return p.insert(`insert into identities (customer_id, instance_id, channel, external_id) values ($1, $2, 'telegram', $3) returning id`,
 		customer, instance, uuid.NewString())
 }
 
-// ProxyKey adds one for an instance.
+// ProxyKey adds a proxy key of an instance.
 func (p People) ProxyKey(instance uuid.UUID) token.Token {
 	key := token.New(token.ProxyKey)
 	p.insert(`insert into proxy_keys (instance_id, prefix, key_hash) values ($1, $2, $3) returning id`, instance, key.Prefix(), key.Hash())
 	return key
 }
 
-// APIKey adds one with these scopes.
+// APIKey adds an API key. scopes are separated by commas.
 func (p People) APIKey(scopes string) token.Token {
 	key := token.New(token.APIKey)
 	p.insert(`insert into api_keys (prefix, key_hash, scopes) values ($1, $2, $3) returning id`, key.Prefix(), key.Hash(), "{"+scopes+"}")
 	return key
 }
 
-// Exec changes the test's database in a way that no service offers.
+// Exec runs a statement as the database's owner.
 func (p People) Exec(statement string, args ...any) {
 	p.t.Helper()
 	if _, err := p.db.Exec(statement, args...); err != nil {
@@ -57,7 +57,7 @@ func (p People) Exec(statement string, args ...any) {
 	}
 }
 
-// Get reads one value.
+// Get reads one row into dest.
 func (p People) Get(dest any, query string, args ...any) {
 	p.t.Helper()
 	if err := p.db.Get(dest, query, args...); err != nil {
@@ -71,7 +71,7 @@ func (p People) insert(statement string, args ...any) (id uuid.UUID) {
 	return id
 }
 
-// Dump returns everything that the test's database holds, as text, to look for what must not be in it.
+// Dump returns all rows of all tables as text. Tests search it for secrets.
 func (p People) Dump() string {
 	p.t.Helper()
 	var tables []string

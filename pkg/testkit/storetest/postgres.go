@@ -16,13 +16,13 @@ import (
 	"github.com/countersign/countersign/pkg/schema"
 )
 
-// Database is a migrated database that one test has to itself.
+// Database is a migrated database that only one test uses.
 type Database struct {
-	// URL connects as its owner, who may do everything.
+	// URL connects as a superuser.
 	URL string
 }
 
-// Postgres makes a database for the test and drops it, with whoever is still connected, when the test is over.
+// Postgres creates a database for the test. At the end of the test it closes the database's connections and drops it.
 func Postgres(t testing.TB) *Database {
 	t.Helper()
 	base := server(t, "TEST_DATABASE_URL")
@@ -42,7 +42,7 @@ func Postgres(t testing.TB) *Database {
 	return &Database{URL: withDatabase(base, name)}
 }
 
-// URLAs connects with the grants of a service's role, as schema.RolePinInternal, and with no more.
+// URLAs returns a URL that connects with the privileges of a service's role, for example schema.RolePinInternal.
 func (d *Database) URLAs(role string) string {
 	u, _ := url.Parse(d.URL) // withDatabase made it
 	q := u.Query()
@@ -51,8 +51,8 @@ func (d *Database) URLAs(role string) string {
 	return u.String()
 }
 
-// Open connects with the grants of a service's role, or as the owner when role is empty, and closes when the test is
-// over.
+// Open connects with the privileges of a service's role. If role is empty, it connects as a superuser. The connection is closed
+// at the end of the test.
 func (d *Database) Open(t testing.TB, role string) *sqlx.DB {
 	t.Helper()
 	address := d.URL
@@ -67,26 +67,26 @@ func (d *Database) Open(t testing.TB, role string) *sqlx.DB {
 	return db
 }
 
-// shared is what the tests of one binary have in common. It lives as long as the binary.
+// shared is used by all tests of one test binary.
 var shared databases
 
 type databases struct {
 	once sync.Once
-	// db is the maintenance database, where databases are made and dropped.
+	// db is a connection to the server that creates and drops databases.
 	db *sql.DB
-	// template is the name of the migrated database that tests clone.
+	// template is the name of the migrated database that is cloned for each test.
 	template string
 	err      error
 }
 
-// templateLock is a number that nobody else locks on a server for tests.
+// templateLock is the number of the advisory lock for creating the template.
 const templateLock = 0x636f756e74
 
-// prepare makes the template unless this test binary or another has done so before, for these very migrations.
+// prepare creates the template, unless a test binary has already created it for these migrations.
 func (s *databases) prepare(base string) error {
 	connector, err := pq.NewConnector(base)
 	if err != nil {
-		return fmt.Errorf("reading TEST_DATABASE_URL: %w", err)
+		return fmt.Errorf("parsing TEST_DATABASE_URL: %w", err)
 	}
 	s.db = sql.OpenDB(connector)
 	s.db.SetMaxOpenConns(4)
@@ -95,7 +95,7 @@ func (s *databases) prepare(base string) error {
 		return err
 	}
 	s.template = "countersign_template_" + fingerprint
-	// The lock belongs to a session, so everything up to its end happens on one.
+	// An advisory lock belongs to a session, so lock and unlock must use the same connection.
 	ctx := context.Background()
 	session, err := s.db.Conn(ctx)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *databases) prepare(base string) error {
 	}
 	defer session.Close()
 	if _, err := session.ExecContext(ctx, `select pg_advisory_lock($1)`, templateLock); err != nil {
-		return fmt.Errorf("locking: %w", err)
+		return fmt.Errorf("locking the template: %w", err)
 	}
 	defer session.ExecContext(ctx, `select pg_advisory_unlock($1)`, templateLock)
 	var exists bool
@@ -113,22 +113,23 @@ func (s *databases) prepare(base string) error {
 	if exists {
 		return nil
 	}
-	return s.make(ctx, session, base)
+	return s.createTemplate(ctx, session, base)
 }
 
-// make gives the template its name only when it is migrated, so that whoever finds it finds it whole.
-func (s *databases) make(ctx context.Context, session *sql.Conn, base string) error {
+// createTemplate migrates an empty database and then renames it to the template's name. So a template with this name is always
+// complete.
+func (s *databases) createTemplate(ctx context.Context, session *sql.Conn, base string) error {
 	unfinished := s.template + "_unfinished"
 	for _, q := range []string{`drop database if exists ` + unfinished + ` with (force)`, `create database ` + unfinished} {
 		if _, err := session.ExecContext(ctx, q); err != nil {
-			return fmt.Errorf("making an empty database: %w", err)
+			return fmt.Errorf("creating an empty database: %w", err)
 		}
 	}
 	if err := migrate(ctx, withDatabase(base, unfinished)); err != nil {
 		return err
 	}
 	for _, q := range []string{
-		// Nobody can clone a database that somebody is connected to.
+		// Postgres cannot clone a database that has a connection.
 		`alter database ` + unfinished + ` with allow_connections false`,
 		`alter database ` + unfinished + ` rename to ` + s.template,
 	} {
@@ -151,9 +152,9 @@ func migrate(ctx context.Context, address string) error {
 	return schema.Migrate(ctx, db)
 }
 
-// withDatabase points a server's URL at one of its databases. The URL has been used before, so it parses.
+// withDatabase returns a server's URL for one of its databases.
 func withDatabase(base, name string) string {
-	u, _ := url.Parse(base)
+	u, _ := url.Parse(base) // prepare has connected with it
 	u.Path = "/" + name
 	return u.String()
 }

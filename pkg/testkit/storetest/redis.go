@@ -14,19 +14,19 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// Redis returns the URL of the Redis that all tests share. Their keys are made of random ids, so they do not meet.
+// Redis returns the URL of the Redis that all tests share. Tests use random ids in their keys, so they do not affect each other.
 func Redis(t testing.TB) string {
 	t.Helper()
 	return server(t, "TEST_REDIS_URL")
 }
 
-// RedisClient connects to a Redis that must not be taken for one that is away, only because the machine is busy. It
-// closes when the test is over.
+// RedisClient returns a client with long timeouts, so that a test does not fail because the machine is busy. The client is closed
+// at the end of the test.
 func RedisClient(t testing.TB, url string) redis.UniversalClient {
 	t.Helper()
 	options, err := redis.ParseURL(url)
 	if err != nil {
-		t.Fatalf("reading the address of Redis: %v", err)
+		t.Fatalf("parsing the URL of Redis: %v", err)
 	}
 	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout, options.MaxRetries = time.Minute, time.Minute, time.Minute, -1
 	client := redis.NewClient(options)
@@ -34,9 +34,9 @@ func RedisClient(t testing.TB, url string) redis.UniversalClient {
 	return client
 }
 
-// RedisServer is a Redis that one test has to itself, to flush, stop, freeze and start again.
+// RedisServer is a Redis that only one test uses. The test may flush, stop, freeze and start it.
 type RedisServer struct {
-	// URL stays the same over a Stop and a Start.
+	// URL stays the same after Stop and Start.
 	URL string
 
 	t       testing.TB
@@ -44,27 +44,26 @@ type RedisServer struct {
 	server  *localstores.Server
 }
 
-// OwnRedis starts a Redis for the test and stops it when the test is over. settings are further lines of its
-// configuration.
+// OwnRedis starts a Redis for the test and stops it at the end of the test. settings are additional lines of its configuration.
 func OwnRedis(t testing.TB, settings ...string) *RedisServer {
 	t.Helper()
-	// Not t.TempDir: it closes its folders to the user that the server runs as when we are root.
+	// Not t.TempDir: if the test runs as root, the server runs as another user, which cannot enter the folders of t.TempDir.
 	folder, err := os.MkdirTemp("", "countersign-test-redis-")
 	if err != nil {
-		t.Fatalf("making a folder: %v", err)
+		t.Fatalf("creating a folder: %v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	if err := os.Chmod(folder, 0o711); err != nil {
-		t.Fatalf("opening the folder: %v", err)
+		t.Fatalf("making the folder accessible: %v", err)
 	}
 	s := &RedisServer{t: t, options: localstores.Options{Folder: folder, RedisSettings: settings}}
 	s.Start()
 	address, err := url.Parse(s.server.URL)
 	if err != nil {
-		t.Fatalf("reading the address of Redis: %v", err)
+		t.Fatalf("parsing the URL of Redis: %v", err)
 	}
 	s.URL = s.server.URL
-	s.options.Port, _ = strconv.Atoi(address.Port()) // it has a port
+	s.options.Port, _ = strconv.Atoi(address.Port()) // localstores puts a port into the URL
 	t.Cleanup(func() {
 		if s.server != nil {
 			s.Stop()
@@ -73,7 +72,7 @@ func OwnRedis(t testing.TB, settings ...string) *RedisServer {
 	return s
 }
 
-// Start starts the server again after Stop, empty, on the same port.
+// Start starts the server again after Stop. It has the same port and no data.
 func (s *RedisServer) Start() {
 	s.t.Helper()
 	server, err := localstores.StartRedis(context.Background(), s.options)
@@ -83,7 +82,7 @@ func (s *RedisServer) Start() {
 	s.server = server
 }
 
-// Stop kills the server, and with it all that it held.
+// Stop kills the server. Its data is lost.
 func (s *RedisServer) Stop() {
 	s.t.Helper()
 	server := s.server
@@ -93,13 +92,13 @@ func (s *RedisServer) Stop() {
 	}
 }
 
-// Pause freezes the server: it accepts connections and answers nothing.
+// Pause freezes the server. It still accepts connections but does not answer.
 func (s *RedisServer) Pause() {
 	s.t.Helper()
 	s.signal(syscall.SIGSTOP)
 }
 
-// Resume lets a frozen server go on.
+// Resume ends Pause.
 func (s *RedisServer) Resume() {
 	s.t.Helper()
 	s.signal(syscall.SIGCONT)

@@ -1,5 +1,6 @@
-// Package storetest gives each test stores of its own: a migrated database that no other test sees, and a Redis. The
-// servers behind them are those of TEST_DATABASE_URL (as a superuser) and TEST_REDIS_URL; `make test` starts a pair.
+// Package storetest provides stores for tests: a migrated database for each test, and a Redis. The databases are on the server
+// of TEST_DATABASE_URL, whose user must be a superuser. The shared Redis is the server of TEST_REDIS_URL. `make test` starts
+// both servers.
 package storetest
 
 import (
@@ -11,7 +12,7 @@ func server(t testing.TB, variable string) string {
 	t.Helper()
 	url := os.Getenv(variable)
 	if url == "" {
-		t.Fatalf("%s is not set: run the tests with make test, one package with make test T=./pkg/pin", variable)
+		t.Fatalf("%s is not set: run the tests with make test, or one package with make test T=./pkg/pin", variable)
 	}
 	return url
 }

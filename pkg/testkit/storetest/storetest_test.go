@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/pkg/schema"
 )
 
-func TestDatabasesAreMigratedAndApart(t *testing.T) {
+func TestDatabasesAreMigratedAndSeparate(t *testing.T) {
 	t.Parallel()
 	a, b := Postgres(t).Open(t, ""), Postgres(t).Open(t, "")
 	if _, err := a.Exec(`insert into customers (email) values ('a@example.com')`); err != nil {
@@ -23,7 +23,7 @@ func TestDatabasesAreMigratedAndApart(t *testing.T) {
 	}
 }
 
-func TestRolesHaveTheirGrantsAndNoMore(t *testing.T) {
+func TestServiceRolesHaveOnlyTheirPrivileges(t *testing.T) {
 	t.Parallel()
 	d := Postgres(t)
 	tests := []struct {
@@ -60,22 +60,22 @@ func TestOwnRedis(t *testing.T) {
 	set := func() error { return client.Set(t.Context(), "key", "value", 0).Err() }
 
 	if err := set(); err != nil {
-		t.Fatalf("running: %v", err)
+		t.Fatalf("a running server: %v", err)
 	}
 	server.Pause()
 	if set() == nil {
-		t.Error("frozen, it answers")
+		t.Error("a frozen server answers")
 	}
 	server.Resume()
 	if err := set(); err != nil {
-		t.Errorf("resumed: %v", err)
+		t.Errorf("a resumed server: %v", err)
 	}
 	server.Stop()
 	if set() == nil {
-		t.Error("stopped, it answers")
+		t.Error("a stopped server answers")
 	}
 	server.Start()
 	if err := client.Get(t.Context(), "key").Err(); !errors.Is(err, redis.Nil) {
-		t.Errorf("started again, it should be empty: %v", err)
+		t.Errorf("after a stop and a start the server still has data: %v", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package webtest asks a service's handler questions over real HTTP, holds every answer against the service's OpenAPI
-// document, and makes sure that nothing secret reached the log.
+// Package webtest sends requests to a service's handler over HTTP. It validates every response against the service's OpenAPI
+// document, and checks that the log contains no secret.
 package webtest
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 )
 
-// Server is a service's handler behind a real listener.
+// Server is an HTTP server with a service's handler.
 type Server struct {
 	t      testing.TB
 	http   *httptest.Server
@@ -31,7 +31,7 @@ type Server struct {
 	log    *Log
 }
 
-// Log collects what a service logs.
+// Log collects the log lines of a service.
 type Log struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -43,47 +43,49 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// String returns everything that was logged so far.
+// String returns all log lines.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-// Logger returns a logger that writes as the services' do, into l.
+// Logger returns a logger that writes to l in the format of the services.
 func (l *Log) Logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
-// Serve starts the handler and stops it when the test is over. log is what the handler writes to.
+// Serve starts a server for the handler and stops it at the end of the test. log is the log of the handler.
 func Serve(t testing.TB, spec *web.Spec, log *Log, handler http.Handler) *Server {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(spec.YAML)
 	if err != nil {
-		t.Fatalf("reading the OpenAPI document: %v", err)
+		t.Fatalf("parsing the OpenAPI document: %v", err)
 	}
 	router, err := legacy.NewRouter(doc)
 	if err != nil {
-		t.Fatalf("reading the OpenAPI document's paths: %v", err)
+		t.Fatalf("parsing the paths of the OpenAPI document: %v", err)
 	}
 	s := &Server{t: t, http: httptest.NewServer(handler), router: router, log: log}
 	t.Cleanup(s.http.Close)
 	return s
 }
 
-// Request is one question. Body is sent as it is when it is a string or bytes, else as JSON; nil: no body.
+// Request is an HTTP request.
 type Request struct {
 	Method, Path string
-	Header       map[string]string
-	Body         any
+	// Header contains additional headers. An empty value removes the header.
+	Header map[string]string
+	// Body is sent unchanged if it is a string or bytes, and as JSON otherwise. nil means no body.
+	Body any
 }
 
-// Answer is what came back.
+// Answer is an HTTP response.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// JSON returns a field of the body by its path, as "detail" or "items.0.id"; nil when there is none.
+// JSON returns the field of the body with a path, for example "detail" or "items.0.id". It returns nil if there is no such field.
 func (a Answer) JSON(path string) any {
 	var value any
 	if json.Unmarshal([]byte(a.Body), &value) != nil {
@@ -106,10 +108,10 @@ func (a Answer) JSON(path string) any {
 	return value
 }
 
-// URL is where the server listens.
+// URL returns the URL of the server.
 func (s *Server) URL() string { return s.http.URL }
 
-// Do asks and returns the answer. The test fails when the answer is not in the OpenAPI document.
+// Do sends a request and returns the response. The test fails if the response does not match the OpenAPI document.
 func (s *Server) Do(r Request) Answer {
 	s.t.Helper()
 	answer, err := s.Try(r)
@@ -119,7 +121,7 @@ func (s *Server) Do(r Request) Answer {
 	return answer
 }
 
-// Try is Do for goroutines other than the test's own.
+// Try is Do for other goroutines than the test's. It returns an error instead of ending the test.
 func (s *Server) Try(r Request) (Answer, error) {
 	var body io.Reader
 	switch b := r.Body.(type) {
@@ -137,7 +139,7 @@ func (s *Server) Try(r Request) (Answer, error) {
 	}
 	request, err := http.NewRequest(r.Method, s.http.URL+r.Path, body)
 	if err != nil {
-		return Answer{}, fmt.Errorf("making the request: %w", err)
+		return Answer{}, fmt.Errorf("creating the request: %w", err)
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
@@ -152,22 +154,22 @@ func (s *Server) Try(r Request) (Answer, error) {
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
-		return Answer{}, fmt.Errorf("asking %s %s: %w", r.Method, r.Path, err)
+		return Answer{}, fmt.Errorf("sending %s %s: %w", r.Method, r.Path, err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		return Answer{}, fmt.Errorf("reading the answer: %w", err)
+		return Answer{}, fmt.Errorf("reading the response: %w", err)
 	}
 	answer := Answer{response.StatusCode, response.Header, string(text)}
 	if response.Header.Get("X-Request-Id") == "" {
-		return answer, fmt.Errorf("%s %s: no X-Request-Id", r.Method, r.Path)
+		return answer, fmt.Errorf("%s %s: the response has no X-Request-Id", r.Method, r.Path)
 	}
-	return answer, s.holds(request, answer)
+	return answer, s.validate(request, answer)
 }
 
-// holds checks an answer against the document. What the document does not describe (unknown routes) is not held.
-func (s *Server) holds(request *http.Request, a Answer) error {
+// validate validates a response against the OpenAPI document. It accepts every response of a route that is not in the document.
+func (s *Server) validate(request *http.Request, a Answer) error {
 	request.URL.Path = strings.TrimSuffix(request.URL.Path, "/")
 	route, params, err := s.router.FindRoute(request)
 	if err != nil {
@@ -180,17 +182,17 @@ func (s *Server) holds(request *http.Request, a Answer) error {
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}
 	if err := openapi3filter.ValidateResponse(context.Background(), input.SetBodyBytes([]byte(a.Body))); err != nil {
-		return fmt.Errorf("%s %s answered what its document does not say: %w\n%s", request.Method, route.Path, err, a.Body)
+		return fmt.Errorf("the response of %s %s does not match the OpenAPI document: %w\n%s", request.Method, route.Path, err, a.Body)
 	}
 	return nil
 }
 
-// NeverLogged fails the test when one of the secrets stands in the log.
+// NeverLogged fails the test if the log contains one of the secrets.
 func (s *Server) NeverLogged(secrets ...string) {
 	s.t.Helper()
 	for _, secret := range secrets {
 		if strings.Contains(s.log.String(), secret) {
-			s.t.Errorf("a secret reached the log")
+			s.t.Errorf("the log contains a secret")
 		}
 	}
 }

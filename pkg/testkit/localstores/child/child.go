@@ -1,5 +1,5 @@
-// Package child runs a process that does not outlive the program that started it: Stop ends it within a bound, and on
-// Linux the kernel ends it when this program is killed without a word.
+// Package child runs child processes that end with this program. Stop ends a process within a given time. On Linux, the kernel
+// ends the process if this program is killed.
 package child
 
 import (
@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// Process is a running child. One goroutine owns it, from its start until it has ended.
+// Process is a child process.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error
 }
 
-// Start starts cmd. When this program dies first, Linux sends orphaned to the child; elsewhere the child lives on, and
-// EndLeftover ends it at the next start.
-func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Process, error) {
+// Start starts cmd. If this program dies first, Linux sends orphanSignal to the child. On other systems the child continues,
+// and EndLeftover can end it at the next start.
+func Start(cmd *exec.Cmd, orphanSignal syscall.Signal) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	tieToParent(cmd.SysProcAttr, orphaned)
+	setOrphanSignal(cmd.SysProcAttr, orphanSignal)
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
-	go p.own(started)
+	go p.run(started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	return p, nil
 }
 
-func (p *Process) own(started chan<- error) {
-	// What the kernel takes for the child's parent is the thread that started it, so that thread has to stay.
+func (p *Process) run(started chan<- error) {
+	// The kernel sends orphanSignal when the thread that started the child ends. So this thread must live as long as the child.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := p.cmd.Start()
@@ -48,9 +48,9 @@ func (p *Process) own(started chan<- error) {
 	close(p.done)
 }
 
-// StartLogged starts cmd in a process group of its own, so that a Ctrl-C meant for this program does not reach it, with
-// its output in a new file at path log.
-func StartLogged(cmd *exec.Cmd, log string, orphaned syscall.Signal) (*Process, error) {
+// StartLogged starts cmd as Start does, with its output in a new file at path log. The process has its own process group, so
+// that Ctrl-C in this program's terminal does not end it.
+func StartLogged(cmd *exec.Cmd, log string, orphanSignal syscall.Signal) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
@@ -61,17 +61,16 @@ func StartLogged(cmd *exec.Cmd, log string, orphaned syscall.Signal) (*Process, 
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
-	return Start(cmd, orphaned)
+	return Start(cmd, orphanSignal)
 }
 
 // PID returns the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the process has ended.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// ExitCode returns what the process ended with, 128 plus the signal's number when a signal ended it. It waits for the
-// end.
+// ExitCode waits for the end of the process and returns its exit code, or 128 plus the number of the signal that ended it.
 func (p *Process) ExitCode() int {
 	<-p.done
 	var exit *exec.ExitError
@@ -83,7 +82,7 @@ func (p *Process) ExitCode() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Signal sends a signal to the process, if it still runs.
+// Signal sends a signal to the process. It does nothing if the process has ended.
 func (p *Process) Signal(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("sending %s to %s: %w", sig, p.cmd.Path, err)
@@ -91,10 +90,9 @@ func (p *Process) Signal(sig os.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end, kills it when it has not done so within grace, and returns when it is gone. The error
-// says that it had to be killed.
-func (p *Process) Stop(ask os.Signal, grace time.Duration) error {
-	if err := p.Signal(ask); err != nil {
+// Stop sends stopSignal to the process and waits until it ends. After grace it kills the process and returns an error.
+func (p *Process) Stop(stopSignal os.Signal, grace time.Duration) error {
+	if err := p.Signal(stopSignal); err != nil {
 		return err
 	}
 	select {

@@ -43,9 +43,9 @@ func TestEndLeftover(t *testing.T) {
 		name, script, mark string
 		want               bool
 	}{
-		{name: "ours is ended", script: "while :; do sleep 0.05; done; : our-folder", mark: "our-folder", want: true},
-		{name: "ours is killed when it does not listen", script: `trap "" TERM; while :; do sleep 0.05; done; : our-folder`, mark: "our-folder", want: true},
-		{name: "a stranger that was given the same id lives", script: "while :; do sleep 0.05; done; : their-folder", mark: "our-folder"},
+		{name: "a leftover is ended", script: "while :; do sleep 0.05; done; : our-folder", mark: "our-folder", want: true},
+		{name: "a leftover that ignores the signal is killed", script: `trap "" TERM; while :; do sleep 0.05; done; : our-folder`, mark: "our-folder", want: true},
+		{name: "another process with the same id continues", script: "while :; do sleep 0.05; done; : their-folder", mark: "our-folder"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,33 +55,33 @@ func TestEndLeftover(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := ended(p); got != tt.want {
-				t.Errorf("ended: %v", got)
+				t.Errorf("ended: %v, want %v", got, tt.want)
 			}
 			if _, err := os.Stat(pidFile); err == nil && !tt.want {
-				t.Error("a server would take the stranger for itself")
+				t.Error("the file still names the process, and a new server would not start")
 			}
 		})
 	}
 }
 
-func TestStopKillsWhatDoesNotListen(t *testing.T) {
+func TestStopKillsAProcessThatIgnoresTheSignal(t *testing.T) {
 	p := start(t, `trap "" TERM; while :; do sleep 0.05; done`)
-	time.Sleep(100 * time.Millisecond) // the shell sets its trap
+	time.Sleep(100 * time.Millisecond) // until the shell has set its trap
 	if err := p.Stop(syscall.SIGTERM, 100*time.Millisecond); err == nil {
-		t.Error("nothing tells that it was killed")
+		t.Error("no error, although the process was killed")
 	}
 	if !ended(p) || p.ExitCode() != 128+int(syscall.SIGKILL) {
-		t.Errorf("exit code %d", p.ExitCode())
+		t.Errorf("the exit code is %d", p.ExitCode())
 	}
 }
 
-func TestStopOfWhatHasEnded(t *testing.T) {
+func TestStopAfterTheProcessHasEnded(t *testing.T) {
 	p := start(t, "exit 3")
 	<-p.Done()
 	if err := p.Stop(syscall.SIGTERM, time.Second); err != nil {
 		t.Error(err)
 	}
 	if p.ExitCode() != 3 {
-		t.Errorf("exit code %d", p.ExitCode())
+		t.Errorf("the exit code is %d", p.ExitCode())
 	}
 }

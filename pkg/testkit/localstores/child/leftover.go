@@ -16,10 +16,10 @@ import (
 
 const leftoverPoll = 20 * time.Millisecond
 
-// EndLeftover ends the process that an earlier, crashed run left behind, and returns when it is gone. The file at
-// pidFile names it on its first line. Process ids are reused, so nothing happens to a process whose command line does
-// not speak of mark; then the file is removed when it would make a new server believe that the old one still runs.
-func EndLeftover(ctx context.Context, pidFile, mark string, ask syscall.Signal, grace time.Duration) error {
+// EndLeftover ends a process of an earlier run that crashed, and waits for its end. The first line of pidFile is the id of the
+// process. A process id may be reused, so EndLeftover ends only a process whose command line contains mark. If another process
+// has the id, EndLeftover removes pidFile, because a new server would refuse to start.
+func EndLeftover(ctx context.Context, pidFile, mark string, stopSignal syscall.Signal, grace time.Duration) error {
 	content, err := os.ReadFile(pidFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -30,33 +30,33 @@ func EndLeftover(ctx context.Context, pidFile, mark string, ask syscall.Signal, 
 	line, _, _ := strings.Cut(string(content), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || pid <= 1 {
-		return fmt.Errorf("%s names no process: remove it", pidFile)
+		return fmt.Errorf("%s does not contain a process id: remove the file", pidFile)
 	}
-	if speaksOf(pid, mark) {
-		return end(ctx, pid, mark, ask, grace)
+	if hasMark(pid, mark) {
+		return end(ctx, pid, mark, stopSignal, grace)
 	}
 	if exists := syscall.Kill(pid, 0) != syscall.ESRCH; exists {
 		if err := os.Remove(pidFile); err != nil {
-			return fmt.Errorf("removing the id of a process that is gone: %w", err)
+			return fmt.Errorf("removing the file of a process that has ended: %w", err)
 		}
 	}
 	return nil
 }
 
-func end(ctx context.Context, pid int, mark string, ask syscall.Signal, grace time.Duration) error {
+func end(ctx context.Context, pid int, mark string, stopSignal syscall.Signal, grace time.Duration) error {
 	killAt := time.Now().Add(grace)
-	sig := ask
+	sig := stopSignal
 	for {
 		if err := syscall.Kill(pid, sig); err != nil && err != syscall.ESRCH {
-			return fmt.Errorf("ending process %d, left behind by an earlier run: %w", pid, err)
+			return fmt.Errorf("ending process %d of an earlier run: %w", pid, err)
 		}
 		for sig == syscall.SIGKILL || time.Now().Before(killAt) {
-			if !speaksOf(pid, mark) {
+			if !hasMark(pid, mark) {
 				return nil
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("waiting for process %d, left behind by an earlier run: %w", pid, ctx.Err())
+				return fmt.Errorf("waiting for process %d of an earlier run to end: %w", pid, ctx.Err())
 			case <-time.After(leftoverPoll):
 			}
 		}
@@ -64,9 +64,9 @@ func end(ctx context.Context, pid int, mark string, ask syscall.Signal, grace ti
 	}
 }
 
-// speaksOf reports whether a process lives whose command line contains mark. One that is dead and only waits for its
-// parent to notice has no command line.
-func speaksOf(pid int, mark string) bool {
+// hasMark reports whether a process exists and its command line contains mark. A process that has ended but whose parent has
+// not read its exit code has no command line.
+func hasMark(pid int, mark string) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		line, err = exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()

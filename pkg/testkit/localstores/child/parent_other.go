@@ -4,4 +4,4 @@ package child
 
 import "syscall"
 
-func tieToParent(*syscall.SysProcAttr, syscall.Signal) {}
+func setOrphanSignal(*syscall.SysProcAttr, syscall.Signal) {}

@@ -6,18 +6,17 @@ import (
 	"strings"
 )
 
-const lastWordsBytes = 8 << 10
+const lastLinesBytes = 8 << 10
 
-// LastWords returns the last lines of a log, at most n of them, for the message about a process that failed. It is
-// empty when there is no log.
-func LastWords(log string, n int) string {
+// LastLines returns at most n lines from the end of a log, for an error message. It returns an empty string if there is no log.
+func LastLines(log string, n int) string {
 	f, err := os.Open(log)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
 	if size, err := f.Seek(0, io.SeekEnd); err == nil {
-		f.Seek(max(0, size-lastWordsBytes), io.SeekStart)
+		f.Seek(max(0, size-lastLinesBytes), io.SeekStart)
 	}
 	text, err := io.ReadAll(f)
 	if err != nil {
