@@ -40,7 +40,7 @@ func (a *API) ListExchangeKeys(ctx context.Context, _ gen.ListExchangeKeysReques
 // CreateExchangeKey stores a key of the caller's.
 func (a *API) CreateExchangeKey(ctx context.Context, r gen.CreateExchangeKeyRequestObject) (gen.CreateExchangeKeyResponseObject, error) {
 	b := r.Body
-	key := exchange.New{
+	key := exchange.NewKey{
 		Exchange: string(b.Exchange), Label: b.Label, IsTestnet: b.IsTestnet != nil && *b.IsTestnet, Permissions: []string{},
 		Credentials: exchange.Credentials{APIKey: b.APIKey, APISecret: b.APISecret},
 	}

@@ -2,8 +2,8 @@ package exchange
 
 import "testing"
 
-// What the exchanges answer, from their documentation.
-func TestAnswers(t *testing.T) {
+// The answers are from the documentation of the exchanges.
+func TestAnswersAreParsed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		exchange string
@@ -67,7 +67,7 @@ func TestAnswers(t *testing.T) {
 		{"okx", 401, `{"code":"50102","msg":"Timestamp request expired"}`, Unreachable},
 		{"okx", 200, `{"code":"0"}`, Unreachable},
 	} {
-		got := ask(t, c.exchange, true, answer(c.status, c.body))
+		got := testAgainst(t, c.exchange, true, respond(c.status, c.body))
 		if got.Code != c.want || got.Message != messages[c.want] || got.Message == "" || got.Latency <= 0 {
 			t.Errorf("%s, %d %s: got %+v, want %s", c.exchange, c.status, c.body, got, c.want)
 		}

@@ -7,21 +7,21 @@ import (
 	"net/http"
 )
 
-// askBinance reads the account (developers.binance.com, "Request Security").
-func askBinance(q question) (call, error) {
-	return askBinanceAccount(q, "omitZeroBalances=true&"), nil // the zeros are more than we read of an answer
+// buildBinance builds a request for the account information (developers.binance.com, "Request Security").
+func buildBinance(in input) (signedRequest, error) {
+	return binanceAccount(in, "omitZeroBalances=true&"), nil // an answer with the zero balances is longer than maxAnswer
 }
 
-// askBinanceUS reads the account at Binance.US, which has fewer assets and does not know that parameter.
-func askBinanceUS(q question) (call, error) {
-	return askBinanceAccount(q, ""), nil
+// buildBinanceUS does the same for Binance.US, which has fewer assets and no parameter omitZeroBalances.
+func buildBinanceUS(in input) (signedRequest, error) {
+	return binanceAccount(in, ""), nil
 }
 
-func askBinanceAccount(q question, query string) call {
-	query += "recvWindow=5000&timestamp=" + q.millis()
-	return call{
-		method: http.MethodGet, path: "/api/v3/account?" + query + "&signature=" + signBinance(q.APISecret.Reveal(), query),
-		header: map[string]string{"X-MBX-APIKEY": q.APIKey.Reveal()},
+func binanceAccount(in input, query string) signedRequest {
+	query += "recvWindow=5000&timestamp=" + in.millis()
+	return signedRequest{
+		method: http.MethodGet, path: "/api/v3/account?" + query + "&signature=" + signBinance(in.APISecret.Reveal(), query),
+		header: map[string]string{"X-MBX-APIKEY": in.APIKey.Reveal()},
 	}
 }
 
@@ -30,7 +30,7 @@ func signBinance(secret, query string) string {
 	return hex.EncodeToString(mac(sha256.New, []byte(secret), query))
 }
 
-func readBinance(status int, body []byte) Code {
+func parseBinance(status int, body []byte) Code {
 	var answer struct {
 		Code     int               `json:"code"`
 		Balances []json.RawMessage `json:"balances"`
@@ -43,11 +43,11 @@ func readBinance(status int, body []byte) Code {
 		if status == http.StatusOK && answer.Balances != nil {
 			return OK
 		}
-	case -1002: // not authorized for this endpoint
+	case -1002: // the key may not call this endpoint
 		return ScopeMissing
-	case -1022, -2008, -2014: // bad signature, unknown key, not the form of a key
+	case -1022, -2008, -2014: // wrong signature, unknown key, malformed key
 		return InvalidCredentials
-	case -2015: // "Invalid API-key, IP, or permissions for action": Binance does not say which
+	case -2015: // "Invalid API-key, IP, or permissions for action": Binance does not say which of the three
 		return InvalidCredentials
 	}
 	return Unreachable

@@ -7,28 +7,28 @@ import (
 	"net/http"
 )
 
-// bybitWindow is how many milliseconds a signed call is good for.
+// bybitWindow is how long a signed request is valid, in milliseconds.
 const bybitWindow = "5000"
 
-// askBybit reads the account's settings (bybit-exchange.github.io, "Integration Guidance"): all keys may, whatever the kind
-// of the account.
-func askBybit(q question) (call, error) {
-	return call{method: http.MethodGet, path: "/v5/account/info", header: map[string]string{
-		"X-BAPI-API-KEY":     q.APIKey.Reveal(),
-		"X-BAPI-TIMESTAMP":   q.millis(),
+// buildBybit builds a request for the account's settings (bybit-exchange.github.io, "Integration Guidance"). Every key may read
+// them, for every type of account.
+func buildBybit(in input) (signedRequest, error) {
+	return signedRequest{method: http.MethodGet, path: "/v5/account/info", header: map[string]string{
+		"X-BAPI-API-KEY":     in.APIKey.Reveal(),
+		"X-BAPI-TIMESTAMP":   in.millis(),
 		"X-BAPI-RECV-WINDOW": bybitWindow,
-		"X-BAPI-SIGN":        signBybit(q.APISecret.Reveal(), q.millis()+q.APIKey.Reveal()+bybitWindow), // and the query, which is empty
+		"X-BAPI-SIGN":        signBybit(in.APISecret.Reveal(), in.millis()+in.APIKey.Reveal()+bybitWindow), // the query comes last and is empty
 	}}, nil
 }
 
-// signBybit signs the time, the key, the window and the query, one behind the other.
+// signBybit signs the concatenation of time, key, window and query.
 func signBybit(secret, text string) string {
 	return hex.EncodeToString(mac(sha256.New, []byte(secret), text))
 }
 
-func readBybit(status int, body []byte) Code {
+func parseBybit(status int, body []byte) Code {
 	if status == http.StatusUnauthorized {
-		return InvalidCredentials // often without a body
+		return InvalidCredentials // such an answer often has no body
 	}
 	var answer struct {
 		Code   *int            `json:"retCode"`
@@ -42,13 +42,13 @@ func readBybit(status int, body []byte) Code {
 		if status == http.StatusOK && answer.Result != nil {
 			return OK
 		}
-	case 10003, 10004, 10007, 33004, -2015: // unknown key, bad signature, failed authentication, expired
+	case 10003, 10004, 10007, 33004, -2015: // unknown key, wrong signature, failed authentication, expired key
 		return InvalidCredentials
 	case 10005:
 		return ScopeMissing
 	case 10010:
 		return IPNotWhitelisted
-	case 10008, 10024: // banned, closed by compliance rules
+	case 10008, 10024: // the user is banned, or blocked by compliance rules
 		return NoAccountAccess
 	}
 	return Unreachable

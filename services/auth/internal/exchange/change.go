@@ -13,7 +13,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// Change is what to change of a key. What is not given stays, of the credentials too.
+// Change is a change of a key. Fields that are not given stay unchanged.
 type Change struct {
 	Label             patch.Field[string]
 	IsTestnet         *bool
@@ -22,8 +22,8 @@ type Change struct {
 	Passphrase        patch.Field[secret.Text]
 }
 
-// Change changes what it is given and returns the key. It returns ErrNoKey or ErrNoPassphrase. What the exchange said of
-// other credentials, or elsewhere, is forgotten.
+// Change changes a key and returns it. A change of the credentials or of the network deletes the result of the last test. It
+// returns ErrNoKey or ErrNoPassphrase.
 func (k *Keys) Change(ctx context.Context, user, id uuid.UUID, c Change) (key Key, err error) {
 	if c == (Change{}) {
 		r, err := find(ctx, k.DB, user, id, "")
@@ -44,16 +44,16 @@ func (k *Keys) Change(ctx context.Context, user, id uuid.UUID, c Change) (key Ke
 		if err != nil {
 			return audit.Event{}, err
 		}
-		err = tx.GetContext(ctx, &key, q, id, r.Label, r.IsTestnet, r.Permissions, r.MaskedKey, r.Seal, r.Generation, r.IsValid, r.LastTestedAt)
+		err = tx.GetContext(ctx, &key, q, id, r.Label, r.IsTestnet, r.Permissions, r.MaskedKey, r.Sealed, r.Generation, r.IsValid, r.LastTestedAt)
 		if err != nil {
 			return audit.Event{}, fmt.Errorf("changing an exchange key: %w", err)
 		}
-		return event("changed", id, map[string]any{"exchange": r.Exchange, "fields": fields}), nil
+		return auditEvent("changed", id, map[string]any{"exchange": r.Exchange, "fields": fields}), nil
 	})
 	return key, err
 }
 
-// apply changes a row and names what was given.
+// apply changes the row and returns the names of the given fields.
 func (r *row) apply(c Change, ring *keyring.Ring) (fields []string, err error) {
 	if c.Label.Given {
 		fields, r.Label = append(fields, "label"), c.Label.Value
@@ -61,7 +61,7 @@ func (r *row) apply(c Change, ring *keyring.Ring) (fields []string, err error) {
 	if c.Permissions != nil {
 		fields, r.Permissions = append(fields, "permissions"), *c.Permissions
 	}
-	tested := r.Generation
+	before := r.Generation
 	if c.IsTestnet != nil {
 		fields = append(fields, "is_testnet")
 		if *c.IsTestnet != r.IsTestnet {
@@ -70,19 +70,19 @@ func (r *row) apply(c Change, ring *keyring.Ring) (fields []string, err error) {
 	}
 	if c.APIKey != nil || c.APISecret != nil || c.Passphrase.Given {
 		fields, r.Generation = append(fields, "credentials"), uuid.New()
-		if err := r.replace(c, ring); err != nil {
+		if err := r.replaceCredentials(c, ring); err != nil {
 			return nil, err
 		}
 	}
-	if r.Generation != tested {
+	if r.Generation != before {
 		r.IsValid, r.LastTestedAt = nil, nil
 	}
 	return fields, nil
 }
 
-// replace seals the credentials anew, with those that are given instead of the old ones.
-func (r *row) replace(c Change, ring *keyring.Ring) error {
-	credentials, err := open(ring, r.ID, r.Seal)
+// replaceCredentials opens the credentials, replaces the given parts, and seals the credentials again.
+func (r *row) replaceCredentials(c Change, ring *keyring.Ring) error {
+	credentials, err := openCredentials(ring, r.ID, r.Sealed)
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,6 @@ func (r *row) replace(c Change, ring *keyring.Ring) error {
 		return err
 	}
 	r.MaskedKey = credentials.masked()
-	r.Seal, err = credentials.seal(ring, r.ID)
+	r.Sealed, err = credentials.seal(ring, r.ID)
 	return err
 }

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// askCoinbase reads the profiles of the account, at Coinbase Exchange (docs.cdp.coinbase.com, "Exchange REST API
-// Authentication"), whose keys are those with a passphrase.
-func askCoinbase(q question) (call, error) {
+// buildCoinbase builds a request for the account's profiles at Coinbase Exchange (docs.cdp.coinbase.com, "Exchange REST API
+// Authentication"). Among Coinbase's products, only the keys of Coinbase Exchange have a passphrase.
+func buildCoinbase(in input) (signedRequest, error) {
 	const path = "/profiles"
-	at := strconv.FormatInt(q.now.Unix(), 10)
-	signature, err := signCoinbase(q.APISecret.Reveal(), at+http.MethodGet+path)
-	return call{method: http.MethodGet, path: path, header: map[string]string{
-		"CB-ACCESS-KEY":        q.APIKey.Reveal(),
+	at := strconv.FormatInt(in.now.Unix(), 10)
+	signature, err := signCoinbase(in.APISecret.Reveal(), at+http.MethodGet+path)
+	return signedRequest{method: http.MethodGet, path: path, header: map[string]string{
+		"CB-ACCESS-KEY":        in.APIKey.Reveal(),
 		"CB-ACCESS-SIGN":       signature,
 		"CB-ACCESS-TIMESTAMP":  at,
-		"CB-ACCESS-PASSPHRASE": q.Passphrase.Reveal(),
+		"CB-ACCESS-PASSPHRASE": in.Passphrase.Reveal(),
 	}}, err
 }
 
-// signCoinbase signs the time, the method, the path and the body, one behind the other. Secrets are base64.
+// signCoinbase signs the concatenation of time, method, path and body. The secret is in base64.
 func signCoinbase(secret, text string) (string, error) {
 	key, err := base64.StdEncoding.DecodeString(secret)
 	if err != nil {
@@ -32,7 +32,7 @@ func signCoinbase(secret, text string) (string, error) {
 	return base64.StdEncoding.EncodeToString(mac(sha256.New, key, text)), nil
 }
 
-func readCoinbase(status int, body []byte) Code {
+func parseCoinbase(status int, body []byte) Code {
 	if status == http.StatusOK {
 		var profiles []struct {
 			Active bool `json:"active"`
@@ -53,14 +53,14 @@ func readCoinbase(status int, body []byte) Code {
 	if json.Unmarshal(body, &refusal) != nil || refusal.Message == "" {
 		return Unreachable
 	}
-	// There are no codes; these words have been the same for years.
-	switch said := strings.ToLower(refusal.Message); {
-	case strings.Contains(said, "timestamp"):
+	// Coinbase has no error codes. These texts have not changed for years.
+	switch message := strings.ToLower(refusal.Message); {
+	case strings.Contains(message, "timestamp"):
 		return Unreachable
-	case strings.Contains(said, "whitelist") || strings.Contains(said, "allowlist"):
+	case strings.Contains(message, "whitelist") || strings.Contains(message, "allowlist"):
 		return IPNotWhitelisted
-	case status == http.StatusUnauthorized, strings.HasPrefix(said, "invalid api key"), strings.HasPrefix(said, "invalid signature"),
-		strings.HasPrefix(said, "invalid passphrase"):
+	case status == http.StatusUnauthorized, strings.HasPrefix(message, "invalid api key"), strings.HasPrefix(message, "invalid signature"),
+		strings.HasPrefix(message, "invalid passphrase"):
 		return InvalidCredentials
 	case status == http.StatusForbidden:
 		return ScopeMissing

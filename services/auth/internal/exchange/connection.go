@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// Code says what came of a test.
+// Code is the result of a test, as the API returns it.
 type Code string
 
-// What can come of a test.
+// The results of a test.
 const (
 	OK                  Code = "ok"
 	InvalidCredentials  Code = "invalid_credentials"
@@ -34,14 +34,14 @@ const (
 var messages = map[Code]string{
 	OK:                  "The exchange accepts the API key",
 	InvalidCredentials:  "The exchange does not accept the API key, its secret or its passphrase",
-	IPNotWhitelisted:    "The exchange does not accept the API key from our address",
-	ScopeMissing:        "The exchange does not let the API key read the account",
-	NoAccountAccess:     "The exchange knows the API key, but there is no account that it may read",
-	Unreachable:         "The exchange could not be asked; this says nothing about the API key",
-	UnsupportedExchange: "This exchange, or its test network, cannot be asked",
+	IPNotWhitelisted:    "The exchange does not accept the API key from the IP address of this service",
+	ScopeMissing:        "The API key has no permission to read the account",
+	NoAccountAccess:     "The API key is valid, but its account is closed or blocked",
+	Unreachable:         "The exchange gave no usable answer, so the API key was not tested",
+	UnsupportedExchange: "This exchange or its test network is not supported",
 }
 
-// valid is what a test says of the key; nil: nothing.
+// valid returns whether the key is valid, or nil when the test did not reach the exchange.
 func (c Code) valid() *bool {
 	if c == Unreachable || c == UnsupportedExchange {
 		return nil
@@ -50,80 +50,82 @@ func (c Code) valid() *bool {
 	return &valid
 }
 
-// Result is what came of a test, in words for people too, and how long it took.
+// Result is the result of a test.
 type Result struct {
-	Code    Code
+	Code Code
+	// Message explains the code to the user.
 	Message string
 	Latency time.Duration
 }
 
-// venue is how one exchange is asked. A file of its own has the two functions.
-type venue struct {
-	// live and testnet are where; testnet is empty when there is none.
+// exchangeAPI describes how to test a key at one exchange. Each exchange has a file with its functions build and parse.
+type exchangeAPI struct {
+	// live and testnet are base URLs. testnet is empty if the exchange has no test network.
 	live, testnet string
-	// passphrase says that its keys have one.
+	// passphrase says that the keys of this exchange have a passphrase.
 	passphrase bool
-	// ask makes the signed call. It returns errUnsignable.
-	ask func(question) (call, error)
-	// read understands an answer. What it does not understand is Unreachable.
-	read func(status int, body []byte) Code
+	// build returns a signed, read-only request, or errUnsignable.
+	build func(input) (signedRequest, error)
+	// parse returns the result that an answer means. For an unexpected answer it returns Unreachable.
+	parse func(status int, body []byte) Code
 }
 
-// question is what a call is made of.
-type question struct {
+// input is the data from which a request is built.
+type input struct {
 	Credentials
 	testnet bool
 	now     time.Time
 }
 
-// millis is the time as most exchanges want it.
-func (q question) millis() string { return strconv.FormatInt(q.now.UnixMilli(), 10) }
+// millis returns the time as Unix time in milliseconds.
+func (in input) millis() string { return strconv.FormatInt(in.now.UnixMilli(), 10) }
 
-// call is a signed request. Its path has the query with it.
-type call struct {
+// signedRequest is a request with its signature. path includes the query.
+type signedRequest struct {
 	method, path, body string
 	header             map[string]string
 }
 
-// errUnsignable says that a secret is not of the form in which its exchange hands them out.
-var errUnsignable = errors.New("nothing can be signed with this secret")
+// errUnsignable means that a secret does not have the form of the exchange's secrets.
+var errUnsignable = errors.New("the secret has the wrong form")
 
-// venues are the exchanges. The sandbox, which this service plays itself, is added where it is known where it listens.
-var venues = map[string]venue{
-	"binance":   {live: "https://api.binance.com", testnet: "https://testnet.binance.vision", ask: askBinance, read: readBinance},
-	"binanceus": {live: "https://api.binance.us", ask: askBinanceUS, read: readBinance},
-	"bybit":     {live: "https://api.bybit.com", testnet: "https://api-testnet.bybit.com", ask: askBybit, read: readBybit},
+// exchanges lists the exchanges by name. NewConnections adds the sandbox, whose URL is known only at run time.
+var exchanges = map[string]exchangeAPI{
+	"binance":   {live: "https://api.binance.com", testnet: "https://testnet.binance.vision", build: buildBinance, parse: parseBinance},
+	"binanceus": {live: "https://api.binance.us", build: buildBinanceUS, parse: parseBinance},
+	"bybit":     {live: "https://api.bybit.com", testnet: "https://api-testnet.bybit.com", build: buildBybit, parse: parseBybit},
 	"coinbase": {live: "https://api.exchange.coinbase.com", testnet: "https://api-public.sandbox.exchange.coinbase.com", passphrase: true,
-		ask: askCoinbase, read: readCoinbase},
-	"kraken": {live: "https://api.kraken.com", ask: askKraken, read: readKraken},
-	"okx":    {live: "https://www.okx.com", testnet: "https://www.okx.com", passphrase: true, ask: askOKX, read: readOKX},
+		build: buildCoinbase, parse: parseCoinbase},
+	"kraken": {live: "https://api.kraken.com", build: buildKraken, parse: parseKraken},
+	"okx":    {live: "https://www.okx.com", testnet: "https://www.okx.com", passphrase: true, build: buildOKX, parse: parseOKX},
 }
 
 const (
-	// answerTime bounds a call, so that with what is done before and after a test is answered within 5 s.
-	answerTime = 4 * time.Second
-	// maxAnswer bounds an answer, in bytes.
+	// answerTimeout limits one request. Together with the work before and after it, a test takes at most 5 s.
+	answerTimeout = 4 * time.Second
+	// maxAnswer is the maximum length of an answer in bytes.
 	maxAnswer = 64 << 10
 )
 
-// Connections asks exchanges.
+// Connections tests keys at exchanges.
 type Connections struct {
-	client *http.Client
-	venues map[string]venue
+	client    *http.Client
+	exchanges map[string]exchangeAPI
 }
 
-// NewConnections asks the exchanges where they are, and the sandbox at its URL. It uses no proxy, follows no redirect and,
-// but for the sandbox, connects to public addresses alone: whatever a name resolves to, nothing inside is reached.
+// NewConnections returns Connections to all exchanges, and to the sandbox at sandboxURL. It uses no proxy and follows no
+// redirect. Apart from the sandbox it connects only to public IP addresses, so that a DNS answer cannot direct a request into
+// the private network.
 func NewConnections(sandboxURL string) *Connections {
-	all := maps.Clone(venues)
-	all["sandbox"] = venue{live: sandboxURL, testnet: sandboxURL, ask: askSandbox, read: readSandbox}
+	all := maps.Clone(exchanges)
+	all["sandbox"] = exchangeAPI{live: sandboxURL, testnet: sandboxURL, build: buildSandbox, parse: parseSandbox}
 	dialer := net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
 		if "http://"+address == sandboxURL || isPublic(address) {
 			return nil
 		}
 		return errors.New("not a public address")
 	}}
-	return &Connections{venues: all, client: newClient(&http.Transport{
+	return &Connections{exchanges: all, client: newClient(&http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 		MaxResponseHeaderBytes: maxAnswer, IdleConnTimeout: 30 * time.Second,
 	})}
@@ -139,40 +141,40 @@ func isPublic(address string) bool {
 	return err == nil && ip.IsGlobalUnicast() && !ip.IsPrivate()
 }
 
-// Test asks an exchange, by a signed call that reads, whether it accepts these credentials.
+// Test sends a signed, read-only request to an exchange and returns whether the exchange accepts the credentials.
 func (c *Connections) Test(ctx context.Context, exchange string, testnet bool, credentials Credentials) Result {
 	start := time.Now()
-	code := c.test(ctx, exchange, question{Credentials: credentials, testnet: testnet, now: start})
+	code := c.test(ctx, exchange, input{Credentials: credentials, testnet: testnet, now: start})
 	return Result{Code: code, Message: messages[code], Latency: time.Since(start)}
 }
 
-func (c *Connections) test(ctx context.Context, exchange string, q question) Code {
-	v := c.venues[exchange]
-	base := v.live
-	if q.testnet {
-		base = v.testnet
+func (c *Connections) test(ctx context.Context, exchange string, in input) Code {
+	api := c.exchanges[exchange]
+	base := api.live
+	if in.testnet {
+		base = api.testnet
 	}
 	if base == "" {
 		return UnsupportedExchange
 	}
-	signed, err := v.ask(q)
+	request, err := api.build(in)
 	if err != nil {
 		return InvalidCredentials
 	}
-	status, body, err := c.send(ctx, base, signed)
+	status, body, err := c.send(ctx, base, request)
 	if err != nil {
-		return Unreachable // the error goes no further: it holds the URL, and that at some exchanges the signature
+		return Unreachable // the error is dropped: it contains the URL, which at some exchanges contains the signature
 	}
 	switch status {
 	case http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		return v.read(status, body)
+		return api.parse(status, body)
 	}
-	return Unreachable // redirected, limited, broken
+	return Unreachable // a redirect, a rate limit or a server error
 }
 
-// send makes a call and returns the answer. Its error must not be shown.
-func (c *Connections) send(ctx context.Context, base string, signed call) (status int, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+// send sends a request and returns the answer. Its error may contain the signature: do not log it.
+func (c *Connections) send(ctx context.Context, base string, signed signedRequest) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, signed.method, base+signed.path, strings.NewReader(signed.body))
 	if err != nil {
@@ -186,13 +188,13 @@ func (c *Connections) send(ctx context.Context, base string, signed call) (statu
 		return 0, nil, err
 	}
 	defer response.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // of a longer one nobody understands the half
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // a truncated answer is not valid JSON, so parse returns Unreachable
 	return response.StatusCode, body, err
 }
 
-// mac is the HMAC of a text.
+// mac returns the HMAC of a text.
 func mac(algorithm func() hash.Hash, key []byte, text string) []byte {
 	h := hmac.New(algorithm, key)
-	io.WriteString(h, text) // a hash takes everything
+	io.WriteString(h, text) // writing to a hash never fails
 	return h.Sum(nil)
 }

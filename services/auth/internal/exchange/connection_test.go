@@ -15,30 +15,31 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// signed is a signature that must be possible.
-func signed(signature string, err error) string {
+// mustSign returns a signature, or panics.
+func mustSign(signature string, err error) string {
 	if err != nil {
 		panic(err)
 	}
 	return signature
 }
 
-// spelled is a call as one line.
-func spelled(c call) string {
-	parts := []string{c.method, c.path}
-	if c.body != "" {
-		parts = append(parts, c.body)
+// oneLine returns a request as one line.
+func oneLine(r signedRequest) string {
+	parts := []string{r.method, r.path}
+	if r.body != "" {
+		parts = append(parts, r.body)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.header)) {
-		parts = append(parts, name+"="+c.header[name])
+	for _, name := range slices.Sorted(maps.Keys(r.header)) {
+		parts = append(parts, name+"="+r.header[name])
 	}
 	return strings.Join(parts, " ")
 }
 
 var credentials = Credentials{secret.New("the-key"), secret.New("c2VjcmV0"), secret.New("the phrase")}
 
-// ask asks an exchange that is played by a handler behind TLS.
-func ask(t *testing.T, exchange string, trusted bool, handler http.HandlerFunc) Result {
+// testAgainst tests the credentials at an exchange that handler simulates on a TLS server. trusted says that the client trusts
+// the server's certificate.
+func testAgainst(t *testing.T, exchange string, trusted bool, handler http.HandlerFunc) Result {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = log.New(t.Output(), "", 0)
@@ -50,104 +51,106 @@ func ask(t *testing.T, exchange string, trusted bool, handler http.HandlerFunc) 
 	}
 	transport.Proxy = nil
 	t.Cleanup(transport.CloseIdleConnections)
-	v := venues[exchange]
-	v.live, v.testnet = server.URL, server.URL
-	c := Connections{client: newClient(transport), venues: map[string]venue{exchange: v}}
+	api := exchanges[exchange]
+	api.live, api.testnet = server.URL, server.URL
+	c := Connections{client: newClient(transport), exchanges: map[string]exchangeAPI{exchange: api}}
 	return c.Test(t.Context(), exchange, false, credentials)
 }
 
-func answer(status int, body string) http.HandlerFunc {
+func respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, body)
 	}
 }
 
-// Whatever else an exchange does, it is unreachable, and in time.
-func TestExchangesThatMisbehave(t *testing.T) {
+func TestUnexpectedAnswerIsUnreachable(t *testing.T) {
 	t.Parallel()
-	good := `{"balances":[]}`
+	accepted := `{"balances":[]}`
 	for name, handler := range map[string]http.HandlerFunc{
-		"redirects": func(w http.ResponseWriter, r *http.Request) {
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/elsewhere" {
-				fmt.Fprint(w, good)
+				fmt.Fprint(w, accepted)
 				return
 			}
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(http.StatusTemporaryRedirect)
 			fmt.Fprint(w, `{"code":-2015}`)
 		},
-		"answers HTML":              answer(200, "<html>"+good),
-		"answers nothing":           answer(200, ""),
-		"answers half":              answer(200, good[:8]),
-		"answers twice":             answer(200, good+good),
-		"429":                       answer(429, `{"code":-2015}`),
-		"500":                       answer(500, `{"code":-2015}`),
-		"503":                       answer(503, good),
-		"304":                       answer(304, ""),
-		"says too much":             answer(200, `{"balances":[],"x":"`+strings.Repeat("x", maxAnswer)+`"}`),
-		"says too much in a header": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 20<<20)) },
-		"hangs up":                  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"HTML":             respond(200, "<html>"+accepted),
+		"empty body":       respond(200, ""),
+		"truncated body":   respond(200, accepted[:8]),
+		"body sent twice":  respond(200, accepted+accepted),
+		"429":              respond(429, `{"code":-2015}`),
+		"500":              respond(500, `{"code":-2015}`),
+		"503":              respond(503, accepted),
+		"304":              respond(304, ""),
+		"body too large":   respond(200, `{"balances":[],"x":"`+strings.Repeat("x", maxAnswer)+`"}`),
+		"header too large": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 20<<20)) },
+		"disconnect":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
-		if got := ask(t, "binance", true, handler); got.Code != Unreachable {
+		if got := testAgainst(t, "binance", true, handler); got.Code != Unreachable {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
-	if got := ask(t, "binance", false, answer(200, good)); got.Code != Unreachable {
-		t.Errorf("a certificate that nobody vouches for: got %+v", got)
+	if got := testAgainst(t, "binance", false, respond(200, accepted)); got.Code != Unreachable {
+		t.Errorf("untrusted certificate: got %+v", got)
 	}
-	if got := ask(t, "binance", true, answer(200, good)); got.Code != OK {
-		t.Errorf("one that behaves: got %+v", got)
+	if got := testAgainst(t, "binance", true, respond(200, accepted)); got.Code != OK {
+		t.Errorf("expected answer: got %+v", got)
 	}
 }
 
-func TestAnExchangeThatHangsIsGivenUp(t *testing.T) {
+func TestSlowExchangeIsUnreachableAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]func(http.ResponseWriter){
 		"before the answer": func(http.ResponseWriter) {},
-		"in the answer":     func(w http.ResponseWriter) { fmt.Fprint(w, `{"balances":`); w.(http.Flusher).Flush() },
+		"within the answer": func(w http.ResponseWriter) { fmt.Fprint(w, `{"balances":`); w.(http.Flusher).Flush() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := ask(t, "binance", true, func(w http.ResponseWriter, r *http.Request) {
+			got := testAgainst(t, "binance", true, func(w http.ResponseWriter, r *http.Request) {
 				handler(w)
-				<-r.Context().Done() // until the client goes
+				<-r.Context().Done() // until the client disconnects
 			})
-			if got.Code != Unreachable || got.Latency < answerTime {
+			if got.Code != Unreachable || got.Latency < answerTimeout {
 				t.Errorf("got %+v", got)
 			}
 		})
 	}
 	latest := time.Now().Add(5 * time.Second)
-	c := Connections{venues: venues, client: newClient(trip(func(r *http.Request) (*http.Response, error) {
+	c := Connections{exchanges: exchanges, client: newClient(roundTrip(func(r *http.Request) (*http.Response, error) {
 		if deadline, has := r.Context().Deadline(); !has || !deadline.Before(latest) {
-			t.Errorf("given up at %v, asked at most 5 s before %v", deadline, latest)
+			t.Errorf("the deadline is %v, want before %v", deadline, latest)
 		}
-		return nil, errors.New("nobody is there")
+		return nil, errors.New("unreachable")
 	}))}
 	c.Test(t.Context(), "binance", false, credentials)
 }
 
-// trip is what a client does instead of asking.
-type trip func(*http.Request) (*http.Response, error)
+// roundTrip is a function as an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
 
-func (t trip) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Every exchange is asked by TLS at its own host, and nothing inside is reached by the name of one.
-func TestWhereExchangesAre(t *testing.T) {
+func TestExchangeURLsUseTLS(t *testing.T) {
 	t.Parallel()
-	for name, v := range venues {
-		for _, at := range []string{v.live, v.testnet} {
-			if at != "" && (!strings.HasPrefix(at, "https://") || strings.Count(at, "/") != 2) {
-				t.Errorf("%s is at %s", name, at)
+	for name, api := range exchanges {
+		for _, url := range []string{api.live, api.testnet} {
+			if url != "" && (!strings.HasPrefix(url, "https://") || strings.Count(url, "/") != 2) {
+				t.Errorf("%s has the URL %s", name, url)
 			}
 		}
 	}
-	inside := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(inside.Close)
+}
+
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	private := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(private.Close)
 	c := NewConnections("http://127.0.0.1:1")
-	for _, target := range []string{inside.URL, strings.Replace(inside.URL, "127.0.0.1", "localhost", 1)} {
-		if _, _, err := c.send(t.Context(), target, call{method: http.MethodGet}); err == nil || !strings.Contains(err.Error(), "not a public address") {
+	for _, target := range []string{private.URL, strings.Replace(private.URL, "127.0.0.1", "localhost", 1)} {
+		if _, _, err := c.send(t.Context(), target, signedRequest{method: http.MethodGet}); err == nil || !strings.Contains(err.Error(), "not a public address") {
 			t.Errorf("%s: got %v", target, err)
 		}
 	}
@@ -156,7 +159,7 @@ func TestWhereExchangesAre(t *testing.T) {
 		"169.254.169.254:443": false, "0.0.0.0:443": false, "[::1]:443": false, "[fe80::1]:443": false, "[fc00::1]:443": false, "[::ffff:10.0.0.1]:443": false, "x": false,
 	} {
 		if isPublic(address) != want {
-			t.Errorf("%s is public: %v", address, !want)
+			t.Errorf("isPublic(%s) = %v", address, !want)
 		}
 	}
 }
@@ -182,26 +185,26 @@ func TestSandbox(t *testing.T) {
 			t.Errorf("%s, %s: got %s", tt.key, tt.secret, got)
 		}
 	}
-	good := Credentials{APIKey: secret.New(sandboxKey), APISecret: secret.New(sandboxSecret)}
-	for _, late := range []time.Duration{-sandboxWindow - time.Second, sandboxWindow + time.Minute, -time.Hour} {
-		if got := c.test(t.Context(), "sandbox", question{Credentials: good, now: time.Now().Add(late)}); got != Unreachable {
-			t.Errorf("signed %v from now: got %s", late, got)
+	valid := Credentials{APIKey: secret.New(sandboxKey), APISecret: secret.New(sandboxSecret)}
+	for _, offset := range []time.Duration{-sandboxWindow - time.Second, sandboxWindow + time.Minute, -time.Hour} {
+		if got := c.test(t.Context(), "sandbox", input{Credentials: valid, now: time.Now().Add(offset)}); got != Unreachable {
+			t.Errorf("signed time %v from now: got %s", offset, got)
 		}
 	}
-	// A signature is of its own time.
-	replayed, _ := askSandbox(question{Credentials: good, now: time.Now().Add(-time.Second)})
-	replayed.header["X-Sandbox-Timestamp"] = question{now: time.Now()}.millis()
+	// The signature covers the timestamp.
+	replayed, _ := buildSandbox(input{Credentials: valid, now: time.Now().Add(-time.Second)})
+	replayed.header["X-Sandbox-Timestamp"] = input{now: time.Now()}.millis()
 	if status, body, err := c.send(t.Context(), url, replayed); status != http.StatusUnauthorized || !strings.Contains(string(body), "wrong signature") {
 		t.Errorf("got %d %s, %v", status, body, err)
 	}
 	stop()
 	if got := test(sandboxKey, sandboxSecret); got != Unreachable {
-		t.Errorf("stopped: got %s", got)
+		t.Errorf("stopped sandbox: got %s", got)
 	}
-	if got := c.Test(t.Context(), "kraken", true, good).Code; got != UnsupportedExchange {
+	if got := c.Test(t.Context(), "kraken", true, valid).Code; got != UnsupportedExchange {
 		t.Errorf("no test network: got %s", got)
 	}
-	if got := c.Test(t.Context(), "kraken", false, good).Code; got != InvalidCredentials {
-		t.Errorf("a secret with which nothing can be signed: got %s", got)
+	if got := c.Test(t.Context(), "kraken", false, valid).Code; got != InvalidCredentials {
+		t.Errorf("malformed secret: got %s", got)
 	}
 }

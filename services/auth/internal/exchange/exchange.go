@@ -1,6 +1,8 @@
-// Package exchange keeps the keys that users have at exchanges, and asks an exchange whether a key connects. It promises
-// that credentials lie sealed in the database and nowhere else, that none is revealed without its row in the audit trail,
-// and that they go to their exchange's own host alone, in a call that only reads.
+// Package exchange stores the API keys that users have at crypto exchanges, and tests such a key at its exchange. It
+// guarantees that:
+//   - credentials are stored only in the database, and only sealed (encrypted);
+//   - credentials are revealed only after an entry in the audit trail;
+//   - credentials are sent only to the exchange's own host, in a read-only request.
 package exchange
 
 import (
@@ -18,7 +20,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/seal"
 )
 
-// Why a key is refused.
+// The reasons to refuse an operation on a key.
 var (
 	ErrNoKey        = fault.New(fault.NotFound, "exchange_key_not_found", "API key not found")
 	ErrTooMany      = fault.New(fault.Conflict, "too_many_exchange_keys", fmt.Sprintf("There are %d API keys already; delete one first", MaxKeys))
@@ -26,75 +28,76 @@ var (
 	ErrNoPassphrase = fault.New(fault.Invalid, "passphrase_missing", "This exchange needs the passphrase of the API key").About("api_passphrase")
 )
 
-// MaxKeys is how many keys a user may keep.
+// MaxKeys is the maximum number of keys of one user.
 const MaxKeys = 100
 
-// Key is what may be told of a stored key.
+// Key is a stored key without its secrets.
 type Key struct {
 	ID        uuid.UUID `db:"id"`
 	Exchange  string    `db:"exchange"`
 	Label     *string   `db:"label"`
 	MaskedKey string    `db:"masked_key"`
 	IsTestnet bool      `db:"is_testnet"`
-	// Permissions is what the user says that the key may do.
+	// Permissions is the user's own description of what the key may do.
 	Permissions pq.StringArray `db:"permissions"`
-	// IsValid is what the exchange said last; nil: not yet anything.
+	// IsValid is the result of the last test. It is nil before the first test.
 	IsValid      *bool      `db:"is_valid"`
 	LastTestedAt *time.Time `db:"last_tested_at"`
 	CreatedAt    time.Time  `db:"created_at"`
 	UpdatedAt    time.Time  `db:"updated_at"`
 }
 
-// Credentials are what an exchange knows a user's program by.
+// Credentials authenticate a program at an exchange.
 type Credentials struct {
 	APIKey, APISecret secret.Text
-	// Passphrase is empty where the exchange has none.
+	// Passphrase is empty for an exchange that does not use it.
 	Passphrase secret.Text
 }
 
-// check returns ErrNoPassphrase when the exchange wants one that is not there.
+// check returns ErrNoPassphrase when the exchange requires a passphrase and there is none.
 func (c Credentials) check(exchange string) error {
-	if venues[exchange].passphrase && c.Passphrase.Reveal() == "" {
+	if exchanges[exchange].passphrase && c.Passphrase.Reveal() == "" {
 		return ErrNoPassphrase
 	}
 	return nil
 }
 
-// masked shows a key's first and last four characters, and nothing of a key that these would nearly be the whole of.
+// masked returns the first four and the last four characters of the key. It hides a key of at most 10 characters completely,
+// because those characters are most of it.
 func (c Credentials) masked() string {
-	key := c.APIKey.Reveal() // ASCII
+	key := c.APIKey.Reveal() // ASCII, as the OpenAPI document requires
 	if len(key) <= 10 {
 		return "…"
 	}
 	return key[:4] + "…" + key[len(key)-4:]
 }
 
-// Sealed is the column of credentials.
+// Sealed describes the column with the sealed credentials.
 var Sealed = seal.Column{Values: "exchange keys", Table: "exchange_keys", Column: "credentials_sealed", ID: "id", Purpose: keyring.ExchangeKeys}
 
-// sealed is what is sealed, as one, of Credentials.
-type sealed struct {
+// plaintext is the JSON form in which Credentials are sealed.
+type plaintext struct {
 	APIKey     string `json:"api_key"`
 	APISecret  string `json:"api_secret"`
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
 func (c Credentials) seal(ring *keyring.Ring, id uuid.UUID) ([]byte, error) {
-	text, err := json.Marshal(sealed{c.APIKey.Reveal(), c.APISecret.Reveal(), c.Passphrase.Reveal()})
+	text, err := json.Marshal(plaintext{c.APIKey.Reveal(), c.APISecret.Reveal(), c.Passphrase.Reveal()})
 	if err != nil {
-		return nil, errors.New("encoding an exchange key") // the cause might repeat it
+		return nil, errors.New("encoding an exchange key") // the cause is left out: it may contain the credentials
 	}
 	return ring.Seal(keyring.ExchangeKeys, id.String(), text)
 }
 
-func open(ring *keyring.Ring, id uuid.UUID, seal []byte) (Credentials, error) {
-	text, err := ring.Open(keyring.ExchangeKeys, id.String(), seal)
+func openCredentials(ring *keyring.Ring, id uuid.UUID, sealed []byte) (Credentials, error) {
+	text, err := ring.Open(keyring.ExchangeKeys, id.String(), sealed)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("opening exchange key %s: %w", id, err)
 	}
-	var s sealed
-	if json.Unmarshal(text, &s) != nil {
+	var p plaintext
+	if json.Unmarshal(text, &p) != nil {
 		return Credentials{}, fmt.Errorf("decoding exchange key %s", id)
 	}
-	return Credentials{secret.New(s.APIKey), secret.New(s.APISecret), secret.New(s.Passphrase)}, nil
+	return Credentials{secret.New(p.APIKey), secret.New(p.APISecret), secret.New(p.Passphrase)}, nil
 }

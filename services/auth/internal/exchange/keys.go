@@ -15,17 +15,16 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// Keys keeps the keys of all users. To a user the keys of others do not exist.
+// Keys stores the exchange keys of all users. Each method works only on the keys of one user.
 type Keys struct {
-	DB   *sqlx.DB
-	Ring *keyring.Ring
-	// Connections asks the exchanges.
+	DB          *sqlx.DB
+	Ring        *keyring.Ring
 	Connections *Connections
 }
 
 const keyColumns = `id, exchange, label, masked_key, is_testnet, permissions, is_valid, last_tested_at, created_at, updated_at`
 
-// List returns all keys of a user, the oldest first.
+// List returns all keys of a user. The oldest key comes first.
 func (k *Keys) List(ctx context.Context, user uuid.UUID) ([]Key, error) {
 	const q = `select ` + keyColumns + ` from exchange_keys where user_id = $1 order by created_at, id limit $2`
 	keys := []Key{}
@@ -35,12 +34,12 @@ func (k *Keys) List(ctx context.Context, user uuid.UUID) ([]Key, error) {
 	return keys, nil
 }
 
-// Has returns ErrNoKey unless the user has this key.
+// Has returns ErrNoKey if the user does not have this key.
 func (k *Keys) Has(ctx context.Context, user, id uuid.UUID) error {
 	const q = `select exists (select from exchange_keys where id = $1 and user_id = $2)`
 	var has bool
 	if err := k.DB.GetContext(ctx, &has, q, id, user); err != nil {
-		return fmt.Errorf("looking for an exchange key: %w", err)
+		return fmt.Errorf("reading an exchange key: %w", err)
 	}
 	if !has {
 		return ErrNoKey
@@ -48,8 +47,8 @@ func (k *Keys) Has(ctx context.Context, user, id uuid.UUID) error {
 	return nil
 }
 
-// New is a key to be stored.
-type New struct {
+// NewKey is a key to store.
+type NewKey struct {
 	Exchange    string
 	Label       *string
 	IsTestnet   bool
@@ -57,17 +56,17 @@ type New struct {
 	Credentials
 }
 
-// Create stores a key. It returns ErrNoPassphrase or ErrTooMany.
-func (k *Keys) Create(ctx context.Context, user uuid.UUID, n New) (key Key, err error) {
+// Create stores a key. It returns ErrNoPassphrase, ErrTooMany, or caller.ErrInvalid when the user was deleted.
+func (k *Keys) Create(ctx context.Context, user uuid.UUID, n NewKey) (key Key, err error) {
 	if err := n.check(n.Exchange); err != nil {
 		return Key{}, err
 	}
 	id := uuid.New()
-	seal, err := n.seal(k.Ring, id)
+	sealed, err := n.seal(k.Ring, id)
 	if err != nil {
 		return Key{}, err
 	}
-	// Those who create at once wait here for each other; the next statement sees what they stored.
+	// The row lock makes parallel creations of one user wait for each other, so that the count below is right.
 	const lock = `select id from users where id = $1 for no key update`
 	const q = `
 		insert into exchange_keys (id, user_id, exchange, label, masked_key, is_testnet, permissions, credentials_sealed)
@@ -79,21 +78,21 @@ func (k *Keys) Create(ctx context.Context, user uuid.UUID, n New) (key Key, err 
 			return audit.Event{}, caller.ErrInvalid
 		}
 		if err != nil {
-			return audit.Event{}, fmt.Errorf("looking for the user: %w", err)
+			return audit.Event{}, fmt.Errorf("locking the user: %w", err)
 		}
-		err = tx.GetContext(ctx, &key, q, id, user, n.Exchange, n.Label, n.masked(), n.IsTestnet, pq.StringArray(n.Permissions), seal, MaxKeys)
+		err = tx.GetContext(ctx, &key, q, id, user, n.Exchange, n.Label, n.masked(), n.IsTestnet, pq.StringArray(n.Permissions), sealed, MaxKeys)
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, ErrTooMany
 		}
 		if err != nil {
 			return audit.Event{}, fmt.Errorf("storing an exchange key: %w", err)
 		}
-		return event("created", id, map[string]any{"exchange": n.Exchange}), nil
+		return auditEvent("created", id, map[string]any{"exchange": n.Exchange}), nil
 	})
 	return key, err
 }
 
-// Delete forgets a key. It returns ErrNoKey.
+// Delete deletes a key. It returns ErrNoKey.
 func (k *Keys) Delete(ctx context.Context, user, id uuid.UUID) error {
 	const q = `delete from exchange_keys where id = $1 and user_id = $2 returning exchange`
 	return audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
@@ -105,15 +104,16 @@ func (k *Keys) Delete(ctx context.Context, user, id uuid.UUID) error {
 		if err != nil {
 			return audit.Event{}, fmt.Errorf("deleting an exchange key: %w", err)
 		}
-		return event("deleted", id, map[string]any{"exchange": exchange}), nil
+		return auditEvent("deleted", id, map[string]any{"exchange": exchange}), nil
 	})
 }
 
-// Reveal returns the credentials themselves, once the audit trail says so. It returns caller.ErrNotFresh or ErrNoKey.
+// Reveal returns the credentials of a key, after it has recorded this in the audit trail. It returns ErrNoKey, or
+// caller.ErrNotFresh when the last sign-in or step-up was too long ago; a refusal is recorded too.
 func (k *Keys) Reveal(ctx context.Context, user, id uuid.UUID) (c Credentials, err error) {
 	if stale := caller.RequireFresh(ctx); stale != nil {
 		refused := audit.Event{Action: "access.refused", TargetID: audit.ID(id), Details: map[string]any{"why": "not_fresh"}}
-		if err := audit.Record(context.WithoutCancel(ctx), k.DB, refused); err != nil { // hanging up does not keep it off the record
+		if err := audit.Record(context.WithoutCancel(ctx), k.DB, refused); err != nil { // a client that disconnects cannot prevent the entry
 			return Credentials{}, err
 		}
 		return Credentials{}, stale
@@ -123,8 +123,8 @@ func (k *Keys) Reveal(ctx context.Context, user, id uuid.UUID) (c Credentials, e
 		if err != nil {
 			return audit.Event{}, err
 		}
-		c, err = open(k.Ring, id, r.Seal)
-		return event("revealed", id, map[string]any{"exchange": r.Exchange}), err
+		c, err = openCredentials(k.Ring, id, r.Sealed)
+		return auditEvent("revealed", id, map[string]any{"exchange": r.Exchange}), err
 	})
 	if err != nil {
 		return Credentials{}, err
@@ -132,20 +132,20 @@ func (k *Keys) Reveal(ctx context.Context, user, id uuid.UUID) (c Credentials, e
 	return c, nil
 }
 
-// Test asks the exchange whether it knows a key, and keeps what it says. It returns ErrNoKey, or ErrReplaced when the
-// answer is about credentials that are not these any more.
+// Test tests a key at its exchange and stores the result. It returns ErrNoKey, or ErrReplaced when the key was changed or
+// deleted during the test.
 func (k *Keys) Test(ctx context.Context, user, id uuid.UUID) (Result, error) {
 	r, err := find(ctx, k.DB, user, id, "")
 	if err != nil {
 		return Result{}, err
 	}
-	c, err := open(k.Ring, id, r.Seal)
+	c, err := openCredentials(k.Ring, id, r.Sealed)
 	if err != nil {
 		return Result{}, err
 	}
 	result := k.Connections.Test(ctx, r.Exchange, r.IsTestnet, c)
 	if ctx.Err() != nil {
-		return Result{}, fmt.Errorf("testing an exchange key: %w", ctx.Err()) // what was heard is not the exchange's
+		return Result{}, fmt.Errorf("testing an exchange key: %w", ctx.Err()) // the result comes from the cancelled request, not from the exchange
 	}
 	const q = `
 		update exchange_keys set is_valid = coalesce($3, is_valid), last_tested_at = now()
@@ -157,21 +157,22 @@ func (k *Keys) Test(ctx context.Context, user, id uuid.UUID) (Result, error) {
 			return audit.Event{}, ErrReplaced
 		}
 		if err != nil {
-			return audit.Event{}, fmt.Errorf("keeping the result of a test: %w", err)
+			return audit.Event{}, fmt.Errorf("storing the result of a test: %w", err)
 		}
-		return event("tested", id, map[string]any{"exchange": r.Exchange, "code": result.Code}), nil
+		return auditEvent("tested", id, map[string]any{"exchange": r.Exchange, "code": result.Code}), nil
 	})
 	return result, err
 }
 
-// row is a key with what lies beside it.
+// row is a complete row of exchange_keys.
 type row struct {
 	Key
-	Seal       []byte    `db:"credentials_sealed"`
+	Sealed []byte `db:"credentials_sealed"`
+	// Generation is renewed when the credentials or the network change, so that the result of an older test is not stored.
 	Generation uuid.UUID `db:"generation"`
 }
 
-// find returns a user's key, or ErrNoKey. lock ends the query.
+// find returns a user's key, or ErrNoKey. lock is the locking clause of the query; it may be empty.
 func find(ctx context.Context, db sqlx.QueryerContext, user, id uuid.UUID, lock string) (row, error) {
 	const q = `select ` + keyColumns + `, credentials_sealed, generation from exchange_keys where id = $1 and user_id = $2 `
 	var r row
@@ -185,6 +186,6 @@ func find(ctx context.Context, db sqlx.QueryerContext, user, id uuid.UUID, lock 
 	return r, nil
 }
 
-func event(done string, id uuid.UUID, details map[string]any) audit.Event {
-	return audit.Event{Action: "exchange_key." + done, TargetID: audit.ID(id), Details: details}
+func auditEvent(verb string, id uuid.UUID, details map[string]any) audit.Event {
+	return audit.Event{Action: "exchange_key." + verb, TargetID: audit.ID(id), Details: details}
 }

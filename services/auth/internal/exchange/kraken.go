@@ -9,20 +9,21 @@ import (
 	"strings"
 )
 
-// askKraken reads the balances (docs.kraken.com, "Spot REST Authentication"). Each call of a key needs a greater nonce than
-// the one before: milliseconds, as its documentation has them, are the least that leaves the user's own programs going.
-func askKraken(q question) (call, error) {
+// buildKraken builds a request for the balances (docs.kraken.com, "Spot REST Authentication"). The nonce of a key must grow with
+// every request. It is the time in milliseconds, as in Kraken's documentation. A time in
+// microseconds would be larger than the nonces of the user's own programs, and Kraken would then refuse their requests.
+func buildKraken(in input) (signedRequest, error) {
 	const path = "/0/private/Balance"
-	body := "nonce=" + q.millis()
-	signature, err := signKraken(q.APISecret.Reveal(), path, q.millis(), body)
-	return call{method: http.MethodPost, path: path, body: body, header: map[string]string{
-		"API-Key":      q.APIKey.Reveal(),
+	body := "nonce=" + in.millis()
+	signature, err := signKraken(in.APISecret.Reveal(), path, in.millis(), body)
+	return signedRequest{method: http.MethodPost, path: path, body: body, header: map[string]string{
+		"API-Key":      in.APIKey.Reveal(),
 		"API-Sign":     signature,
 		"Content-Type": "application/x-www-form-urlencoded",
 	}}, err
 }
 
-// signKraken signs a path and the hash of nonce and body. Secrets are base64.
+// signKraken signs the concatenation of the path and the SHA-256 of nonce and body. The secret is in base64.
 func signKraken(secret, path, nonce, body string) (string, error) {
 	key, err := base64.StdEncoding.DecodeString(secret)
 	if err != nil {
@@ -32,7 +33,7 @@ func signKraken(secret, path, nonce, body string) (string, error) {
 	return base64.StdEncoding.EncodeToString(mac(sha512.New, key, path+string(hashed[:]))), nil
 }
 
-func readKraken(status int, body []byte) Code {
+func parseKraken(status int, body []byte) Code {
 	var answer struct {
 		Error  []string        `json:"error"`
 		Result json.RawMessage `json:"result"`
@@ -46,12 +47,12 @@ func readKraken(status int, body []byte) Code {
 		}
 		return Unreachable
 	}
-	switch said := answer.Error[0]; {
-	case said == "EAPI:Invalid key", said == "EAPI:Invalid signature":
+	switch message := answer.Error[0]; {
+	case message == "EAPI:Invalid key", message == "EAPI:Invalid signature":
 		return InvalidCredentials
-	case said == "EGeneral:Permission denied":
+	case message == "EGeneral:Permission denied":
 		return ScopeMissing
-	case strings.HasPrefix(said, "EAuth:Account"): // disabled, unconfirmed
+	case strings.HasPrefix(message, "EAuth:Account"): // the account is disabled or not confirmed
 		return NoAccountAccess
 	}
 	return Unreachable

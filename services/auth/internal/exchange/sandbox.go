@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// The one account at the sandbox, which everybody knows.
+// The sandbox has one account. Its credentials are public.
 const (
 	sandboxKey    = "sandbox-key"
 	sandboxSecret = "sandbox-secret"
 	sandboxPath   = "/v1/account"
-	// sandboxWindow is how far a signed time may be from now.
+	// sandboxWindow is the maximum difference between the signed time and the current time.
 	sandboxWindow = 30 * time.Second
 )
 
-func askSandbox(q question) (call, error) {
-	return call{method: http.MethodGet, path: sandboxPath, header: map[string]string{
-		"X-Sandbox-Key":       q.APIKey.Reveal(),
-		"X-Sandbox-Timestamp": q.millis(),
-		"X-Sandbox-Signature": signSandbox(q.APISecret.Reveal(), q.millis()+http.MethodGet+sandboxPath),
+func buildSandbox(in input) (signedRequest, error) {
+	return signedRequest{method: http.MethodGet, path: sandboxPath, header: map[string]string{
+		"X-Sandbox-Key":       in.APIKey.Reveal(),
+		"X-Sandbox-Timestamp": in.millis(),
+		"X-Sandbox-Signature": signSandbox(in.APISecret.Reveal(), in.millis()+http.MethodGet+sandboxPath),
 	}}, nil
 }
 
-// signSandbox signs the time, the method and the path, one behind the other.
+// signSandbox signs the concatenation of time, method and path.
 func signSandbox(secret, text string) string {
 	return hex.EncodeToString(mac(sha256.New, []byte(secret), text))
 }
 
-func readSandbox(status int, body []byte) Code {
+func parseSandbox(status int, body []byte) Code {
 	var answer struct {
 		Account string `json:"account"`
 		Error   string `json:"error"`
@@ -49,19 +49,19 @@ func readSandbox(status int, body []byte) Code {
 	return Unreachable
 }
 
-// Sandbox is an exchange with one account, for trying a connection out: it checks the signature as a real one does.
+// Sandbox simulates an exchange with one account, for tries and tests. It checks signatures like a real exchange.
 func Sandbox() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+sandboxPath, func(w http.ResponseWriter, r *http.Request) {
 		status, answer := http.StatusUnauthorized, map[string]string{}
 		at := r.Header.Get("X-Sandbox-Timestamp")
-		millis, _ := strconv.ParseInt(at, 10, 64) // what is no number is long ago
+		millis, _ := strconv.ParseInt(at, 10, 64) // zero for an invalid number, which is out of the window
 		signature := signSandbox(sandboxSecret, at+r.Method+r.URL.Path)
 		switch {
 		case r.Header.Get("X-Sandbox-Key") != sandboxKey:
 			answer["error"] = "unknown key"
 		case time.Since(time.UnixMilli(millis)).Abs() > sandboxWindow:
-			answer["error"] = "not the time"
+			answer["error"] = "timestamp out of range"
 		case subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Sandbox-Signature")), []byte(signature)) != 1:
 			answer["error"] = "wrong signature"
 		default:
@@ -69,22 +69,22 @@ func Sandbox() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(answer) // who hung up is nobody to report this to
+		_ = json.NewEncoder(w).Encode(answer) // it fails only when the client has disconnected
 	})
 	return mux
 }
 
-// ServeSandbox serves the Sandbox on this machine's loopback, on a port of its choice, until stop is called.
+// ServeSandbox serves the Sandbox on a free port of 127.0.0.1 until stop is called.
 func ServeSandbox() (url string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("listening for the sandbox: %w", err)
 	}
-	server := &http.Server{Handler: Sandbox(), ReadHeaderTimeout: answerTime}
+	server := &http.Server{Handler: Sandbox(), ReadHeaderTimeout: answerTimeout}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.Serve(listener) // without it the sandbox is unreachable, which is an answer
+		_ = server.Serve(listener) // after a failure, tests at the sandbox return Unreachable
 	}()
 	return "http://" + listener.Addr().String(), func() { server.Close(); <-ended }, nil
 }
