@@ -1,5 +1,6 @@
-// Command mutants breaks the guess budget on purpose, one rule at a time, in a copy of the tree, and shows that the tests
-// notice each. One that survives is a missing test. It needs TEST_DATABASE_URL and TEST_REDIS_URL, which make mutants sets.
+// Command mutants checks the tests of the guess budget. In a copy of the repository it breaks one rule of the code at a time
+// (a mutant) and runs the tests. If no test fails, the mutant survives, and a test is missing. Arguments select the mutants
+// whose names contain one of them. The command needs TEST_DATABASE_URL and TEST_REDIS_URL, which make mutants sets.
 package main
 
 import (
@@ -13,11 +14,11 @@ import (
 	"time"
 )
 
-// judged are the packages whose tests have to notice.
-var judged = []string{"./pkg/budget", "./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/pin-internal/internal/api"}
+// tested are the packages whose tests run for each mutant.
+var tested = []string{"./pkg/budget", "./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/pin-internal/internal/api"}
 
 func main() {
-	survivors, err := judge(os.Args[1:])
+	survivors, err := run(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
@@ -27,15 +28,15 @@ func main() {
 	}
 }
 
-// judge tries all mutants, or those whose name contains one of the words.
-func judge(words []string) (survivors int, err error) {
+// run tries all mutants, or the mutants whose name contains one of the words. It returns how many survive.
+func run(words []string) (survivors int, err error) {
 	root, err := repository()
 	if err != nil {
 		return 0, err
 	}
 	tree, err := os.MkdirTemp("", "countersign-mutants-")
 	if err != nil {
-		return 0, fmt.Errorf("making a folder: %w", err)
+		return 0, fmt.Errorf("creating a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tree)) }()
 	if err := copyTree(root, tree); err != nil {
@@ -46,27 +47,27 @@ func judge(words []string) (survivors int, err error) {
 	}
 	tried := 0
 	for _, m := range mutants {
-		if !wanted(m.name, words) {
+		if !matches(m.name, words) {
 			continue
 		}
 		tried++
 		began := time.Now()
-		by, err := m.tryIn(tree)
+		failed, err := m.failingTest(tree)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", m.name, err)
 		}
-		verdict := "killed by " + by
-		if by == "" {
+		result := "killed by " + failed
+		if failed == "" {
 			survivors++
-			verdict = "SURVIVES"
+			result = "SURVIVES"
 		}
-		fmt.Printf("%-60s %s (%s)\n", m.name, verdict, time.Since(began).Round(time.Second))
+		fmt.Printf("%-60s %s (%s)\n", m.name, result, time.Since(began).Round(time.Second))
 	}
 	fmt.Printf("%d mutants, %d survive\n", tried, survivors)
 	return survivors, nil
 }
 
-func wanted(name string, words []string) bool {
+func matches(name string, words []string) bool {
 	for _, w := range words {
 		if strings.Contains(name, w) {
 			return true
@@ -75,8 +76,9 @@ func wanted(name string, words []string) bool {
 	return len(words) == 0
 }
 
-// tryIn returns the first test that noticed; empty: none did.
-func (m mutant) tryIn(tree string) (by string, err error) {
+// failingTest applies the mutant in tree, runs the tests, and restores the files. It returns the name of the first test that
+// fails, or an empty string if no test fails.
+func (m mutant) failingTest(tree string) (name string, err error) {
 	for _, e := range m.edits {
 		path := filepath.Join(tree, e.file)
 		original, err := os.ReadFile(path)
@@ -84,7 +86,7 @@ func (m mutant) tryIn(tree string) (by string, err error) {
 			return "", err
 		}
 		if n := strings.Count(string(original), e.old); n != 1 {
-			return "", fmt.Errorf("%s has the text to break %d times, not once:\n%s", e.file, n, e.old)
+			return "", fmt.Errorf("%s contains this text %d times, want 1:\n%s", e.file, n, e.old)
 		}
 		if err := os.WriteFile(path, []byte(strings.Replace(string(original), e.old, e.new, 1)), 0o600); err != nil {
 			return "", err
@@ -100,12 +102,12 @@ func (m mutant) tryIn(tree string) (by string, err error) {
 			return strings.Fields(name)[0], nil
 		}
 	}
-	return "", fmt.Errorf("the tests broke down: %s", out)
+	return "", fmt.Errorf("the tests did not run: %s", out)
 }
 
-// test stops at the first package whose tests fail.
+// test runs the tests in tree. It stops at the first package with a failing test.
 func test(tree string) (string, error) {
-	for _, name := range judged {
+	for _, name := range tested {
 		cmd := exec.Command("go", "test", "-count=1", "-failfast", name)
 		cmd.Dir = tree
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -118,12 +120,12 @@ func test(tree string) (string, error) {
 func repository() (string, error) {
 	out, err := exec.Command("go", "env", "GOWORK").Output()
 	if err != nil || strings.TrimSpace(string(out)) == "" {
-		return "", errors.New("run it inside the repository")
+		return "", errors.New("run this command inside the repository")
 	}
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-// copyTree copies what the judged packages need, with a workspace of their own.
+// copyTree copies the modules of the tested packages, and writes a workspace for them.
 func copyTree(from, to string) error {
 	for _, folder := range []string{"pkg", "services/pin-internal"} {
 		if err := os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder))); err != nil {
