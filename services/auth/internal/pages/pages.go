@@ -1,6 +1,7 @@
-// Package pages has the two pages to which links in mails lead: one confirms an address, the other takes a new password.
-// A page is one file that needs nothing else. Opening it changes nothing: a mail scanner that looks at the link finds the
-// token not even in its request, for that stands in the fragment, and what a link does is done by a button.
+// Package pages serves the two pages that links in mails open: one confirms an email address, the other sets a new password.
+// Each page is one HTML file that loads nothing else. Opening a page changes nothing, so a mail scanner that opens the link
+// does not use it up: the token is in the URL's fragment, which is not sent to the server, and the page sends the token only
+// when the user presses the button.
 package pages
 
 import (
@@ -16,32 +17,32 @@ import (
 //go:embed static
 var static embed.FS
 
-// page is what differs between the two.
+// page is the content of one page.
 type page struct {
 	Title, Text, Button string
-	// Endpoint is asked with the token; Password says that a password goes with it.
+	// Endpoint receives the token, and also the new password if Password is true.
 	Endpoint string
 	Password bool
-	// Again is where another mail is asked for.
-	Again string
+	// MailEndpoint sends a new mail.
+	MailEndpoint string
 }
 
 var all = map[string]page{
 	"/verify-email": {
 		Title: "Confirm your email address", Button: "Confirm",
-		Text:     "If you have just signed up with this address, confirm it here. If you have not, close this page: nothing comes of it.",
-		Endpoint: "auth/verify-email", Again: "auth/resend-verification",
+		Text:     "If you signed up with this address, confirm it here. If you did not sign up, close this page. The address is then not confirmed.",
+		Endpoint: "auth/verify-email", MailEndpoint: "auth/resend-verification",
 	},
 	"/reset-password": {
 		Title: "Choose a new password", Button: "Set the password",
-		Text:     "The new password replaces the old one, and ends every session that you have.",
-		Endpoint: "auth/reset-password", Password: true, Again: "auth/forgot-password",
+		Text:     "The new password replaces the old password. All your sessions end.",
+		Endpoint: "auth/reset-password", Password: true, MailEndpoint: "auth/forgot-password",
 	},
 }
 
 var layout = template.Must(template.ParseFS(static, "static/page.html"))
 
-// All returns the handler of each page's path.
+// All returns the handlers of the pages, by path.
 func All() map[string]http.Handler {
 	handlers := map[string]http.Handler{}
 	for path, p := range all {
@@ -69,17 +70,17 @@ func (p page) handler() http.Handler {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cache-Control", "no-store")
-		_, _ = w.Write(text.Bytes()) // who hung up hears nothing
+		_, _ = w.Write(text.Bytes()) // it fails only when the client has disconnected
 	})
 }
 
-// file returns an embedded file, which the compiler has found.
+// file returns the content of an embedded file.
 func file(name string) string {
-	content, _ := static.ReadFile("static/" + name)
+	content, _ := static.ReadFile("static/" + name) // the file exists: it is embedded at compile time
 	return string(content)
 }
 
-// source names what stands inside of the page by its hash: nothing else runs in it, and it loads nothing.
+// source returns the Content-Security-Policy source for an inline script or style: its hash. The browser uses no other.
 func source(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/pages"
 )
 
-func TestPagesAreWholeAndGuarded(t *testing.T) {
+func TestPagesAreSelfContainedAndProtected(t *testing.T) {
 	t.Parallel()
 	for path, endpoints := range map[string][]string{
 		"/verify-email":   {"auth/verify-email", "auth/resend-verification"},
@@ -24,28 +24,28 @@ func TestPagesAreWholeAndGuarded(t *testing.T) {
 		for _, kind := range []string{"script", "style"} {
 			inline := regexp.MustCompile(`(?s)<`+kind+`[^>]*>(.*?)</`+kind+`>`).FindAllStringSubmatch(page, -1)
 			if len(inline) != 1 {
-				t.Fatalf("%s: %d %ss", path, len(inline), kind)
+				t.Fatalf("%s: %d inline elements %s, want 1", path, len(inline), kind)
 			}
 			sum := sha256.Sum256([]byte(inline[0][1]))
 			if want := kind + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"; !strings.Contains(policy, want) {
-				t.Errorf("%s: no %s in %s", path, want, policy)
+				t.Errorf("%s: %s is missing in %s", path, want, policy)
 			}
 		}
 		for _, part := range []string{"default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {
 			if !strings.Contains(policy, part) {
-				t.Errorf("%s: no %s in %s", path, part, policy)
+				t.Errorf("%s: %s is missing in %s", path, part, policy)
 			}
 		}
 		if strings.Contains(policy, "unsafe") || header.Get("Referrer-Policy") != "no-referrer" || header.Get("Cache-Control") != "no-store" ||
 			header.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(header.Get("Content-Type"), "text/html") {
-			t.Errorf("%s: %v", path, header)
+			t.Errorf("%s: wrong headers: %v", path, header)
 		}
-		if outside := regexp.MustCompile(`(?i)https?://|\ssrc=|\sstyle=|\son[a-z]+=|@import|url\(`).FindString(page); outside != "" {
-			t.Errorf("%s: %q", path, outside)
+		if external := regexp.MustCompile(`(?i)https?://|\ssrc=|\sstyle=|\son[a-z]+=|@import|url\(`).FindString(page); external != "" {
+			t.Errorf("%s: external or inline %q", path, external)
 		}
 		for _, endpoint := range endpoints {
 			if !strings.Contains(page, `data-endpoint="`+endpoint+`"`) {
-				t.Errorf("%s does not ask %s", path, endpoint)
+				t.Errorf("%s: the endpoint %s is missing", path, endpoint)
 			}
 		}
 		for _, field := range regexp.MustCompile(`<input id="([a-z]+)"`).FindAllStringSubmatch(page, -1) {
