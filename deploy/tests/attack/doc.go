@@ -1,4 +1,5 @@
-// Package attack tries to get one guess too many: against real replicas of pin-internal, as processes, on a real
-// Postgres and a real Redis, with faults in the network between them, killed and frozen processes, and storms. Its tests
-// carry the build tag attack; make attack runs them. Everything stays on loopback. docs/reliability.md says what is promised.
+// Package attack tests that no client gets more guesses than the guess budget allows. It starts real replicas of pin-internal,
+// a Postgres and a Redis, sends many guesses in parallel, injects faults into the network, and kills and freezes processes.
+// Its tests have the build tag attack, and make attack runs them. All connections stay on loopback. docs/reliability.md states
+// the promises.
 package attack

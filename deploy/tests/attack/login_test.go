@@ -18,9 +18,9 @@ import (
 	"github.com/countersign/countersign/pkg/schema"
 )
 
-// Whether somebody has an address does not show in how a wrong password for it is answered, nor in how long that takes: not
-// the first time that an address is tried, nor later, nor once it is locked.
-func TestNobodyLearnsFromALoginWhoHasAnAccount(t *testing.T) {
+// For an address with an account and an address without one, a wrong password gets the same answer after the same time. This is
+// true for the first wrong password, for a later one, and while the address is locked.
+func TestLoginDoesNotRevealAccounts(t *testing.T) {
 	const tries, tolerance, noise = 200, 0.1, time.Millisecond
 	s := newStack(t, 0)
 	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(run.folder, "auth"), "github.com/countersign/countersign/services/auth").CombinedOutput()
@@ -41,8 +41,8 @@ func TestNobodyLearnsFromALoginWhoHasAnAccount(t *testing.T) {
 		return fmt.Sprint(answer.StatusCode, " ", string(text)), time.Since(start)
 	}
 
-	// Everybody who is known has one password, and has signed in before.
-	const password = "a password of many"
+	// All accounts have the same password, and have signed in once.
+	const password = "the password of all"
 	answer, err := http.Post(auth.url+"/auth/signup", "application/json", strings.NewReader(fmt.Sprintf(`{"email":"crowd0@example.test","password":%q}`, password)))
 	must(t, err)
 	answer.Body.Close()
@@ -51,8 +51,8 @@ func TestNobodyLearnsFromALoginWhoHasAnAccount(t *testing.T) {
 	var known, unknown []string
 	for i := range tries {
 		known, unknown = append(known, fmt.Sprintf("crowd%d@example.test", i+1)), append(unknown, uuid.NewString()+"@example.test")
-		if said, _ := login(known[i], password); !strings.HasPrefix(said, "200 ") {
-			t.Fatal(said)
+		if answer, _ := login(known[i], password); !strings.HasPrefix(answer, "200 ") {
+			t.Fatal(answer)
 		}
 	}
 	for _, round := range []struct{ name, before string }{
@@ -63,20 +63,20 @@ func TestNobodyLearnsFromALoginWhoHasAnAccount(t *testing.T) {
 		s.people.Exec(round.before)
 		var took [2][]time.Duration
 		for i := range tries {
-			var said [2]string
-			first := s.random.IntN(2)
-			for _, who := range []int{first, 1 - first} {
-				text, d := login([]string{known[i], unknown[i]}[who], "not the password")
-				said[who], took[who] = text, append(took[who], d)
+			var answers [2]string
+			first := s.random.IntN(2) // the order of the two addresses is random
+			for _, which := range []int{first, 1 - first} {
+				text, d := login([]string{known[i], unknown[i]}[which], "not the password")
+				answers[which], took[which] = text, append(took[which], d)
 			}
-			if said[0] != said[1] {
-				t.Fatalf("%s: known %s, unknown %s", round.name, said[0], said[1])
+			if answers[0] != answers[1] {
+				t.Fatalf("%s: with an account %s, without %s", round.name, answers[0], answers[1])
 			}
 		}
 		k, u := median(took[0]), median(took[1])
-		fmt.Printf("%s: median of %d at known addresses %v, at unknown ones %v\n", round.name, tries, k, u)
-		if off := (k - u).Abs(); off > noise && off.Seconds() > tolerance*u.Seconds() {
-			t.Errorf("%s: %v apart", round.name, off)
+		fmt.Printf("%s: median of %d logins with an account %v, without %v\n", round.name, tries, k, u)
+		if difference := (k - u).Abs(); difference > noise && difference.Seconds() > tolerance*u.Seconds() {
+			t.Errorf("%s: the medians differ by %v", round.name, difference)
 		}
 	}
 }

@@ -18,19 +18,19 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// run is what all attacks of one run share.
+// run contains what all tests of one run share.
 var run struct {
 	folder   string
 	postgres *localstores.Server
 	options  localstores.Options
-	// seed is the run's; ATTACK_SEED makes a run again.
+	// seed is the seed of the random numbers. ATTACK_SEED sets it, to repeat a run.
 	seed uint64
-	// pooler stands between the services and Postgres when ATTACK_POOLED is set; else nil.
+	// pooler is a pgbouncer between the services and Postgres if ATTACK_POOLED is set, otherwise nil.
 	pooler *localstores.Server
 }
 
 func TestMain(m *testing.M) {
-	code, err := prepared(m)
+	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func prepared(m *testing.M) (code int, err error) {
+func runTests(m *testing.M) (code int, err error) {
 	run.seed = uint64(time.Now().UnixNano() % 1e9)
 	if text := os.Getenv("ATTACK_SEED"); text != "" {
 		if run.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -53,14 +53,14 @@ func prepared(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run.folder)) }()
-	// Postgres runs as another user when we are root.
+	// If this program runs as root, Postgres runs as another user and must enter the folder.
 	if err := os.Chmod(run.folder, 0o711); err != nil {
 		return 1, err
 	}
 	if err := build("pin-internal"); err != nil {
 		return 1, err
 	}
-	// Not throw-away: what is acknowledged has to be on the disk when the server is killed.
+	// Not a temporary server, because acknowledged data must be on the disk when the server is killed.
 	run.options = localstores.Options{Folder: filepath.Join(run.folder, "stores"), Port: freePort()}
 	if err := os.Mkdir(run.options.Folder, 0o711); err != nil {
 		return 1, err
@@ -79,13 +79,13 @@ func prepared(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// startPostgres starts the server, again on the same port and files when it was killed.
+// startPostgres starts the server. After a kill, it starts the server again on the same port and with the same data.
 func startPostgres() (err error) {
 	run.postgres, err = localstores.StartPostgres(context.Background(), run.options)
 	return err
 }
 
-// build makes a program out of services/pin-internal.
+// build builds services/pin-internal with further flags, under a name.
 func build(name string, flags ...string) error {
 	path := filepath.Join(run.folder, name)
 	if _, err := os.Stat(path); err == nil {
@@ -99,8 +99,9 @@ func build(name string, flags ...string) error {
 	return nil
 }
 
-// buildAhead makes a pin-internal whose clock is wrong by so many hours, in everything that the program asks the time for.
-func buildAhead(t *testing.T, name string, hours int) {
+// buildWithWrongClock builds a pin-internal whose clock is wrong by a number of hours. It replaces time.Now in the standard
+// library.
+func buildWithWrongClock(t *testing.T, name string, hours int) {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -111,14 +112,14 @@ func buildAhead(t *testing.T, name string, hours int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const honest = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
-	if !strings.Contains(string(text), honest) {
-		t.Skip("this Go tells the time in another way")
+	const now = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
+	if !strings.Contains(string(text), now) {
+		t.Skip("time.Now has another form in this version of Go")
 	}
 	changed := filepath.Join(run.folder, name+".go")
-	wrong := strings.Replace(string(text), honest, fmt.Sprintf("%s\tsec += %d * 3600\n", honest, hours), 1)
+	wrongTime := strings.Replace(string(text), now, fmt.Sprintf("%s\tsec += %d * 3600\n", now, hours), 1)
 	overlay := filepath.Join(run.folder, name+".json")
-	for path, content := range map[string]string{changed: wrong, overlay: fmt.Sprintf(`{"Replace": {%q: %q}}`, original, changed)} {
+	for path, content := range map[string]string{changed: wrongTime, overlay: fmt.Sprintf(`{"Replace": {%q: %q}}`, original, changed)} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -15,32 +15,32 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// Whatever happens to Redis in the middle of a storm: exactly five, nothing hangs, and nobody waits for it.
-func TestRedis(t *testing.T) {
+// A fault of Redis exists while guesses arrive. Exactly five guesses are compared, and all guesses are answered quickly.
+func TestRedisFaults(t *testing.T) {
 	for _, fault := range []struct {
 		name string
-		// happen makes the fault and returns what ends it.
-		happen func(*stack) (end func())
+		// start starts the fault. end ends it.
+		start func(*stack) (end func())
 	}{
 		{"flushed", func(s *stack) func() {
-			redis := direct(s.t, s.redis.URL)
-			return always(func() { redis.FlushAll(context.Background()) })
+			client := redisClient(s.t, s.redis.URL)
+			return repeat(func() { client.FlushAll(context.Background()) })
 		}},
 		{"killed", func(s *stack) func() { s.redis.Stop(); return s.redis.Start }},
 		{"restarted", func(s *stack) func() {
-			return always(func() { s.redis.Stop(); s.redis.Start(); time.Sleep(50 * time.Millisecond) })
+			return repeat(func() { s.redis.Stop(); s.redis.Start(); time.Sleep(50 * time.Millisecond) })
 		}},
 		{"frozen", func(s *stack) func() { s.redis.Pause(); return s.redis.Resume }},
-		{"two seconds late", func(s *stack) func() {
-			toxic(s.t, s.toRedis, `{"type": "latency", "attributes": {"latency": 2000}}`)
+		{"delay of two seconds", func(s *stack) func() {
+			addFault(s.t, s.toRedis, `{"type": "latency", "attributes": {"latency": 2000}}`)
 			return func() { s.toRedis.Toxics.ResetToxics(context.Background()) }
 		}},
-		{"half open", func(s *stack) func() {
-			toxic(s.t, s.toRedis, `{"type": "timeout", "attributes": {"timeout": 0}}`)
+		{"no data", func(s *stack) func() {
+			addFault(s.t, s.toRedis, `{"type": "timeout", "attributes": {"timeout": 0}}`)
 			return func() { s.toRedis.Toxics.ResetToxics(context.Background()) }
 		}},
-		{"cut", func(s *stack) func() {
-			return always(func() {
+		{"every connection closed", func(s *stack) func() {
+			return repeat(func() {
 				s.toRedis.Stop()
 				time.Sleep(20 * time.Millisecond)
 				_ = s.toRedis.Start()
@@ -51,53 +51,53 @@ func TestRedis(t *testing.T) {
 		t.Run(fault.name, func(t *testing.T) {
 			s := newStack(t, 3)
 			before := s.random.IntN(budget)
-			r := s.storm(before, func(int) map[string]any { return s.typing(wrong) })
-			end := fault.happen(s)
-			r.add(s.storm(1000, func(int) map[string]any { return s.typing(wrong) }))
+			r := s.guessInParallel(before, func(int) map[string]any { return s.withPIN(wrong) })
+			end := fault.start(s)
+			r.add(s.guessInParallel(1000, func(int) map[string]any { return s.withPIN(wrong) }))
 			end()
-			r.add(s.storm(200, func(int) map[string]any { return s.typing(wrong) }))
-			s.holds(r, s.comparisons(), true)
+			r.add(s.guessInParallel(200, func(int) map[string]any { return s.withPIN(wrong) }))
+			s.checkBudget(r, s.comparisons(), true)
 			if p99 := r.p99(); p99 >= time.Second {
-				t.Errorf("p99 is %s", p99)
+				t.Errorf("the p99 is %s, want less than 1 s", p99)
 			}
-			if r.lost() > 0 || r.rights() > 0 {
-				t.Errorf("%d unanswered, %d right", r.lost(), r.rights())
+			if r.unanswered() > 0 || r.verified() > 0 {
+				t.Errorf("%d requests unanswered, %d right", r.unanswered(), r.verified())
 			}
 		})
 	}
 }
 
-// The second server takes over, which has not seen the last guesses.
-func TestRedisFailsOverAndLosesWrites(t *testing.T) {
+// A second server takes over. It does not have the last guesses.
+func TestRedisFailoverLosesWrites(t *testing.T) {
 	ctx := context.Background()
 	s := newStack(t, 3)
 	next := storetest.OwnRedis(t)
-	to := direct(t, next.URL)
-	first := parsed(s.redis.URL)
+	second := redisClient(t, next.URL)
+	first := mustParseURL(s.redis.URL)
 	password, _ := first.User.Password()
-	must(t, to.Do(ctx, "CONFIG", "SET", "masterauth", password).Err())
-	must(t, to.Do(ctx, "REPLICAOF", first.Hostname(), first.Port()).Err())
-	r := s.storm(2, func(int) map[string]any { return s.typing(wrong) })
+	must(t, second.Do(ctx, "CONFIG", "SET", "masterauth", password).Err())
+	must(t, second.Do(ctx, "REPLICAOF", first.Hostname(), first.Port()).Err())
+	r := s.guessInParallel(2, func(int) map[string]any { return s.withPIN(wrong) })
 	key := "pin:{" + s.identity.String() + "}:budget"
-	for end := time.Now().Add(10 * time.Second); to.Exists(ctx, key).Val() == 0; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); second.Exists(ctx, key).Val() == 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the second server does not follow the first")
+			t.Fatal("the second server does not replicate the first")
 		}
 	}
-	must(t, to.Do(ctx, "REPLICAOF", "NO", "ONE").Err())
-	r.add(s.storm(s.random.IntN(4), func(int) map[string]any { return s.typing(wrong) }))
-	// The password belongs to the server, and the services keep theirs.
-	must(t, to.Do(ctx, "CONFIG", "SET", "requirepass", password).Err())
-	must(t, s.toRedis.Update(&toxiproxy.Proxy{Listen: s.toRedis.Listen, Upstream: parsed(next.URL).Host, Enabled: true}))
+	must(t, second.Do(ctx, "REPLICAOF", "NO", "ONE").Err())
+	r.add(s.guessInParallel(s.random.IntN(4), func(int) map[string]any { return s.withPIN(wrong) }))
+	// The services use the password of the first server.
+	must(t, second.Do(ctx, "CONFIG", "SET", "requirepass", password).Err())
+	must(t, s.toRedis.Update(&toxiproxy.Proxy{Listen: s.toRedis.Listen, Upstream: mustParseURL(next.URL).Host, Enabled: true}))
 	s.redis.Stop()
-	r.add(s.storm(1000, func(int) map[string]any { return s.typing(wrong) }))
-	s.holds(r, s.comparisons(), true)
-	if _, err := to.HGet(ctx, key, "count").Int(); err != nil {
-		t.Errorf("the second server was not asked: %v", err)
+	r.add(s.guessInParallel(1000, func(int) map[string]any { return s.withPIN(wrong) }))
+	s.checkBudget(r, s.comparisons(), true)
+	if _, err := second.HGet(ctx, key, "count").Int(); err != nil {
+		t.Errorf("the second server did not count the guesses: %v", err)
 	}
 }
 
-func direct(t *testing.T, address string) *redis.Client {
+func redisClient(t *testing.T, address string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(address)
 	must(t, err)
@@ -106,30 +106,30 @@ func direct(t *testing.T, address string) *redis.Client {
 	return c
 }
 
-// Three masters, and the one that has the holder's slot dies.
+// Of three masters, the master with the holder's slot is killed.
 func TestRedisClusterLosesAMaster(t *testing.T) {
 	ctx := context.Background()
 	var nodes []*redis.Client
 	var servers []*storetest.RedisServer
 	for range 3 {
 		server := storetest.OwnRedis(t, "cluster-enabled yes")
-		servers, nodes = append(servers, server), append(nodes, direct(t, server.URL))
+		servers, nodes = append(servers, server), append(nodes, redisClient(t, server.URL))
 	}
-	password, _ := parsed(servers[0].URL).User.Password()
-	address := url.URL{Scheme: "redis+cluster", User: url.UserPassword("", password), Host: parsed(servers[0].URL).Host}
+	password, _ := mustParseURL(servers[0].URL).User.Password()
+	address := url.URL{Scheme: "redis+cluster", User: url.UserPassword("", password), Host: mustParseURL(servers[0].URL).Host}
 	for i, node := range nodes {
 		must(t, node.ClusterAddSlotsRange(ctx, i*16384/3, (i+1)*16384/3-1).Err())
-		at := parsed(servers[i].URL)
+		at := mustParseURL(servers[i].URL)
 		must(t, nodes[0].ClusterMeet(ctx, at.Hostname(), at.Port()).Err())
 		address.RawQuery += "&addr=" + at.Host
 		must(t, node.Do(ctx, "CONFIG", "SET", "requirepass", password).Err())
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		if ok := nodes[2].ClusterInfo(ctx).Val(); strings.Contains(ok, "cluster_state:ok") && strings.Contains(ok, "cluster_size:3") {
+		if info := nodes[2].ClusterInfo(ctx).Val(); strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_size:3") {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("the cluster does not come together")
+			t.Fatal("the cluster is not complete after 20 seconds")
 		}
 	}
 	s := newStack(t, 0)
@@ -137,20 +137,20 @@ func TestRedisClusterLosesAMaster(t *testing.T) {
 	for range 3 {
 		s.replicas = append(s.replicas, s.start("pin-internal"))
 	}
-	r := s.storm(2, func(int) map[string]any { return s.typing(wrong) })
+	r := s.guessInParallel(2, func(int) map[string]any { return s.withPIN(wrong) })
 	key := "pin:{" + s.identity.String() + "}:budget"
 	slot := nodes[0].ClusterKeySlot(ctx, key).Val()
 	owner := int(slot * 3 / 16384)
 	if nodes[owner].Exists(ctx, key).Val() != 1 {
-		t.Fatalf("the guesses are not counted at the owner of slot %d", slot)
+		t.Fatalf("the master with slot %d does not count the guesses", slot)
 	}
-	died := make(chan struct{})
-	go func() { time.Sleep(20 * time.Millisecond); servers[owner].Stop(); close(died) }()
-	r.add(s.storm(1000, func(int) map[string]any { return s.typing(wrong) }))
-	<-died
-	r.add(s.storm(200, func(int) map[string]any { return s.typing(wrong) }))
-	s.holds(r, s.comparisons(), true)
+	killed := make(chan struct{})
+	go func() { time.Sleep(20 * time.Millisecond); servers[owner].Stop(); close(killed) }()
+	r.add(s.guessInParallel(1000, func(int) map[string]any { return s.withPIN(wrong) }))
+	<-killed
+	r.add(s.guessInParallel(200, func(int) map[string]any { return s.withPIN(wrong) }))
+	s.checkBudget(r, s.comparisons(), true)
 	if p99 := r.p99(); p99 >= time.Second {
-		t.Errorf("p99 is %s", p99)
+		t.Errorf("the p99 is %s, want less than 1 s", p99)
 	}
 }

@@ -42,7 +42,7 @@ const (
 	budget  = 5
 )
 
-// stack is a database and a Redis of an attack's own behind proxies, and replicas that reach them only through those.
+// stack is a database, a Redis, and replicas of pin-internal that reach both through proxies. Each test has its own stack.
 type stack struct {
 	t        *testing.T
 	random   *rand.Rand
@@ -52,7 +52,7 @@ type stack struct {
 	redis    *storetest.RedisServer
 
 	toPostgres, toRedis *toxiproxy.Proxy
-	serviceURL          string // of Postgres, or of the pooler in front of it, past the proxy
+	serviceURL          string // of Postgres or of the pooler, without the proxy
 	redisURL            string
 	replicas            []*replica
 
@@ -75,12 +75,12 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	s.people = storetest.NewPeople(t, s.database)
 	s.serviceURL = database.URLAs(schema.RolePinInternal)
 	if run.pooler != nil {
-		u := parsed(run.pooler.URL)
-		u.Path, u.RawQuery = parsed(database.URL).Path, "sslmode=disable"
+		u := mustParseURL(run.pooler.URL)
+		u.Path, u.RawQuery = mustParseURL(database.URL).Path, "sslmode=disable"
 		s.serviceURL = u.String()
 	}
 	s.toPostgres, s.toRedis = proxy(t, s.serviceURL), proxy(t, s.redis.URL)
-	s.redisURL = through(s.toRedis, s.redis.URL)
+	s.redisURL = viaProxy(s.toRedis, s.redis.URL)
 	ring, err := keyring.Parse(pinKeys)
 	must(t, err)
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: s.database.URL, Connections: 5})
@@ -96,7 +96,7 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	return s
 }
 
-// newPerson adds somebody whose identity has the right PIN.
+// newPerson adds a customer with an identity whose PIN is right.
 func (s *stack) newPerson() person {
 	s.t.Helper()
 	p := person{customer: s.people.Customer()}
@@ -105,7 +105,7 @@ func (s *stack) newPerson() person {
 	return p
 }
 
-// set sets an identity's PIN, as pin-admin does.
+// set sets an identity's PIN as an admin.
 func (s *stack) set(p person, digits string) {
 	s.t.Helper()
 	chosen, err := pin.Parse(digits)
@@ -118,20 +118,21 @@ func (p person) holder() pin.Holder {
 	return pin.Holder{CustomerID: p.customer, IdentityID: uuid.NullUUID{UUID: p.identity, Valid: true}}
 }
 
-// charged and settled count an identity's attempts in the database, which outlives every replica.
+// charged returns the number of an identity's charged attempts in the database.
 func (s *stack) charged(p person) (n int) {
 	s.t.Helper()
 	s.people.Get(&n, `select count(*) from attempts where holder_id = $1`, p.identity)
 	return n
 }
 
+// settled returns the number of an identity's attempts with this outcome in the database.
 func (s *stack) settled(p person, outcome string) (n int) {
 	s.t.Helper()
 	s.people.Get(&n, `select count(*) from attempts where holder_id = $1 and outcome = $2`, p.identity, outcome)
 	return n
 }
 
-// comparisons adds up what the replicas that live have counted.
+// comparisons returns the number of comparisons of all running replicas, from their metrics.
 func (s *stack) comparisons() (n int) {
 	s.t.Helper()
 	for _, r := range s.replicas {
@@ -140,7 +141,7 @@ func (s *stack) comparisons() (n int) {
 	return n
 }
 
-// replica is one pin-internal.
+// replica is a process of pin-internal.
 type replica struct {
 	url, ops string
 	log      string
@@ -148,7 +149,7 @@ type replica struct {
 	ports    [2]int
 }
 
-// start starts a replica and waits until it is ready. env adds to its environment.
+// start starts a replica and waits until it is ready. env are additional environment variables.
 func (s *stack) start(program string, env ...string) *replica {
 	s.t.Helper()
 	return s.startOn([2]int{freePort(), freePort()}, program, env...)
@@ -161,7 +162,7 @@ func (s *stack) startOn(ports [2]int, program string, env ...string) *replica {
 	cmd := exec.Command(filepath.Join(run.folder, program))
 	cmd.Env = append(os.Environ(), append([]string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", ports[0]), fmt.Sprintf("OPS_LISTEN_ADDR=127.0.0.1:%d", ports[1]), "PIN_KEYS=" + pinKeys,
-		"DATABASE_URL=" + through(s.toPostgres, s.serviceURL), "DATABASE_POOLED=" + strconv.FormatBool(run.pooler != nil),
+		"DATABASE_URL=" + viaProxy(s.toPostgres, s.serviceURL), "DATABASE_POOLED=" + strconv.FormatBool(run.pooler != nil),
 		"REDIS_URL=" + s.redisURL,
 	}, env...)...)
 	var err error
@@ -202,11 +203,11 @@ func (r *replica) comparisons(t *testing.T) int {
 			return n
 		}
 	}
-	t.Fatal("pin_comparisons_total is not among the metrics")
+	t.Fatal("the metric pin_comparisons_total is missing")
 	return 0
 }
 
-// memory is the most that the replica ever had resident, in MiB.
+// memory returns the largest resident memory that the replica has had, in MiB.
 func (r *replica) memory(t *testing.T) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.process.PID()))
@@ -221,8 +222,8 @@ func (r *replica) memory(t *testing.T) int {
 	return 0
 }
 
-// frozen waits until a process that froze itself is.
-func (r *replica) frozen(t *testing.T) {
+// waitUntilFrozen waits until the process is stopped.
+func (r *replica) waitUntilFrozen(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.process.PID()))
@@ -234,30 +235,31 @@ func (r *replica) frozen(t *testing.T) {
 	t.Fatal("the replica did not freeze")
 }
 
-// proxy puts a proxy, in which faults can be made, in front of the server at address.
+// proxy starts a proxy for the server at address. addFault adds faults to it.
 func proxy(t *testing.T, address string) *toxiproxy.Proxy {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := toxiproxy.NewProxy(server, address, "127.0.0.1:0", parsed(address).Host)
+	p := toxiproxy.NewProxy(server, address, "127.0.0.1:0", mustParseURL(address).Host)
 	must(t, p.Start())
 	t.Cleanup(p.Stop)
 	return p
 }
 
-// toxic makes a fault, as {"type": "latency", "attributes": {"latency": 2000}}.
-func toxic(t *testing.T, p *toxiproxy.Proxy, description string) {
+// addFault adds a fault, for example {"type": "latency", "attributes": {"latency": 2000}}.
+func addFault(t *testing.T, p *toxiproxy.Proxy, description string) {
 	t.Helper()
 	_, err := p.Toxics.AddToxicJson(strings.NewReader(description))
 	must(t, err)
 }
 
-func through(p *toxiproxy.Proxy, address string) string {
-	u := parsed(address)
+// viaProxy replaces the host of a URL by the proxy.
+func viaProxy(p *toxiproxy.Proxy, address string) string {
+	u := mustParseURL(address)
 	u.Host = p.Listen
 	return u.String()
 }
 
-func parsed(address string) *url.URL {
+func mustParseURL(address string) *url.URL {
 	u, err := url.Parse(address)
 	if err != nil {
 		panic(err)

@@ -26,22 +26,24 @@ import (
 )
 
 const (
-	waiting = 10_000
-	issuer  = "https://auth.example.com"
-	// What one waiting request may cost, and how soon all must be answered.
-	mostKiB  = 24
-	soonest  = time.Second
-	watching = 10 * time.Second
+	longPolls = 10_000
+	issuer    = "https://auth.example.com"
+	// maxKiB is the largest resident memory of one waiting request.
+	maxKiB = 24
+	// maxDelay is the longest time between the set and the last answer.
+	maxDelay = time.Second
+	// idleTime is the time for which the test measures the use of the processor.
+	idleTime = 10 * time.Second
 )
 
-// TestTenThousandWait holds 10,000 long polls in one pin-admin, looks what they cost while nothing happens, and sets the
-// PIN that they wait for.
-func TestTenThousandWait(t *testing.T) {
+// 10,000 long polls wait in one pin-admin. The test measures their memory and use of the processor, and then sets the PIN that
+// they wait for.
+func TestTenThousandLongPolls(t *testing.T) {
 	s := newStack(t, 0)
 	admin := s.startAdmin()
 	access := s.accessToken()
 	before := admin.resident(t)
-	connections := make([]net.Conn, waiting)
+	connections := make([]net.Conn, longPolls)
 	request := "GET /user/pin?timeout=60 HTTP/1.1\r\nHost: pin-admin\r\nAuthorization: Bearer " + access + "\r\n\r\n"
 	for i := range connections {
 		c, err := net.Dial("tcp", admin.address)
@@ -51,51 +53,51 @@ func TestTenThousandWait(t *testing.T) {
 		must(t, err)
 		connections[i] = c
 	}
-	// At rest: a second in which the process did nothing.
+	// Wait for a second in which the process is idle.
 	for end := time.Now().Add(30 * time.Second); ; {
 		ticks := admin.ticks(t)
 		if time.Sleep(time.Second); admin.ticks(t)-ticks <= 2 {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("they do not come to rest")
+			t.Fatal("pin-admin is not idle after 30 seconds")
 		}
 	}
 	ticks := admin.ticks(t)
-	time.Sleep(watching)
-	busy := float64(admin.ticks(t)-ticks) / 100 / watching.Seconds()
-	each := float64(admin.resident(t)-before) / waiting / 1024
-	fmt.Printf("%d wait: %.1f KiB each, %.2f %% of a core\n", waiting, each, busy*100)
-	if each > mostKiB {
-		t.Errorf("%.1f KiB each, want at most %d", each, mostKiB)
+	time.Sleep(idleTime)
+	busy := float64(admin.ticks(t)-ticks) / 100 / idleTime.Seconds()
+	each := float64(admin.resident(t)-before) / longPolls / 1024
+	fmt.Printf("%d long polls: %.1f KiB each, %.2f %% of a core\n", longPolls, each, busy*100)
+	if each > maxKiB {
+		t.Errorf("%.1f KiB for each long poll, want at most %d", each, maxKiB)
 	}
 	if busy > 0.05 {
-		t.Errorf("%.2f %% of a core while nothing happens", busy*100)
+		t.Errorf("%.2f %% of a core while idle, want at most 5 %%", busy*100)
 	}
 
 	start := time.Now()
-	s.setThrough(admin)
+	s.setPINByAPI(admin)
 	set := time.Since(start)
-	answers := make(chan string, waiting)
+	answers := make(chan string, longPolls)
 	for _, c := range connections {
 		go func() {
 			status, err := bufio.NewReaderSize(c, 64).ReadString('\n')
 			answers <- fmt.Sprint(strings.TrimSpace(status), err)
 		}()
 	}
-	for i := range waiting {
+	for i := range longPolls {
 		if a := <-answers; !strings.HasPrefix(a, "HTTP/1.1 200") {
 			t.Fatalf("answer %d: %s", i, a)
 		}
 	}
 	took := time.Since(start) - set
 	fmt.Printf("all answered %v after the PIN was set\n", took.Round(time.Millisecond))
-	if took > soonest {
-		t.Errorf("it took %v", took)
+	if took > maxDelay {
+		t.Errorf("the last answer came after %v, want at most %v", took, maxDelay)
 	}
 }
 
-// adminProcess is one pin-admin.
+// adminProcess is a process of pin-admin.
 type adminProcess struct {
 	address string
 	process *child.Process
@@ -133,13 +135,13 @@ func (s *stack) startAdmin() adminProcess {
 	}
 }
 
-// resident is what the process holds in memory, in bytes.
+// resident returns the resident memory of the process in bytes.
 func (a adminProcess) resident(t *testing.T) int {
 	t.Helper()
 	return a.stat(t, "statm", 1) * os.Getpagesize()
 }
 
-// ticks is the processor time that the process has used, in hundredths of a second.
+// ticks returns the processor time that the process has used, in hundredths of a second.
 func (a adminProcess) ticks(t *testing.T) int {
 	t.Helper()
 	return a.stat(t, "stat", 13) + a.stat(t, "stat", 14)
@@ -154,7 +156,7 @@ func (a adminProcess) stat(t *testing.T, file string, field int) int {
 	return n
 }
 
-// accessToken signs the customer in, as auth does.
+// accessToken returns an access token of the customer's user, in the form in which auth signs it.
 func (s *stack) accessToken() string {
 	s.t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
@@ -176,8 +178,8 @@ func (s *stack) accessToken() string {
 	return text
 }
 
-// setThrough sets the customer's PIN through the API.
-func (s *stack) setThrough(a adminProcess) {
+// setPINByAPI sets the customer's PIN with the API of pin-admin.
+func (s *stack) setPINByAPI(a adminProcess) {
 	s.t.Helper()
 	r, err := http.NewRequest("POST", "http://"+a.address+"/v1/customers/"+s.customer.String()+"/pin", strings.NewReader(`{"pin":"`+right+`"}`))
 	must(s.t, err)

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// patience is how long a client waits, a second longer than the longest answer takes: 10 s up to the charge, 10 s to the
-// verdict, and 5 s for a statement that was sent at the last moment. Whoever waits that long was left hanging.
-const patience = 26 * time.Second
+// clientTimeout is one second longer than the longest answer: 10 s before the charge, 10 s after it, and 5 s for a statement that
+// was sent at the last moment. A request that takes longer hangs.
+const clientTimeout = 26 * time.Second
 
-var client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+var client = &http.Client{Timeout: clientTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 
-// answer is what came back for one guess; status 0: nothing.
+// answer is the answer to one request. Status 0 means that there was no answer.
 type answer struct {
 	status     int
 	verified   bool
@@ -35,18 +35,16 @@ type answer struct {
 	took       time.Duration
 }
 
+// guess sends a request to verify a PIN.
 func (s *stack) guess(r *replica, body map[string]any) answer {
-	return s.post(r, "/pin/verify", body)
+	return s.send("POST", r, "/pin/verify", body)
 }
 
-func (s *stack) post(r *replica, path string, body map[string]any) answer {
-	return s.ask("POST", r, path, body)
-}
-
-func (s *stack) ask(method string, r *replica, path string, body map[string]any) answer {
+// send sends a request of the instance's agent to a replica.
+func (s *stack) send(method string, r *replica, path string, body map[string]any) answer {
 	var encoded []byte
 	if body != nil {
-		encoded, _ = json.Marshal(body) // texts and ids always can be
+		encoded, _ = json.Marshal(body) // strings and ids can always be encoded
 	}
 	request, err := http.NewRequest(method, r.url+"/internal/v1/instances/"+s.instance.String()+path, bytes.NewReader(encoded))
 	if err != nil {
@@ -64,10 +62,10 @@ func (s *stack) ask(method string, r *replica, path string, body map[string]any)
 	if err != nil {
 		return answer{took: time.Since(began)}
 	}
-	return read(response, text, time.Since(began))
+	return parseAnswer(response, text, time.Since(began))
 }
 
-func read(response *http.Response, text []byte, took time.Duration) answer {
+func parseAnswer(response *http.Response, text []byte, took time.Duration) answer {
 	var verdict struct {
 		Verified    bool       `json:"verified"`
 		Error       string     `json:"error"`
@@ -76,22 +74,23 @@ func read(response *http.Response, text []byte, took time.Duration) answer {
 		LockedUntil *time.Time `json:"locked_until"`
 		Active      bool       `json:"active"`
 	}
-	_ = json.Unmarshal(text, &verdict) // an answer of another shape has none of these
+	_ = json.Unmarshal(text, &verdict) // an answer of another form has none of these fields
 	return answer{response.StatusCode, verdict.Verified, verdict.Error, verdict.Token, verdict.Remaining, verdict.LockedUntil,
 		response.Header.Get("Retry-After"), verdict.Active, took}
 }
 
-func (p person) typing(digits string) map[string]any {
+// withPIN returns the body of a request that verifies a PIN of the person.
+func (p person) withPIN(digits string) map[string]any {
 	return map[string]any{"pin": digits, "identity_id": p.identity}
 }
 
-// result is what became of the guesses of one attack.
+// result contains the answers to the guesses of one test.
 type result struct {
 	answers []answer
 }
 
-// storm sends n guesses through 64 clients to all replicas in turn.
-func (s *stack) storm(n int, typed func(i int) map[string]any) *result {
+// guessInParallel sends n guesses from 64 clients to all replicas in turn. body returns the body of guess i.
+func (s *stack) guessInParallel(n int, body func(i int) map[string]any) *result {
 	const clients = 64
 	r := &result{answers: make([]answer, n)}
 	var next atomic.Int64
@@ -99,7 +98,7 @@ func (s *stack) storm(n int, typed func(i int) map[string]any) *result {
 	for range min(clients, n) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				r.answers[i] = s.guess(s.replicas[i%len(s.replicas)], typed(i))
+				r.answers[i] = s.guess(s.replicas[i%len(s.replicas)], body(i))
 			}
 		})
 	}
@@ -118,13 +117,13 @@ func (r *result) count(is func(answer) bool) (n int) {
 	return n
 }
 
-func (r *result) tokens() int  { return r.count(func(a answer) bool { return a.token != "" }) }
-func (r *result) rights() int  { return r.count(func(a answer) bool { return a.verified }) }
-func (r *result) crashes() int { return r.count(func(a answer) bool { return a.status == 500 }) }
-func (r *result) away() int    { return r.count(func(a answer) bool { return a.status > 500 }) }
-func (r *result) lost() int    { return r.count(func(a answer) bool { return a.status == 0 }) }
+func (r *result) tokens() int      { return r.count(func(a answer) bool { return a.token != "" }) }
+func (r *result) verified() int    { return r.count(func(a answer) bool { return a.verified }) }
+func (r *result) status500() int   { return r.count(func(a answer) bool { return a.status == 500 }) }
+func (r *result) unavailable() int { return r.count(func(a answer) bool { return a.status > 500 }) }
+func (r *result) unanswered() int  { return r.count(func(a answer) bool { return a.status == 0 }) }
 
-// slowest returns the duration that one in a hundred exceeds.
+// p99 returns the time within which 99 % of the requests were answered.
 func (r *result) p99() time.Duration {
 	var all []time.Duration
 	for _, a := range r.answers {
@@ -134,33 +133,34 @@ func (r *result) p99() time.Duration {
 	return all[len(all)*99/100]
 }
 
-// report prints what became of an attack, in one line.
+// report prints the result of a test in one line.
 func (s *stack) report(r *result, comparisons int) {
 	s.t.Helper()
 	fmt.Printf("%-46s sent %6d  comparisons %4d  right %3d  tokens %3d  500 %d  503 %5d  unanswered %4d  p99 %s  seed %d\n", s.t.Name(), len(r.answers),
-		comparisons, r.rights(), r.tokens(), r.crashes(), r.away(), r.lost(), r.p99().Round(time.Millisecond), run.seed)
+		comparisons, r.verified(), r.tokens(), r.status500(), r.unavailable(), r.unanswered(), r.p99().Round(time.Millisecond), run.seed)
 }
 
-// holds fails the attack when a guess was too many, or an answer none of ours.
-func (s *stack) holds(r *result, comparisons int, exactly bool) {
+// checkBudget fails the test if there were more comparisons than the budget allows (or fewer, if exactly is true), a status 500, a
+// 503 without Retry-After, or a request that hangs.
+func (s *stack) checkBudget(r *result, comparisons int, exactly bool) {
 	s.t.Helper()
 	s.report(r, comparisons)
 	if comparisons > budget || exactly && comparisons != budget {
 		s.t.Errorf("%d comparisons, want %d", comparisons, budget)
 	}
-	if n := r.crashes(); n > 0 {
-		s.t.Errorf("%d answers were 500, such as\n%s", n, s.failures())
+	if n := r.status500(); n > 0 {
+		s.t.Errorf("%d answers have status 500, for example\n%s", n, s.errorLines())
 	}
 	if n := r.count(func(a answer) bool { return a.status == 503 && a.retryAfter == "" }); n > 0 {
-		s.t.Errorf("%d answers were 503 without Retry-After", n)
+		s.t.Errorf("%d answers have status 503 without Retry-After", n)
 	}
-	if n := r.count(func(a answer) bool { return a.took >= patience }); n > 0 {
-		s.t.Errorf("%d clients were left hanging", n)
+	if n := r.count(func(a answer) bool { return a.took >= clientTimeout }); n > 0 {
+		s.t.Errorf("%d requests took longer than every timeout", n)
 	}
 }
 
-// failures are the first log lines of what the replicas took for a failure of ours.
-func (s *stack) failures() (lines string) {
+// errorLines returns the first log lines with level ERROR of the replicas.
+func (s *stack) errorLines() (lines string) {
 	for _, r := range s.replicas {
 		log, _ := os.ReadFile(r.log)
 		for line := range strings.Lines(string(log)) {
@@ -172,8 +172,8 @@ func (s *stack) failures() (lines string) {
 	return lines
 }
 
-// always runs do over and over, until the function that it returns is called.
-func always(do func()) (stop func()) {
+// repeat runs do again and again, until stop is called.
+func repeat(do func()) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
