@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Proves on a real engine what docker-compose.yml promises: the secrets, the order, the two networks, the images, and that
-# nothing that happens to a container costs data or needs a hand. It works in a project of its own, on free ports, touches
-# no other, and leaves nothing behind but what the engine keeps of builds. Needs bash, docker and docker compose.
+# Tests docker-compose.yml on a Docker engine: secrets, start order, networks, images, crashes, an update, key rotation, and
+# backup and restore. The test uses its own compose project and free ports. At the end it removes everything except the
+# engine's build cache. Needs bash, docker and docker compose.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 project=countersign-test-$$
 scratch=$(mktemp -d)
-tree=$PWD # where the stack is built from: the update comes from another place
+tree=$PWD # the folder from which the stack is built; the update is built from another folder
 
-# Not what this machine's .env or environment says of another stack.
+# Ignore the settings of another stack on this machine.
 unset PUBLIC_URL PUBLISH_ADDRESS AUTH_PORT PIN_ADMIN_PORT MAIL_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME \
   DATABASE_CONNECTIONS DATABASE_POOLED HASH_PERMITS HASH_PLACES ACCESS_LIFETIME SESSION_LIFETIME \
   PIN_BUDGET_ATTEMPTS PIN_BUDGET_LOCK PIN_BUDGET_LOCK_MAX PIN_BUDGET_FAILURES
-free() { # a port that nobody listens on
+free() { # prints a free port
   local port
   while port=$((20000 + RANDOM % 12000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
   echo "$port"
@@ -23,7 +23,7 @@ export AUTH_PORT PIN_ADMIN_PORT
 
 dc() { docker compose -p "$project" --project-directory "$tree" -f "$tree/docker-compose.yml" --env-file /dev/null "$@"; }
 quietly() { "$@" >>"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; fail "$*"; }; }
-say() { printf '\n== %s\n' "$*"; }
+section() { printf '\n== %s\n' "$*"; }
 ok() { printf 'ok  %s\n' "$*"; }
 fail() { printf 'FAILED  %s\n' "$*" >&2; exit 1; }
 
@@ -42,26 +42,26 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# throwaway runs a command of an image once, and the engine keeps nothing of what it prints.
-throwaway() { docker run --rm --log-driver none "$@"; }
-kept() { throwaway --network none --user 0 -v "${project}_secrets:/s:ro" --entrypoint cat redis:8 /s/secrets.json; }
+# run_once runs a command in a temporary container. The engine does not log its output.
+run_once() { docker run --rm --log-driver none "$@"; }
+stored_secrets() { run_once --network none --user 0 -v "${project}_secrets:/s:ro" --entrypoint cat redis:8 /s/secrets.json; }
 ids() { dc ps -aq "$@"; }
 field() { docker inspect -f "$2" "$1"; }
 services() { echo postgres redis auth pin-admin pin-internal; }
 
-# until_true waits up to $1 seconds for a command to succeed.
+# until_true SECONDS COMMAND... repeats the command until it succeeds; it fails after that many seconds.
 until_true() {
   local end=$((SECONDS + $1)); shift
   until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.5; done
 }
-is_healthy() { # every container of these services
+is_healthy() { # succeeds if every container of these services is healthy
   local id
   for id in $(ids "$@"); do [ "$(field "$id" '{{.State.Health.Status}}')" = healthy ] || return 1; done
 }
 # shellcheck disable=SC2046
 await_healthy() { until_true 120 is_healthy $(services) || fail "not healthy after $1"; }
 
-# host asks a published port, as a program of this machine does: METHOD PORT PATH [HEADER BODY]
+# host METHOD PORT PATH [HEADER BODY] sends a request to a published port from this machine.
 host() {
   local body=${5:-}
   exec 4<>"/dev/tcp/127.0.0.1/$2" || return 1
@@ -70,13 +70,13 @@ host() {
   cat <&4
   exec 4>&-
 }
-# agent asks as one on the private network does.
+# agent sends a request from the private network. Its arguments are those of curl.
 agent() { dc run --rm -T --interactive=false agent "$@" 2>>"$scratch/log"; }
 verify() {
   agent -sS -X POST -H "Authorization: Bearer $proxy_key" -H 'Content-Type: application/json' \
     -d "{\"pin\":\"$1\",\"customer_id\":\"$customer\"}" "http://pin-internal:8083/internal/v1/instances/$instance/pin/verify"
 }
-verifies() { # the PIN that was set at the beginning is the right one, as often as asked
+verifies() { # the PIN of set_pin is right; $1 says when
   local got; got=$(verify 4378) || true
   case $got in *'"verified":true'*) ok "a PIN verifies $1" ;; *) fail "a PIN does not verify $1: $got" ;; esac
 }
@@ -85,25 +85,25 @@ set_pin() {
   case $(host POST "$PIN_ADMIN_PORT" "/v1/customers/$customer/pin" "X-Api-Key: $api_key" '{"pin":"4378"}') in
   'HTTP/1.1 200 '*) ;; *) fail 'a PIN cannot be set' ;; esac
 }
-# outside lets the doctor look from a network: NETWORK [docker run's options]
-outside() { local network=$1; shift; throwaway --network "$network" "$@" "$project-operator" doctor; }
-# psql asks the database as its superuser.
+# doctor_from NETWORK [OPTION...] runs the doctor on a network, with options of docker run.
+doctor_from() { local network=$1; shift; run_once --network "$network" "$@" "$project-operator" doctor; }
+# psql runs a statement in the database as the superuser.
 psql() { dc exec -T postgres psql -U postgres -d countersign -qtAc "$1"; }
 
-say 'one command, nothing prepared'
+section 'start with one command, without preparation'
 quietly dc --profile demo up --build -d
 await_healthy up
-until_true 60 test -n "$(dc --profile demo logs --no-log-prefix demo | grep 'Countersign runs')" || fail 'there is no tour in the log'
-ok 'everything is healthy, and the tour is in the log'
-demo=$(throwaway --network none --user 0 -v "${project}_demo:/demo:ro" --entrypoint cat redis:8 /demo/demo.json)
+until_true 60 test -n "$(dc --profile demo logs --no-log-prefix demo | grep 'Countersign runs')" || fail 'the tour is not in the log'
+ok 'every container is healthy, and the tour is in the log'
+demo=$(run_once --network none --user 0 -v "${project}_demo:/demo:ro" --entrypoint cat redis:8 /demo/demo.json)
 of_demo() { sed -n "s/^ *\"$1\": \"\([^\"]*\)\".*/\1/p" <<<"$demo"; }
 api_key=$(of_demo api_key) proxy_key=$(of_demo proxy_key) customer=$(of_demo customer_id) instance=$(of_demo instance_id)
 set_pin
 verifies 'end to end'
 
-say 'order'
+section 'start order'
 state() { field "$(ids "$1")" "{{.State.$2}}"; }
-before() { # SERVICE's end or start came before the start of another
+before() { # SERVICE FinishedAt|StartedAt OTHER: this time of the service is before the start of the other
   [[ ! $(state "$1" "$2") > $(state "$3" StartedAt) ]] || fail "$3 did not wait for $1"
   ok "$1 before $3"
 }
@@ -113,54 +113,54 @@ before postgres StartedAt migrate
 for s in auth pin-admin pin-internal; do before migrate FinishedAt $s; before redis StartedAt $s; done
 for s in secrets migrate demo; do [ "$(field "$(dc --profile demo ps -aq $s)" '{{.State.ExitCode}}')" = 0 ] || fail "$s failed"; done
 
-say 'secrets'
-first=$(kept)
+section 'secrets'
+first=$(stored_secrets)
 patterns=$scratch/secrets
-remember() { kept | grep -oE '": "[^"]+"' | sed 's/^": "//; s/"$//' | tr ',' '\n' | sed 's/^[a-z0-9-]*://' >>"$patterns"; }
+remember() { stored_secrets | grep -oE '": "[^"]+"' | sed 's/^": "//; s/"$//' | tr ',' '\n' | sed 's/^[a-z0-9-]*://' >>"$patterns"; }
 remember
 [ "$(wc -l <"$patterns")" -ge 8 ] || fail 'the secrets cannot be read'
-leaks() { ! grep -qFf "$patterns" || fail "a secret is in $1"; ok "no secret in $1"; }
-no_leak() { # in any log, environment, command line or label
-  { dc --profile '*' logs 2>&1; cat "$scratch/log"; } | leaks 'any log'
+no_secret_in() { ! grep -qFf "$patterns" || fail "a secret is in $1"; ok "no secret in $1"; }
+no_leak() { # no secret is in a log, environment, command line or label
+  { dc --profile '*' logs 2>&1; cat "$scratch/log"; } | no_secret_in 'any log'
   # shellcheck disable=SC2046
-  docker inspect $(dc --profile '*' ps -aq) | leaks "any container's settings"
+  docker inspect $(dc --profile '*' ps -aq) | no_secret_in "any container's settings"
 }
 no_leak
-for image in operator auth pin-admin pin-internal; do docker history --no-trunc "$project-$image"; docker image inspect "$project-$image"; done | leaks 'any image'
-sees() { # which secrets a container gets to see
+for image in operator auth pin-admin pin-internal; do docker history --no-trunc "$project-$image"; docker image inspect "$project-$image"; done | no_secret_in 'any image'
+mounts_own_secrets() { # the container mounts its own volume of secrets and no other
   local got; got=$(field "$(ids "$1" | head -n 1)" '{{range .Mounts}}{{.Name}} {{.RW}},{{end}}')
   case $got in "${project}_secrets-$1 false,"*|*",${project}_secrets-$1 false,") ;; *) fail "$1 mounts $got" ;; esac
   [[ $got != *secrets*secrets* ]] || fail "$1 mounts $got"
-  ok "$1 sees its own secrets alone, and cannot write them"
+  ok "$1 can read its own secrets only, and cannot change them"
 }
-for s in $(services); do sees "$s"; done
+for s in $(services); do mounts_own_secrets "$s"; done
 
-say 'networks'
+section 'networks'
 published() { field "$(ids "$1" | head -n 1)" '{{range $port, $to := .HostConfig.PortBindings}}{{$port}}={{range $to}}{{.HostIp}}:{{.HostPort}}{{end}} {{end}}'; }
 for s in postgres redis pin-internal; do [ -z "$(published $s)" ] || fail "$s publishes $(published $s)"; ok "$s publishes nothing"; done
 [ "$(published auth)" = "8081/tcp=127.0.0.1:$AUTH_PORT " ] && [ "$(published pin-admin)" = "8082/tcp=127.0.0.1:$PIN_ADMIN_PORT " ] ||
   fail "published: $(published auth) $(published pin-admin)"
-ok 'auth and pin-admin publish their API alone, on loopback'
+ok 'auth and pin-admin publish only their API, on 127.0.0.1'
 for port in $AUTH_PORT $PIN_ADMIN_PORT; do [[ $(host GET "$port" /openapi.yaml) == *openapi* ]] || fail "$port does not answer"; done
-ok 'both answer there'
+ok 'both answer on the published ports'
 address() { field "$(ids "$1" | head -n 1)" "{{(index .NetworkSettings.Networks \"${project}_private\").IPAddress}}"; }
 [ "$(field "${project}_private" '{{.Internal}}')" = true ] || fail 'the private network is not internal'
 for s in postgres redis pin-internal; do
   [ "$(field "$(ids $s | head -n 1)" '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}')" = "${project}_private " ] || fail "$s is on other networks"
 done
-ok 'Postgres, Redis and pin-internal are on the private network alone'
+ok 'Postgres, Redis and pin-internal are only on the private network'
 quietly docker network create "$project-elsewhere"
 for from in host "${project}_public" "$project-elsewhere"; do
-  for at in "$(address pin-internal)" pin-internal; do quietly outside "$from" -e "PIN_INTERNAL_URL=http://$at:8083"; done
-  [[ $(throwaway --network "$from" --entrypoint redis-cli redis:8 -h "$(address redis)" ping 2>&1 || true) != *@(PONG|NOAUTH)* ]] || fail "Redis answers to $from"
-  ! throwaway --network "$from" --entrypoint pg_isready postgres:17 -q -t 2 -h "$(address postgres)" || fail "Postgres answers to $from"
-  ok "neither pin-internal nor Postgres nor Redis answers to the network $from, by name or address"
+  for at in "$(address pin-internal)" pin-internal; do quietly doctor_from "$from" -e "PIN_INTERNAL_URL=http://$at:8083"; done
+  [[ $(run_once --network "$from" --entrypoint redis-cli redis:8 -h "$(address redis)" ping 2>&1 || true) != *@(PONG|NOAUTH)* ]] || fail "Redis is reachable from the network $from"
+  ! run_once --network "$from" --entrypoint pg_isready postgres:17 -q -t 2 -h "$(address postgres)" || fail "Postgres is reachable from the network $from"
+  ok "pin-internal, Postgres and Redis are unreachable from the network $from, by name and by address"
 done
-! outside "${project}_private" -e PIN_INTERNAL_URL=http://pin-internal:8083 >/dev/null || fail 'the doctor does not see pin-internal where it is'
+! doctor_from "${project}_private" -e PIN_INTERNAL_URL=http://pin-internal:8083 >/dev/null || fail 'the doctor does not report that it can reach pin-internal on the private network'
 [[ $(agent http://pin-internal:8083/openapi.yaml) == *openapi* ]] || fail 'pin-internal does not answer on the private network'
 ok 'pin-internal answers on the private network'
 
-say 'images and what the containers may do'
+section 'images and privileges of the containers'
 for image in auth pin-admin pin-internal operator; do
   size=$(docker image inspect -f '{{.Size}}' "$project-$image")
   [ "$size" -lt 40000000 ] || fail "$image has $size bytes"
@@ -172,42 +172,42 @@ for id in $(dc --profile demo ps -aq); do
   [ "$got" = 'true [ALL] [no-new-privileges:true] false' ] || fail "$(field "$id" '{{.Name}}'): $got"
   for limit in Memory PidsLimit; do [[ $(field "$id" "{{.HostConfig.$limit}}") == [1-9]* ]] || fail "$(field "$id" '{{.Name}}') has no $limit"; done
 done
-ok 'every container: read-only, no capabilities, no new privileges, limits of memory and processes'
+ok 'every container is read-only, without capabilities and new privileges, and has limits for memory and processes'
 for s in $(services); do
-  status=$(throwaway --network none --pid "container:$(ids "$s")" --entrypoint cat redis:8 /proc/1/status)
+  status=$(run_once --network none --pid "container:$(ids "$s")" --entrypoint cat redis:8 /proc/1/status)
   uid=$(awk '/^Uid:/ {print $2}' <<<"$status") caps=$(awk '/^CapEff:/ {print $2}' <<<"$status") nnp=$(awk '/^NoNewPrivs:/ {print $2}' <<<"$status")
   [ "$uid" != 0 ] && [ "$caps" = 0000000000000000 ] && [ "$nnp" = 1 ] || fail "$s runs as $uid with the capabilities $caps, no_new_privs $nnp"
   ok "$s runs as user $uid without capabilities"
-  [ "$(field "$(ids "$s")" '{{.Config.StopTimeout}}')" != '<nil>' ] || [ "$s" = redis ] || fail "$s has no stop grace"
+  [ "$(field "$(ids "$s")" '{{.Config.StopTimeout}}')" != '<nil>' ] || [ "$s" = redis ] || fail "$s has no stop_grace_period"
 done
 
-say 'the doctor'
+section 'doctor'
 quietly dc run --rm -T operator doctor
-ok 'nothing is wrong'
+ok 'the doctor finds no problem'
 dc exec -T redis sh -c 'REDISCLI_AUTH=$(cat /secrets/password) redis-cli config set maxmemory-policy allkeys-lru' >/dev/null
-! dc run --rm -T operator doctor >"$scratch/doctor" 2>>"$scratch/log" || fail 'the doctor is content with a Redis that evicts'
-grep -q 'noeviction' "$scratch/doctor" || fail 'the doctor does not say how to mend it'
-ok 'a Redis that evicts is found'
+! dc run --rm -T operator doctor >"$scratch/doctor" 2>>"$scratch/log" || fail 'the doctor accepts a Redis that evicts keys'
+grep -q 'noeviction' "$scratch/doctor" || fail 'the doctor does not say how to correct it'
+ok 'the doctor reports a Redis that evicts keys'
 quietly dc restart redis
 
-say 'restart, down and up'
+section 'restart, down and up'
 await_healthy 'a restart of Redis'
 quietly dc restart
 await_healthy restart
 verifies 'after restart'
 quietly dc --profile demo down
-[ -z "$(ids)" ] || fail 'something is left after down'
+[ -z "$(ids)" ] || fail 'a container is left after down'
 quietly dc up -d
 await_healthy 'down and up'
 verifies 'after down and up'
-[ "$(kept)" = "$first" ] || fail 'the secrets are others'
+[ "$(stored_secrets)" = "$first" ] || fail 'the secrets have changed'
 ok 'the secrets are the same'
 
-say 'killed, in any order'
-# The engine takes its own kill for a wish; a crash is what the kernel does to the process.
+section 'crashes in any order'
+# Docker does not restart a container after docker kill. So crash kills the process itself.
 crash() {
   local pid; pid=$(field "$(ids "$1" | head -n 1)" '{{.State.Pid}}')
-  throwaway --network none --pid host --user 0 --cap-drop ALL --cap-add KILL --entrypoint sh redis:8 -c "kill -9 $pid"
+  run_once --network none --pid host --user 0 --cap-drop ALL --cap-add KILL --entrypoint sh redis:8 -c "kill -9 $pid"
 }
 for order in 'postgres redis auth pin-admin pin-internal' 'pin-internal pin-admin auth redis postgres' 'redis pin-internal postgres auth pin-admin'; do
   for s in $order; do crash "$s"; done
@@ -225,24 +225,24 @@ for s in $(services); do
   quietly dc up -d
   await_healthy "docker kill $s"
 done
-verifies 'after docker kill of each, and up'
+verifies 'after docker kill of each service, and up'
 
-say 'late stores'
+section 'stores that start late'
 quietly dc stop postgres redis
 quietly dc restart --no-deps auth pin-admin pin-internal
 sleep 3
 for s in auth pin-admin pin-internal; do [ "$(field "$(ids $s)" '{{.State.Running}} {{.RestartCount}}')" = 'true 0' ] || fail "$s does not wait for the stores"; done
-[[ $(verify 4378) != *'"verified"'* ]] || fail 'there is a verdict without Postgres'
-ok 'without stores the services run, and there is no verdict'
+[[ $(verify 4378) != *'"verified"'* ]] || fail 'a verification succeeds without Postgres'
+ok 'without stores the services run, and no verification succeeds'
 quietly dc start postgres
-until_true 60 is_healthy pin-internal || fail 'Postgres came, and pin-internal is not ready'
-[[ $(verify 4378) == *'"session_token":null'*'"verified":true'* ]] || fail 'without Redis there is a session, or no verdict'
-ok 'Postgres came late: it verifies, without a session'
+until_true 60 is_healthy pin-internal || fail 'Postgres has started, but pin-internal is not ready'
+[[ $(verify 4378) == *'"session_token":null'*'"verified":true'* ]] || fail 'without Redis, the PIN does not verify, or there is a session'
+ok 'Postgres started late: PINs verify, without a session'
 quietly dc start redis
 await_healthy 'a late Redis'
 gives_session() { [[ $(verify 4378) == *'"session_token":"cst_'* ]]; }
-until_true 20 gives_session || fail 'Redis came, and there is no session'
-ok 'Redis came late: there are sessions again'
+until_true 20 gives_session || fail 'Redis has started, but there is no session'
+ok 'Redis started late: there are sessions again'
 quietly dc stop postgres
 dc run --rm -T --no-deps migrate >"$scratch/migrate" 2>&1 & migration=$!
 sleep 3
@@ -251,11 +251,11 @@ wait $migration || { cat "$scratch/migrate"; fail 'a migration does not wait for
 ok 'a migration waits for Postgres'
 await_healthy 'a late Postgres'
 
-say 'three of pin-internal'
+section 'three replicas of pin-internal'
 quietly dc up -d --scale pin-internal=3
 await_healthy scaling
-[ "$(ids pin-internal | wc -l)" -eq 3 ] || fail 'there are not three'
-verifies 'with three'
+[ "$(ids pin-internal | wc -l)" -eq 3 ] || fail 'there are not three replicas'
+verifies 'with three replicas'
 wrong=0 locked=0
 for _ in 1 2 3 4 5 6 7 8; do
   case $(verify 9517) in *'"error":"invalid_pin"'*) wrong=$((wrong + 1)) ;; *'"error":"pin_locked"'*) locked=$((locked + 1)) ;; esac
@@ -265,31 +265,31 @@ ok 'eight wrong guesses over three replicas: five compared, then locked'
 set_pin
 crash pin-internal
 sleep 1
-await_healthy 'a crash of one of three'
-verifies 'after a crash of one of three'
+await_healthy 'a crash of one of three replicas'
+verifies 'after a crash of one of three replicas'
 
-say 'an update with a new migration'
+section 'an update with a new migration'
 mkdir "$scratch/update"
 cp -R go.work go.work.sum pkg services deploy docker-compose.yml .dockerignore "$scratch/update/"
 cat >"$scratch/update/pkg/schema/9000_update.sql" <<'SQL'
--- An update, for the test of one.
+-- An example of an update.
 -- +goose Up
-create table an_update (x integer);
+create table update_test (x integer);
 SQL
-for s in auth pin-admin pin-internal; do echo '# an update' >>"$scratch/update/services/$s/openapi.yaml"; done
+for s in auth pin-admin pin-internal; do echo '# update' >>"$scratch/update/services/$s/openapi.yaml"; done
 old=$(field "$project-pin-internal" '{{.Id}}')
 tree=$scratch/update
 quietly dc up --build -d --scale pin-internal=3
 await_healthy 'the update'
-[ "$(psql "select to_regclass('an_update') is not null")" = t ] || fail 'the migration was not applied'
-[ "$(field "$(ids pin-internal | head -n 1)" '{{.Image}}')" != "$old" ] || fail 'the old image runs'
+[ "$(psql "select to_regclass('update_test') is not null")" = t ] || fail 'the migration was not applied'
+[ "$(field "$(ids pin-internal | head -n 1)" '{{.Image}}')" != "$old" ] || fail 'pin-internal still runs the old image'
 verifies 'after the update'
-[ "$(kept)" = "$first" ] || fail 'the secrets are others after the update'
+[ "$(stored_secrets)" = "$first" ] || fail 'the update has changed the secrets'
 tree=$PWD
 
-say 'a rotation of the keys'
-under() { dc run --rm -T operator keys 2>>"$scratch/log" | awk -v ring="$1" '$1 == ring {printf "%s=%s ", $2, $NF}'; }
-was=$(under PIN_KEYS)
+section 'key rotation'
+keys_in_use() { dc run --rm -T operator keys 2>>"$scratch/log" | awk -v ring="$1" '$1 == ring {printf "%s=%s ", $2, $NF}'; }
+before_rotation=$(keys_in_use PIN_KEYS)
 for ring in PIN_KEYS AUTH_KEYS; do
   for step in append promote; do
     quietly dc run --rm -T operator secrets $step $ring
@@ -300,37 +300,37 @@ done
 remember
 quietly dc run --rm -T operator keys renew
 verifies 'after promoting'
-[ "$(under PIN_KEYS)" != "$was" ] && [ "$(under PIN_KEYS | wc -w)" -eq 1 ] || fail "a right PIN was not renewed: $(under PIN_KEYS)"
+[ "$(keys_in_use PIN_KEYS)" != "$before_rotation" ] && [ "$(keys_in_use PIN_KEYS | wc -w)" -eq 1 ] || fail "a right PIN was not renewed: $(keys_in_use PIN_KEYS)"
 for ring in PIN_KEYS AUTH_KEYS; do quietly dc run --rm -T operator secrets retire $ring; done
 quietly dc restart auth pin-admin pin-internal
 await_healthy 'retiring'
 verifies 'after retiring'
 quietly dc run --rm -T operator doctor
-[ "$(kept | grep -c ',')" -gt 0 ] && ! kept | grep -q '_keys": "[^"]*,' || fail 'an old key is still there'
-ok 'append, promote, retire: nothing lies under an old key'
+[ "$(stored_secrets | grep -c ',')" -gt 0 ] && ! stored_secrets | grep -q '_keys": "[^"]*,' || fail 'an old key is still there'
+ok 'after append, promote and retire, no data uses an old key'
 
-say 'backup, and restore into an empty server'
+section 'backup, and restore into an empty server'
 dc exec -T postgres pg_dump -U postgres -Fc countersign >"$scratch/backup"
-kept >"$scratch/backup.json"
+stored_secrets >"$scratch/backup.json"
 attempts=$(psql 'select count(*) from attempts')
 quietly dc --profile demo down -v
 quietly dc run --rm -T secrets secrets import <"$scratch/backup.json"
 quietly dc up -d --wait postgres
 quietly dc run --rm -T migrate
 dc exec -T postgres sh -ec 'dropdb -U postgres countersign; createdb -U postgres -O countersign_owner countersign
-  pg_restore -U postgres --exit-on-error -d countersign' <"$scratch/backup" >>"$scratch/log" 2>&1 || { tail "$scratch/log"; fail 'it cannot be restored'; }
+  pg_restore -U postgres --exit-on-error -d countersign' <"$scratch/backup" >>"$scratch/log" 2>&1 || { tail "$scratch/log"; fail 'the restore failed'; }
 quietly dc up -d
 await_healthy 'restoring'
 verifies 'after restoring'
 [ "$(psql 'select count(*) from attempts')" -gt "$attempts" ] || fail 'attempts were lost'
 quietly dc run --rm -T operator doctor
-ok 'the doctor finds nothing wrong with the restored stack'
+ok 'the doctor finds no problem in the restored stack'
 
-say 'stopping'
+section 'stop'
 for s in auth pin-admin pin-internal; do
   quietly dc stop $s
-  [ "$(field "$(ids $s)" '{{.State.ExitCode}}')" = 0 ] || fail "$s ended with $(field "$(ids $s)" '{{.State.ExitCode}}')"
+  [ "$(field "$(ids $s)" '{{.State.ExitCode}}')" = 0 ] || fail "$s ended with exit code $(field "$(ids $s)" '{{.State.ExitCode}}')"
 done
-ok 'the services end in order, with 0'
+ok 'the services stop with exit code 0'
 no_leak
-printf '\nEverything holds, in %d s.\n' $SECONDS
+printf '\nAll tests passed in %d s.\n' $SECONDS
