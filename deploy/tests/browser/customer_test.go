@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// newCustomer adds one of this name, with an identity on the demo's agent, and returns the customer's id.
+// newCustomer creates a customer with this name and an identity at the demo's instance. It returns the customer's id.
 func newCustomer(t *testing.T, name string) string {
 	t.Helper()
 	word := strings.ToLower(strings.Fields(name)[0])
@@ -16,7 +16,7 @@ func newCustomer(t *testing.T, name string) string {
 	return id
 }
 
-func TestLookingAfterAPIN(t *testing.T) {
+func TestSetUnlockAndRemovePIN(t *testing.T) {
 	const pin = "83917264"
 	customer := newCustomer(t, "Rosalind Franklin")
 	newCustomer(t, "Dorothy Hodgkin")
@@ -31,7 +31,7 @@ func TestLookingAfterAPIN(t *testing.T) {
 	p.heading("Rosalind Franklin")
 	p.see("Agents do not ask this customer for a PIN.")
 	p.see("If the customer has a PIN, it applies.")
-	p.shot("customer-without-pin")
+	p.screenshot("customer-without-pin")
 
 	p.press("Set PIN")
 	p.fill("New PIN", pin)
@@ -42,9 +42,9 @@ func TestLookingAfterAPIN(t *testing.T) {
 	p.fill("Repeat the PIN", "1234")
 	p.press("Set PIN")
 	p.see("too easy to guess")
-	p.shot("weak-pin")
+	p.screenshot("weak-pin")
 	if left := value[string](p, `Array.from(document.querySelectorAll('dialog input'), (input) => input.value).join('')`); left != "" {
-		t.Error("what was typed stays in the fields")
+		t.Error("the fields still contain the refused PIN")
 	}
 	p.fill("New PIN", pin)
 	p.fill("Repeat the PIN", pin)
@@ -58,7 +58,7 @@ func TestLookingAfterAPIN(t *testing.T) {
 	}
 	p.do(chromedp.Reload())
 	p.see("no identity")
-	p.shot("session")
+	p.screenshot("session")
 	p.press("End all sessions")
 	p.see("Agents then ask for the PIN before the next protected skill.")
 	p.press("End all")
@@ -67,7 +67,7 @@ func TestLookingAfterAPIN(t *testing.T) {
 	execute(t, `update pin_holders set locked_until = now() + interval '1 hour', locks = 1 where holder_id = $1`, customer)
 	p.do(chromedp.Reload())
 	p.see("Locked")
-	p.shot("locked")
+	p.screenshot("locked")
 	p.press("Unlock")
 	p.press("Unlock")
 	p.see("Rosalind Franklin is unlocked.")
@@ -83,35 +83,35 @@ func TestLookingAfterAPIN(t *testing.T) {
 	p.press("Remove PIN")
 	p.see("Agents do not ask this customer for a PIN.")
 
-	// The identity may have one of its own.
+	// The identity can have its own PIN.
 	p.click(`//*[@role='group'][@aria-label='PIN of rosalind on Telegram']//button[normalize-space()='Set PIN']`)
 	p.fill("New PIN", pin)
 	p.fill("Repeat the PIN", pin)
 	p.press("Set PIN")
 	p.see("The PIN of rosalind on Telegram is set.")
-	p.neverHeld(pin)
+	p.mustNotContain(pin)
 }
 
-// neverHeld fails when the page keeps a secret or has put it into an address.
-func (p *page) neverHeld(secret string) {
+// mustNotContain fails the test if the page or its storage contains a secret, or if the secret was in a URL.
+func (p *page) mustNotContain(secret string) {
 	p.t.Helper()
-	held := value[string](p, `document.documentElement.outerHTML + location.href + JSON.stringify(sessionStorage) + JSON.stringify(localStorage) +
+	content := value[string](p, `document.documentElement.outerHTML + location.href + JSON.stringify(sessionStorage) + JSON.stringify(localStorage) +
 		Array.from(document.querySelectorAll('input, textarea'), (field) => field.value).join(' ')`)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if strings.Contains(held+strings.Join(p.asked, " "), secret) {
-		p.t.Error("the page holds a secret")
+	if strings.Contains(content+strings.Join(p.requests, " "), secret) {
+		p.t.Error("the page, its storage or a URL contains a secret")
 	}
 }
 
-func TestAddingPeople(t *testing.T) {
+func TestCreateCustomerInstanceAndIdentity(t *testing.T) {
 	p := newPage(t)
 	p.signIn()
 	p.press("New customer")
 	p.fill("Email address", "not an address")
 	p.press("Add customer")
 	p.see("value is not a valid email address")
-	p.shot("refused")
+	p.screenshot("refused")
 	p.fill("Email address", "ada@example.net")
 	p.fill("Name", "Ada Lovelace")
 	p.press("Add customer")
@@ -121,7 +121,7 @@ func TestAddingPeople(t *testing.T) {
 	p.press("New customer")
 	p.fill("Email address", "ADA@example.net")
 	p.press("Add customer")
-	p.until("the conflict to be named", `document.querySelector('dialog [role=alert]:not([hidden])')?.innerText.length > 0`)
+	p.until("the message about the conflict", `document.querySelector('dialog [role=alert]:not([hidden])')?.innerText.length > 0`)
 	p.press("Cancel")
 
 	p.open("#/instances", "Instances")
@@ -156,7 +156,7 @@ func TestAddingPeople(t *testing.T) {
 	p.heading("Ada Lovelace")
 }
 
-// What people are called stays text, also when it is markup.
+// The console shows a name that contains markup as text.
 func TestMarkupInNamesIsText(t *testing.T) {
 	const markup = `<img src=x onerror="document.title='broken'"><b>bold</b>`
 	customer := newCustomer(t, "Mallory "+markup)
@@ -182,6 +182,6 @@ func TestMarkupInNamesIsText(t *testing.T) {
 	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('details').forEach((details) => { details.open = true; })`))
 	p.see(markup)
 	if value[int](p, `document.querySelectorAll('img, b').length`) > 0 {
-		t.Error("the trail: markup became elements")
+		t.Error("the audit trail: markup became elements")
 	}
 }

@@ -1,3 +1,3 @@
-// Package browser clicks through the console and the documentation with a real browser, against a stack that was started
-// as make run starts it.
+// Package browser tests the console, the pages of mail links and the API documentation in a real browser. It starts the same
+// stack as make run.
 package browser

@@ -12,11 +12,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// link waits for a mail to an address that has a link to a page of auth, and returns the link.
+// link waits for a mail to an address with a link to this page of auth, and returns the link.
 func link(t *testing.T, address, page string) string {
 	t.Helper()
 	pattern := regexp.MustCompile(regexp.QuoteMeta(stack.AuthURL+page) + `#token=\S+`)
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(waitTimeout); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		files, err := filepath.Glob(filepath.Join(stack.MailDir, "*.eml"))
 		must(t, err)
 		for _, file := range files {
@@ -27,38 +27,39 @@ func link(t *testing.T, address, page string) string {
 			}
 		}
 	}
-	t.Fatal("the mail did not come")
+	t.Fatal("no mail arrived")
 	return ""
 }
 
+// signInStatus returns the status of a sign-in.
 func signInStatus(t *testing.T, address, password string) int {
 	t.Helper()
-	status, _ := ask(t, "POST", stack.AuthURL+"/auth/login", map[string]any{"email": address, "password": password})
+	status, _ := request(t, "POST", stack.AuthURL+"/auth/login", map[string]any{"email": address, "password": password})
 	return status
 }
 
-// TestTheLinksInMails goes the ways of people who sign up and who forget: opening a link changes nothing, its button does.
-func TestTheLinksInMails(t *testing.T) {
+// A person signs up, and later forgets the password. Opening a link in a mail changes nothing; the button on its page does.
+func TestMailLinks(t *testing.T) {
 	const address, password = "newcomer@example.com", "an unusual password"
-	if status, answer := ask(t, "POST", stack.AuthURL+"/auth/signup", map[string]any{"email": address, "password": password}); status != http.StatusOK {
+	if status, answer := request(t, "POST", stack.AuthURL+"/auth/signup", map[string]any{"email": address, "password": password}); status != http.StatusOK {
 		t.Fatalf("%d %v", status, answer)
 	}
 	confirm := link(t, address, "/verify-email")
 	p := newPage(t)
 	p.do(chromedp.Navigate(confirm))
 	p.heading("Confirm your email address")
-	p.shot("verify-email")
-	p.until("the token to leave the address", `location.hash === '' && !document.body.innerHTML.includes('csl_')`)
+	p.screenshot("verify-email")
+	p.until("the token to disappear from the address bar", `location.hash === '' && !document.body.innerHTML.includes('csl_')`)
 	if status := signInStatus(t, address, password); status != http.StatusUnauthorized {
-		t.Errorf("opening the link confirms: %d", status)
+		t.Errorf("opening the link confirmed the address: %d", status)
 	}
 	p.press("Confirm")
 	p.see("Your email address is confirmed")
 	if status := signInStatus(t, address, password); status != http.StatusOK {
-		t.Errorf("confirmed, and refused: %d", status)
+		t.Errorf("the address is confirmed, and the sign-in is refused: %d", status)
 	}
 
-	// A link that was cut off is told so, and a new one is asked for in the same place.
+	// The page says that a link is incomplete, and can send a new mail.
 	p.do(chromedp.Navigate(stack.AuthURL + "/reset-password"))
 	p.heading("Choose a new password")
 	p.see("The link is incomplete")
@@ -67,10 +68,10 @@ func TestTheLinksInMails(t *testing.T) {
 	p.see("a mail is on its way")
 
 	const fresh = "another unusual password"
-	// In the same tab, where only the fragment changes.
+	// Open the link in the same tab. Only the fragment of the URL changes.
 	p.do(chromedp.Evaluate[chromedp.Void](`void (location.href = ` + quoted(link(t, address, "/reset-password")) + `)`))
 	p.fill("New password", "Password123")
-	p.shot("reset-password")
+	p.screenshot("reset-password")
 	p.press("Set the password")
 	p.see("too easy to guess")
 	p.fill("New password", fresh)
@@ -78,12 +79,12 @@ func TestTheLinksInMails(t *testing.T) {
 	p.see("The password is set")
 	for text, want := range map[string]int{password: http.StatusUnauthorized, fresh: http.StatusOK} {
 		if status := signInStatus(t, address, text); status != want {
-			t.Errorf("%d, want %d", status, want)
+			t.Errorf("the status is %d, want %d", status, want)
 		}
 	}
-	for _, asked := range p.asked {
-		if strings.Contains(strings.SplitN(asked, "#", 2)[0], "csl_") || !strings.Contains(asked, stack.AuthURL) {
-			t.Errorf("asked %s", asked)
+	for _, request := range p.requests {
+		if strings.Contains(strings.SplitN(request, "#", 2)[0], "csl_") || !strings.Contains(request, stack.AuthURL) {
+			t.Errorf("the page sent the request %s", request)
 		}
 	}
 }

@@ -20,13 +20,13 @@ import (
 var stack *demostack.Stack
 
 var (
-	// chromium is the one browser that the tests share; each has a profile of its own in it.
+	// chromium is the browser that all tests share. Each page has its own profile.
 	chromium context.Context
 	db       *sql.DB
 )
 
 func TestMain(m *testing.M) {
-	code, err := prepared(m)
+	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func prepared(m *testing.M) (code int, err error) {
+func runTests(m *testing.M) (code int, err error) {
 	program, err := localstores.Browser(context.Background(), os.Stderr)
 	if err != nil {
 		return 1, err
@@ -44,11 +44,11 @@ func prepared(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	// Postgres runs as another user when we are root.
+	// If this program runs as root, Postgres runs as another user and must enter the folder.
 	if err := os.Chmod(folder, 0o711); err != nil {
 		return 1, err
 	}
-	// Short access tokens, so that the console has to renew them during a test.
+	// Access tokens expire soon, so that the console must renew them during a test.
 	stack, err = demostack.Start(folder, "ACCESS_LIFETIME=2s", "RATE_LOGIN=10000", "RATE_REFRESH=10000")
 	if err != nil {
 		return 1, err

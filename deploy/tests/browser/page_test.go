@@ -17,21 +17,21 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// patience is how long a test waits for anything it expects to see.
-const patience = 20 * time.Second
+// waitTimeout is the longest time that a test waits for a change on a page.
+const waitTimeout = 20 * time.Second
 
-// page is a tab with a profile of its own. Whatever the browser complains about fails its test.
+// page is a browser tab with its own profile. An error of the browser fails the test.
 type page struct {
 	t   *testing.T
 	ctx context.Context
 
 	mu sync.Mutex
-	// complaints are the browser's; expected is a part of those that the test is about.
-	complaints []string
-	expected   string
-	// asked are the requests so far, each as METHOD URL; bearer is the last access token among them.
-	asked  []string
-	bearer string
+	// browserErrors are the browser's errors. An error that contains allowedError does not fail the test.
+	browserErrors []string
+	allowedError  string
+	// requests are all requests, each in the form METHOD URL. bearer is the last Authorization header.
+	requests []string
+	bearer   string
 }
 
 func newPage(t *testing.T) *page {
@@ -39,83 +39,86 @@ func newPage(t *testing.T) *page {
 	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	p := &page{t: t, ctx: ctx}
-	must(t, chromedp.Listen(ctx, p.hear))
+	must(t, chromedp.Listen(ctx, p.onEvent))
 	p.do(chromedp.EmulateViewport(1280, 900))
 	t.Cleanup(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for _, complaint := range p.complaints {
-			if p.expected == "" || !strings.Contains(complaint, p.expected) {
-				t.Errorf("the browser complains: %s", complaint)
+		for _, text := range p.browserErrors {
+			if p.allowedError == "" || !strings.Contains(text, p.allowedError) {
+				t.Errorf("the browser reports an error: %s", text)
 			}
 		}
 		if t.Failed() {
 			text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
-			t.Logf("the page when it failed (%v):\n%.2000s", err, text)
+			t.Logf("the page at the end of the failed test (%v):\n%.2000s", err, text)
 		}
 	})
 	return p
 }
 
-func (p *page) hear(event any) {
+// onEvent records the browser's errors and the requests.
+func (p *page) onEvent(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		p.complaints = append(p.complaints, (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
+		p.browserErrors = append(p.browserErrors, (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
-			p.complaints = append(p.complaints, fmt.Sprintf("%s: %v", e.Type, e.Args))
+			p.browserErrors = append(p.browserErrors, fmt.Sprintf("%s: %v", e.Type, e.Args))
 		}
-	case *log.EventEntryAdded: // a refused request is one too, and expected
+	case *log.EventEntryAdded: // a response with an error status is an entry too, but is expected
 		if e.Entry.Source != log.EntrySourceNetwork && e.Entry.Level != log.EntryLevelVerbose {
-			p.complaints = append(p.complaints, e.Entry.Text)
+			p.browserErrors = append(p.browserErrors, e.Entry.Text)
 		}
 	case *network.EventRequestWillBeSent:
-		p.asked = append(p.asked, e.Request.Method+" "+e.Request.URL+e.Request.URLFragment)
+		p.requests = append(p.requests, e.Request.Method+" "+e.Request.URL+e.Request.URLFragment)
 		if bearer, ok := e.Request.Headers["Authorization"].(string); ok {
 			p.bearer = bearer
 		}
 	}
 }
 
+// do runs steps in the page.
 func (p *page) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, waitTimeout)
 	defer cancel()
 	must(p.t, chromedp.Do(ctx, steps...))
 }
 
-// see waits until an element with this text, and no other than in it, is to be seen.
+// see waits until the page shows a text.
 func (p *page) see(text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("%q to be seen", text), fmt.Sprintf(`document.body.innerText.includes(%s)`, quoted(text)))
+	p.until(fmt.Sprintf("the page to show %q", text), fmt.Sprintf(`document.body.innerText.includes(%s)`, quoted(text)))
 }
 
+// gone waits until the page does not show a text.
 func (p *page) gone(text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("%q to be gone", text), fmt.Sprintf(`!document.body.innerText.includes(%s)`, quoted(text)))
+	p.until(fmt.Sprintf("the page not to show %q", text), fmt.Sprintf(`!document.body.innerText.includes(%s)`, quoted(text)))
 }
 
-// until waits for a condition on the page.
+// until waits until a JavaScript condition is true. what describes the condition.
 func (p *page) until(what, condition string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, waitTimeout)
 	defer cancel()
-	// Not chromedp.Poll: it makes a function of text, which the page's own policy forbids.
+	// Not chromedp.Poll: it compiles a string to a function, which the page's content security policy forbids.
 	for {
-		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`Boolean(`+condition+`)`))
-		if holds {
+		isTrue, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`Boolean(`+condition+`)`))
+		if isTrue {
 			return
 		}
 		if ctx.Err() != nil {
-			p.t.Fatalf("waited in vain for %s (%v)", what, err)
+			p.t.Fatalf("timeout while waiting for %s (%v)", what, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// value returns what an expression comes to on the page.
+// value returns the value of a JavaScript expression.
 func value[T any](p *page, expression string) T {
 	p.t.Helper()
 	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
@@ -123,23 +126,25 @@ func value[T any](p *page, expression string) T {
 	return v
 }
 
-// press clicks the button of this name: in the open dialog when there is one.
+// press clicks the button with this name.
 func (p *page) press(name string) {
 	p.t.Helper()
 	p.click(fmt.Sprintf(`//button[normalize-space()=%s or @aria-label=%[1]s]`, quoted(name)))
 }
 
+// follow clicks a link.
 func (p *page) follow(link string) {
 	p.t.Helper()
 	p.click(fmt.Sprintf(`//a[normalize-space()=%s or .//strong[normalize-space()=%[1]s]]`, quoted(link)))
 }
 
+// click clicks the element with an XPath.
 func (p *page) click(path string) {
 	p.t.Helper()
 	p.do(chromedp.Click(p.inDialog(path), chromedp.NodeVisible))
 }
 
-// inDialog leads a path into the open dialog when there is one: nothing else can be reached then.
+// inDialog limits an XPath to the open dialog, if a dialog is open. The elements below a dialog cannot be clicked.
 func (p *page) inDialog(path string) string {
 	p.t.Helper()
 	if value[bool](p, `document.querySelector('dialog[open]') !== null`) {
@@ -148,7 +153,7 @@ func (p *page) inDialog(path string) string {
 	return path
 }
 
-// field is the path to what a label is for.
+// field returns the XPath of the field with this label.
 func (p *page) field(label string) string {
 	p.t.Helper()
 	labels := p.inDialog(fmt.Sprintf(`//label[normalize-space()=%s]`, quoted(label)))
@@ -156,18 +161,20 @@ func (p *page) field(label string) string {
 	return fmt.Sprintf(`//*[@id=(%s)/@for]`, labels)
 }
 
+// fill replaces the text of a field.
 func (p *page) fill(label, text string) {
 	p.t.Helper()
 	field := p.field(label)
 	p.do(chromedp.Focus(field), chromedp.Evaluate[chromedp.Void](`document.activeElement.select()`), chromedp.KeyEvent(kb.Backspace+text))
 }
 
-// choose picks an option of a select by its text.
+// choose selects the option with this text.
 func (p *page) choose(label, option string) {
 	p.t.Helper()
 	p.do(chromedp.SendKeys(p.field(label), option))
 }
 
+// key presses keys.
 func (p *page) key(keys ...string) {
 	p.t.Helper()
 	for _, k := range keys {
@@ -175,13 +182,14 @@ func (p *page) key(keys ...string) {
 	}
 }
 
-// open goes to a page of the console, which has this heading.
+// open opens a page of the console and waits for its heading.
 func (p *page) open(hash, heading string) {
 	p.t.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`void (location.hash = %s)`, quoted(hash))))
 	p.heading(heading)
 }
 
+// heading waits until the page has this heading.
 func (p *page) heading(text string) {
 	p.t.Helper()
 	p.until("the heading "+text, fmt.Sprintf(`document.querySelector('h1')?.innerText === %s`, quoted(text)))
@@ -197,8 +205,8 @@ func (p *page) signIn() {
 	p.heading("Customers")
 }
 
-// shot keeps a picture in the folder SCREENSHOTS, for people who work on the looks.
-func (p *page) shot(name string) {
+// screenshot writes a picture of the page to the folder SCREENSHOTS, if this environment variable is set.
+func (p *page) screenshot(name string) {
 	p.t.Helper()
 	folder := os.Getenv("SCREENSHOTS")
 	if folder == "" {

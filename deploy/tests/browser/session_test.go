@@ -11,29 +11,29 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-func TestSigningInAndOut(t *testing.T) {
+func TestSignInAndOut(t *testing.T) {
 	p := newPage(t)
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
-	p.shot("sign-in")
+	p.screenshot("sign-in")
 
 	p.fill("Email address", stack.AdminEmail)
 	p.fill("Password", "not the password")
 	p.press("Sign in")
-	p.until("a word about the password", `/password/i.test(document.querySelector('[role=alert]:not([hidden])')?.innerText)`)
+	p.until("a message about the password", `/password/i.test(document.querySelector('[role=alert]:not([hidden])')?.innerText)`)
 	if value[string](p, `document.querySelector('input[type=password]').value`) != "" {
-		t.Error("the wrong password stays in its field")
+		t.Error("the field still contains the wrong password")
 	}
 
 	p.fill("Email address", "nobody")
 	p.press("Sign in")
-	p.until("a word at the address", `document.querySelector('input[type=email]').matches('[aria-invalid=true]:focus')`)
+	p.until("the address to be marked as invalid", `document.querySelector('input[type=email]').matches('[aria-invalid=true]:focus')`)
 
 	p.fill("Email address", stack.CustomerEmail)
 	p.fill("Password", stack.CustomerPassword)
 	p.press("Sign in")
 	p.see("Only admins can use the console.")
 	if value[int](p, `sessionStorage.length`) != 0 {
-		t.Error("somebody who may not be here stays signed in")
+		t.Error("a user who is not an admin stays signed in")
 	}
 
 	p.fill("Email address", stack.AdminEmail)
@@ -44,23 +44,23 @@ func TestSigningInAndOut(t *testing.T) {
 
 	p.open("#/api-keys", "API keys")
 	p.do(chromedp.Reload())
-	p.heading("API keys") // still signed in, and still there
+	p.heading("API keys") // still signed in, on the same page
 
 	p.press("Sign out")
 	p.heading("Sign in")
 	if value[int](p, `sessionStorage.length + localStorage.length + document.cookie.length`) != 0 {
-		t.Error("something of the session is left")
+		t.Error("the browser still stores a part of the session")
 	}
 	if !expired(t, p) {
-		t.Error("the session lives on")
+		t.Error("the session is still valid")
 	}
 }
 
-func TestSigningInWithASecondFactor(t *testing.T) {
+func TestSignInWithSecondFactor(t *testing.T) {
 	const email, password = "second.factor@example.com", "a password that is long"
 	do := func(path, access string, body any) map[string]any {
 		t.Helper()
-		status, answer := ask(t, "POST", stack.AuthURL+path, body, "Authorization: Bearer "+access)
+		status, answer := request(t, "POST", stack.AuthURL+path, body, "Authorization: Bearer "+access)
 		if status != http.StatusOK {
 			t.Fatalf("%s answered %d %v", path, status, answer)
 		}
@@ -68,7 +68,7 @@ func TestSigningInWithASecondFactor(t *testing.T) {
 	}
 	do("/auth/signup", "", map[string]any{"email": email, "password": password})
 	execute(t, `update users set role = 'admin', email_confirmed_at = now() where email = $1`, email)
-	access := func() string { // it expires soon
+	access := func() string { // a new token each time, because tokens expire soon
 		return do("/auth/login", "", map[string]any{"email": email, "password": password})["session"].(map[string]any)["access_token"].(string)
 	}
 	code, err := totp.GenerateCode(do("/auth/mfa/totp", access(), nil)["secret"].(string), time.Now())
@@ -86,17 +86,17 @@ func TestSigningInWithASecondFactor(t *testing.T) {
 	}
 	signIn()
 	p.until("the code's field to have the focus", `document.activeElement?.autocomplete === 'one-time-code'`)
-	p.shot("second-factor")
+	p.screenshot("second-factor")
 	p.fill("Code", "12345")
 	p.press("Sign in")
-	p.until("a word at the code", `document.querySelector('input').matches('[aria-invalid=true]:focus')`)
+	p.until("the code to be marked as invalid", `document.querySelector('input').matches('[aria-invalid=true]:focus')`)
 	p.fill("Code", "0000-0000-0000-0000")
 	p.press("Sign in")
 	p.see("The code is wrong")
 	p.press("Cancel")
 	p.heading("Sign in")
 	if value[int](p, `sessionStorage.length`) != 0 {
-		t.Error("half a sign-in is kept")
+		t.Error("the browser stores an unfinished sign-in")
 	}
 	signIn()
 	p.fill("Code", recovery[0].(string))
@@ -109,11 +109,11 @@ func TestSigningInWithASecondFactor(t *testing.T) {
 func expired(t *testing.T, p *page) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	status, _ := ask(t, "GET", stack.PinAdminURL+"/v1/me/pin", nil, "Authorization: "+p.bearer)
+	status, _ := request(t, "GET", stack.PinAdminURL+"/v1/me/pin", nil, "Authorization: "+p.bearer)
 	return status == http.StatusUnauthorized
 }
 
-func TestAnExpiredTokenIsRenewed(t *testing.T) {
+func TestExpiredTokenIsRenewed(t *testing.T) {
 	p := newPage(t)
 	p.signIn()
 	for !expired(t, p) {
@@ -122,13 +122,13 @@ func TestAnExpiredTokenIsRenewed(t *testing.T) {
 	p.open("#/instances", "Instances")
 	p.see("Demo agent")
 
-	// Once the session has ended elsewhere, nothing can be renewed.
+	// After the session was revoked, the console cannot renew the token.
 	execute(t, `update user_sessions set revoked_at = now(), revoked_why = 'admin' where revoked_at is null`)
 	p.open("#/api-keys", "Sign in")
 	p.see("The session has ended.")
 }
 
-func TestTheKeyboardIsEnough(t *testing.T) {
+func TestKeyboardOnly(t *testing.T) {
 	p := newPage(t)
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
 	p.until("the first field to have the focus", `document.activeElement?.type === 'email'`)
@@ -139,7 +139,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	p.key(kb.Tab)
 	p.until("the button to have the focus", `document.activeElement?.innerText === 'New customer'`)
 	if outline := value[string](p, `getComputedStyle(document.activeElement).outlineStyle`); outline != "solid" {
-		t.Errorf("the focus cannot be seen: %s", outline)
+		t.Errorf("the focus is not visible: outline-style %s", outline)
 	}
 	p.key(kb.Enter)
 	p.until("the dialog's field to have the focus", `document.activeElement?.closest('dialog') && document.activeElement.type === 'email'`)
@@ -147,25 +147,24 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	p.until("the button to have the focus again", `!document.querySelector('dialog') && document.activeElement?.innerText === 'New customer'`)
 }
 
-// Nothing that the console asks for goes to another origin than its own and auth's, and nothing that is typed into a
-// password field is in an address.
-func TestWhatTheConsoleAsksFor(t *testing.T) {
+// The console sends requests only to its own origin and to auth. No URL contains the password.
+func TestConsoleRequestsOnlyItsOrigins(t *testing.T) {
 	p := newPage(t)
 	p.signIn()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, asked := range p.asked {
-		_, url, _ := strings.Cut(asked, " ")
+	for _, request := range p.requests {
+		_, url, _ := strings.Cut(request, " ")
 		if !strings.HasPrefix(url, stack.PinAdminURL+"/") && !strings.HasPrefix(url, stack.AuthURL+"/auth/") || strings.Contains(url, stack.AdminPassword) {
-			t.Errorf("it asked for %s", asked)
+			t.Errorf("the console sent the request %s", request)
 		}
 	}
 }
 
-// A console at an address that auth has not been told of can sign nobody in.
-func TestAnotherOriginSignsNobodyIn(t *testing.T) {
+// A console at an origin that is not in auth's ALLOWED_ORIGINS cannot sign in.
+func TestSignInFromAnUnknownOriginFails(t *testing.T) {
 	p := newPage(t)
-	p.expected = "blocked by CORS policy"
+	p.allowedError = "blocked by CORS policy"
 	p.do(chromedp.Navigate(strings.Replace(stack.PinAdminURL, "127.0.0.1", "localhost", 1) + "/console"))
 	p.fill("Email address", stack.AdminEmail)
 	p.fill("Password", stack.AdminPassword)

@@ -1,17 +1,17 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
-	"context"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
-// unlabelled lists what a screen reader has no name for, and what else is wrong with a page's outline.
+// unlabelled is JavaScript that lists elements without a name for screen readers, and errors in the page's outline.
 const unlabelled = `[
 	...Array.from(document.querySelectorAll('input, select, textarea')).filter((field) => field.labels.length === 0 || !field.labels[0].innerText.trim()),
 	...Array.from(document.querySelectorAll('button, a, summary')).filter((button) => !button.innerText.trim() && !button.ariaLabel && button.checkVisibility()),
@@ -22,8 +22,8 @@ const unlabelled = `[
 	...(document.querySelectorAll('main, [role=main]').length === 1 ? [] : [document.body]),
 ].map((element) => element.outerHTML.slice(0, 200))`
 
-// Every page and every dialog fits a phone, with names as long as they may be, and has a name for everything.
-func TestEveryPageOnAPhone(t *testing.T) {
+// Every page and every dialog fits the width of a phone, also with the longest names. Every element has a name for screen readers.
+func TestLayoutOnAPhone(t *testing.T) {
 	long := strings.Repeat("verylongname", 20)
 	customer := create(t, "/v1/customers", map[string]any{"email": strings.Repeat("long", 15) + "@example.net", "display_name": long})
 	instance := create(t, "/v1/instances", map[string]any{"name": long, "owner_customer_id": customer})
@@ -33,7 +33,7 @@ func TestEveryPageOnAPhone(t *testing.T) {
 	p.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
 	p.heading("Sign in")
-	p.fits("sign in")
+	p.checkLayout("sign in")
 	p.signIn()
 	for _, at := range []struct {
 		hash, heading, text string
@@ -49,32 +49,33 @@ func TestEveryPageOnAPhone(t *testing.T) {
 	} {
 		p.open(at.hash, at.heading)
 		p.see(at.text)
-		p.fits(at.hash)
-		p.shot("phone-" + strings.NewReplacer("#/", "", "/", "-").Replace(at.hash[:min(len(at.hash), 14)]))
+		p.checkLayout(at.hash)
+		p.screenshot("phone-" + strings.NewReplacer("#/", "", "/", "-").Replace(at.hash[:min(len(at.hash), 14)]))
 		for _, button := range at.buttons {
 			p.press(button)
 			p.until("a dialog", `document.querySelector('dialog[open]')`)
-			p.fits(at.hash + ", " + button)
-			p.shot("phone-" + button[:min(len(button), 12)])
+			p.checkLayout(at.hash + ", " + button)
+			p.screenshot("phone-" + button[:min(len(button), 12)])
 			p.press("Cancel")
 			p.until("no dialog", `!document.querySelector('dialog')`)
 		}
 	}
 }
 
-func (p *page) fits(where string) {
+// checkLayout fails the test if the page is wider than a phone, or has an unlabelled element.
+func (p *page) checkLayout(where string) {
 	p.t.Helper()
 	if wide := value[int](p, `document.documentElement.scrollWidth`); wide > 360 {
-		p.t.Errorf("%s is %d wide: %s", where, wide, value[string](p, `Array.from(document.querySelectorAll('body *')).filter((e) => e.getBoundingClientRect().right > 360.5)
+		p.t.Errorf("%s is %d pixels wide: %s", where, wide, value[string](p, `Array.from(document.querySelectorAll('body *')).filter((e) => e.getBoundingClientRect().right > 360.5)
 			.map((e) => e.tagName + '.' + e.className).join(' ')`))
 	}
 	for _, element := range value[[]string](p, unlabelled) {
-		p.t.Errorf("%s: without a name, or wrong in the outline: %s", where, element)
+		p.t.Errorf("%s: no name, or an error in the outline: %s", where, element)
 	}
 }
 
-// The documentation of each service is readable without anything from elsewhere.
-func TestTheDocumentation(t *testing.T) {
+// The documentation page of each service loads nothing from another server.
+func TestDocsPage(t *testing.T) {
 	for name, url := range map[string]string{"auth": stack.AuthURL, "pin-admin": stack.PinAdminURL, "pin-internal": stack.PinInternalURL} {
 		t.Run(name, func(t *testing.T) {
 			p := newPage(t)
@@ -82,25 +83,25 @@ func TestTheDocumentation(t *testing.T) {
 			p.heading("Countersign " + name)
 			p.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('details').forEach((details) => { details.open = true; })`))
 			if n := value[int](p, `Array.from(document.querySelectorAll('details')).filter((d) => d.querySelector('summary').innerText.trim() && d.querySelector('ul li')).length`); n < 5 {
-				t.Errorf("%d operations are described", n)
+				t.Errorf("%d operations are described, want at least 5", n)
 			}
-			p.shot("docs-" + name)
+			p.screenshot("docs-" + name)
 			p.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
-			p.shot("docs-phone-" + name)
+			p.screenshot("docs-phone-" + name)
 			if wide := value[int](p, `document.documentElement.scrollWidth`); wide > 360 {
-				t.Errorf("it is %d wide on a phone", wide)
+				t.Errorf("the page is %d pixels wide on a phone", wide)
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if asked := fmt.Sprint(p.asked); asked != fmt.Sprintf("[GET %s/docs]", url) {
-				t.Errorf("it asked for %s", asked)
+			if sent := fmt.Sprint(p.requests); sent != fmt.Sprintf("[GET %s/docs]", url) {
+				t.Errorf("the page sent the requests %s", sent)
 			}
 		})
 	}
 }
 
-// In the dark, the console is dark.
-func TestInTheDark(t *testing.T) {
+// If the browser prefers a dark color scheme, the console is dark.
+func TestDarkMode(t *testing.T) {
 	p := newPage(t)
 	p.do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
 		return cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -111,8 +112,8 @@ func TestInTheDark(t *testing.T) {
 	p.follow("Demo customer")
 	p.heading("Demo customer")
 	p.see("Telegram")
-	p.shot("dark")
-	if ground := value[string](p, `getComputedStyle(document.body).backgroundColor`); ground != "rgb(18, 23, 21)" {
-		t.Errorf("the ground is %s", ground)
+	p.screenshot("dark")
+	if background := value[string](p, `getComputedStyle(document.body).backgroundColor`); background != "rgb(18, 23, 21)" {
+		t.Errorf("the background is %s", background)
 	}
 }
