@@ -7,25 +7,6 @@
 // were spent; since the last right one, charged - forgiven failed.
 package budget
 
-import "time"
-
-// Limits say how large a budget is.
-type Limits struct {
-	// Attempts are the comparisons before a lock, at least 1.
-	Attempts int
-	// Lock is how long the first lock lasts; each further one without a right guess between lasts twice as long, up to
-	// LockMax.
-	Lock    time.Duration
-	LockMax time.Duration
-	// Failures are the consecutive ones after which there is no further attempt until the secret is set anew; 0: no end.
-	Failures int
-}
-
-// Args are the parameters $2 to $5 of a statement that charges.
-func (l Limits) Args() []any {
-	return []any{l.Attempts, l.Lock.Seconds(), l.LockMax.Seconds(), l.Failures}
-}
-
 // The parts of a statement that charges the row h of a table that has the marks as columns: set (Marks) = (select Charged
 // from Next) where Allows. It is one statement, so that the row's lock decides between attempts that come together. The last
 // attempt that the budget allows writes the lock itself, before its candidate is looked at: when its replica dies, the lock

@@ -4,7 +4,6 @@
 package pin
 
 import (
-	"errors"
 	"regexp"
 	"time"
 
@@ -47,34 +46,6 @@ func Parse(text string) (PIN, error) {
 func (p *PIN) UnmarshalText(text []byte) (err error) {
 	*p, err = Parse(string(text))
 	return err
-}
-
-// Budget says how often one holder's PIN may be guessed. PSD2's technical standard (2018/389, article 4) allows at most 5
-// consecutive failures before a block; NIST SP 800-63B allows at most 100 before the secret is established anew.
-type Budget struct {
-	// Attempts are the comparisons before a lock: 1 to 10.
-	Attempts int `envconfig:"PIN_BUDGET_ATTEMPTS" default:"5"`
-	// Lock is how long the first lock lasts, at least a second; each further one without a right PIN between lasts twice
-	// as long, up to LockMax.
-	Lock    time.Duration `envconfig:"PIN_BUDGET_LOCK" default:"15m"`
-	LockMax time.Duration `envconfig:"PIN_BUDGET_LOCK_MAX" default:"24h"`
-	// Failures are the consecutive ones after which the PIN is deactivated until pin-admin sets it anew: up to 100.
-	Failures int `envconfig:"PIN_BUDGET_FAILURES" default:"50"`
-}
-
-// Validate names the first setting that is out of range.
-func (b Budget) Validate() error {
-	switch {
-	case b.Attempts < 1 || b.Attempts > 10:
-		return errors.New("PIN_BUDGET_ATTEMPTS must be 1 to 10")
-	case b.Lock < time.Second:
-		return errors.New("PIN_BUDGET_LOCK must be at least 1s")
-	case b.LockMax < b.Lock:
-		return errors.New("PIN_BUDGET_LOCK_MAX must not be less than PIN_BUDGET_LOCK")
-	case b.Failures < b.Attempts || b.Failures > 100:
-		return errors.New("PIN_BUDGET_FAILURES must be PIN_BUDGET_ATTEMPTS to 100")
-	}
-	return nil
 }
 
 // Holder is whose PIN it is: an identity when IdentityID is given, else the customer. Budgets belong to holders.

@@ -136,9 +136,9 @@ const chargeSQL = `
 	select * from charge`
 
 // charge spends one attempt of the PIN that applies, in a transaction of its own, or returns errNotCharged.
-func (s store) charge(ctx context.Context, st Standing, b Budget) (charge, error) {
+func (s store) charge(ctx context.Context, st Standing, b budget.Limits) (charge, error) {
 	var c charge
-	args := append([]any{st.HolderID}, budget.Limits(b).Args()...)
+	args := append([]any{st.HolderID}, b.Args()...)
 	err := s.chargeQ.Get(ctx, &c, append(args, st.InstanceID, caller.From(ctx).RequestID)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return charge{}, errNotCharged

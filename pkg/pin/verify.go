@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
@@ -53,7 +54,7 @@ type Verifier struct {
 	shield   shield
 	hasher   hasher
 	sessions session.Store
-	budget   Budget
+	budget   budget.Limits
 
 	comparisons prometheus.Counter
 	results     *prometheus.CounterVec
@@ -61,7 +62,7 @@ type Verifier struct {
 }
 
 // NewVerifier wires a Verifier. Its metrics go to registry.
-func NewVerifier(db *sqlx.DB, r redis.UniversalClient, ring *keyring.Ring, pool *slowhash.Pool, b Budget, registry prometheus.Registerer) *Verifier {
+func NewVerifier(db *sqlx.DB, r redis.UniversalClient, ring *keyring.Ring, pool *slowhash.Pool, b budget.Limits, registry prometheus.Registerer) *Verifier {
 	v := &Verifier{
 		store: newStore(db), shield: shield{r}, hasher: hasher{ring, pool}, sessions: session.Store{Redis: r}, budget: b,
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
@@ -208,7 +209,7 @@ func locked(at, until time.Time) Result {
 	return Result{Outcome: Locked, Remaining: &none, LockedUntil: &until, RetryAfter: until.Sub(at)}
 }
 
-func wrong(after budgetState, b Budget) Result {
+func wrong(after budgetState, b budget.Limits) Result {
 	left := remaining(after, b)
 	r := Result{Outcome: Wrong, Remaining: &left, LockedUntil: after.LockedUntil}
 	if after.LockedUntil != nil {
@@ -217,7 +218,7 @@ func wrong(after budgetState, b Budget) Result {
 	return r
 }
 
-func remaining(after budgetState, b Budget) int {
+func remaining(after budgetState, b budget.Limits) int {
 	if after.LockedUntil != nil || after.Deactivated {
 		return 0
 	}

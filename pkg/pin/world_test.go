@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/schema"
@@ -46,7 +47,7 @@ type world struct {
 	redis  redis.UniversalClient
 	// What the first and the second replica count.
 	registry, otherRegistry *prometheus.Registry
-	budget                  pin.Budget
+	budget                  budget.Limits
 
 	instance, customer, identity uuid.UUID
 	key                          token.Token
@@ -60,7 +61,7 @@ func newWorldOn(t *testing.T, redisURL string) *world {
 	t.Helper()
 	database := storetest.Postgres(t)
 	w := &world{t: t, people: storetest.NewPeople(t, database), registry: prometheus.NewRegistry(), otherRegistry: prometheus.NewRegistry(),
-		budget: pin.Budget{Attempts: 5, Lock: 15 * 60e9, LockMax: 24 * 3600e9, Failures: 50}}
+		budget: pin.DefaultBudget}
 	var err error
 	if w.db, err = stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinInternal), Connections: 10}); err != nil {
 		t.Fatal(err)

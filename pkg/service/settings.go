@@ -31,15 +31,15 @@ func (s *Settings) shared() *Settings { return s }
 
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
-	var problems []error
+	_, err := s.Proxies()
+	problems := []error{s.PostgresConfig.Validate(), s.RedisConfig.Validate(), err}
 	if s.HashPermits < 0 || s.HashPermits > 1024 {
 		problems = append(problems, errors.New("HASH_PERMITS must be 0 to 1024; 0 means the number of cores"))
 	}
 	if s.HashPlaces < 1 || s.HashPlaces > 10000 {
 		problems = append(problems, errors.New("HASH_PLACES must be 1 to 10000"))
 	}
-	_, err := s.Proxies()
-	return errors.Join(append(problems, err)...)
+	return errors.Join(problems...)
 }
 
 var errProxies = errors.New("TRUSTED_PROXIES must be a list of networks, for example 10.0.0.0/8, separated by commas")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/countersign/countersign/pkg/stores"
 )
 
 func TestTrustedProxiesAreNetworks(t *testing.T) {
@@ -40,6 +42,7 @@ type example struct {
 func (e *example) Validate() error { return e.Settings.Validate() }
 
 func TestLoad(t *testing.T) {
+	t.Setenv("DATABASE_URL", "postgres://localhost/x")
 	t.Setenv("PAGES", "a,b")
 	t.Setenv("BUDGET_LOCK_MAX", "1m")
 	t.Setenv("LOCK_MAX", "2m") // another program's
@@ -71,9 +74,11 @@ func TestNames(t *testing.T) {
 func TestLoadErrorsNameTheSettingAndNotItsValue(t *testing.T) {
 	for name, value := range map[string]string{
 		"BUDGET_ATTEMPTS": "canary", "BUDGET_LOCK_MAX": "canary", "HASH_PERMITS": "canary", "HASH_PLACES": "0", "TRUSTED_PROXIES": "canary",
-		"DATABASE_POOLED": "canary", "PAGES_FILE": "/canary",
+		"DATABASE_POOLED": "canary", "DATABASE_URL": "canary", "DATABASE_CONNECTIONS": "0", "REDIS_URL": "canary", "PAGES_FILE": "/canary",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Setenv("DATABASE_URL", "postgres://localhost/x")
+			t.Setenv("REDIS_URL", "redis://localhost")
 			t.Setenv(name, value)
 			err := Load(&example{})
 			if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "canary") {
@@ -86,7 +91,8 @@ func TestLoadErrorsNameTheSettingAndNotItsValue(t *testing.T) {
 func TestHashPermitsDefaultToTheCores(t *testing.T) {
 	t.Parallel()
 	for permits, valid := range map[int]bool{-1: false, 0: true, 1: true, 1024: true, 1025: false} {
-		s := Settings{HashPermits: permits, HashPlaces: 1}
+		s := Settings{PostgresConfig: stores.PostgresConfig{URL: "postgres://localhost/x", Connections: 1}, RedisConfig: stores.RedisConfig{URL: "redis://localhost"},
+			HashPermits: permits, HashPlaces: 1}
 		if err := s.Validate(); (err == nil) != valid {
 			t.Errorf("%d: %v", permits, err)
 		}

@@ -29,6 +29,26 @@ type PostgresConfig struct {
 	Pooled bool `envconfig:"DATABASE_POOLED" default:"false"`
 }
 
+// Validate names every setting that is wrong and prints no value.
+func (c PostgresConfig) Validate() error {
+	_, err := c.parse()
+	if c.Connections < 1 {
+		err = errors.Join(err, errors.New("DATABASE_CONNECTIONS must be at least 1"))
+	}
+	return err
+}
+
+func (c PostgresConfig) parse() (pq.Config, error) {
+	if c.URL == "" {
+		return pq.Config{}, errors.New("DATABASE_URL is not set")
+	}
+	cfg, err := pq.NewConfig(c.URL)
+	if err != nil {
+		return pq.Config{}, ErrPostgresURL // the cause may contain the password
+	}
+	return cfg, nil
+}
+
 // ioTimeout is the longest time for one read from a connection, one write to it, or connecting. lib/pq itself waits for as
 // long as the kernel does, even after the context has ended.
 const ioTimeout = 5 * time.Second
@@ -39,12 +59,9 @@ var ErrPostgresURL = errors.New("DATABASE_URL is not a postgres:// URL or connec
 // OpenPostgres prepares a connection pool. It does not connect, because a service may start before its database. It returns
 // ErrPostgresURL.
 func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
-	if c.URL == "" {
-		return nil, errors.New("DATABASE_URL is not set")
-	}
-	cfg, err := pq.NewConfig(c.URL)
+	cfg, err := c.parse()
 	if err != nil {
-		return nil, ErrPostgresURL // the cause may contain the password
+		return nil, err
 	}
 	cfg.ConnectTimeout = ioTimeout
 	if cfg.Runtime == nil {

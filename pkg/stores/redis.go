@@ -19,6 +19,12 @@ type RedisConfig struct {
 	URL string `envconfig:"REDIS_URL"`
 }
 
+// Validate returns an error when URL is missing or cannot be read. It prints no value.
+func (c RedisConfig) Validate() error {
+	_, err := c.parse()
+	return err
+}
+
 const (
 	// redisTimeout is the longest time for one command. It is short, because every caller can continue without Redis.
 	redisTimeout = 150 * time.Millisecond
@@ -34,12 +40,9 @@ var ErrRedisURL = errors.New("REDIS_URL is not a redis://, rediss://, redis+sent
 // command is never retried, because a script that counts must not run twice. A command fails after 150 ms, and fails at once
 // for a second after three failures in a row. OpenRedis returns ErrRedisURL.
 func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
-	if c.URL == "" {
-		return nil, errors.New("REDIS_URL is not set")
-	}
-	options, err := universalOptions(c.URL)
+	options, err := c.parse()
 	if err != nil {
-		return nil, ErrRedisURL // the cause may contain the password
+		return nil, err
 	}
 	redis.SetLogger(noLog{})
 	options.MaxRetries, options.DialerRetries = -1, 1
@@ -49,6 +52,17 @@ func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	client := redis.NewUniversalClient(options)
 	client.AddHook(newBreaker())
 	return client, nil
+}
+
+func (c RedisConfig) parse() (*redis.UniversalOptions, error) {
+	if c.URL == "" {
+		return nil, errors.New("REDIS_URL is not set")
+	}
+	options, err := universalOptions(c.URL)
+	if err != nil {
+		return nil, ErrRedisURL // the cause may contain the password
+	}
+	return options, nil
 }
 
 // noLog discards the log lines of go-redis. Each failure is also returned to the caller, which handles it.

@@ -11,7 +11,7 @@ const Most = 4
 type World struct {
 	// Attempts are the guesses; each runs at one of two replicas.
 	Attempts int
-	// Budget and Failures are pin.Budget's Attempts and Failures.
+	// Budget and Failures are budget.Limits' Attempts and Failures.
 	Budget, Failures uint8
 	// Events are how many of the things that may happen around the guesses do happen, and Repeats how often each.
 	Events, Repeats uint8

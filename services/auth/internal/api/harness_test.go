@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
@@ -52,14 +53,10 @@ const keyLifetime = 2160 * time.Hour
 
 var lifetimes = usersession.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
 
-var passwordBudget = password.Budget{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}
-
 // plenty is more than any test asks, and all of them ask from one address.
 var plenty = api.Rates{
 	Signup: 1e6, Login: 1e6, Refresh: 1e6, Verify: 1e6, Resend: 1e6, Status: 1e6, Forgot: 1e6, Reset: 1e6, Token: 1e6, Challenge: 1e6, Decrypt: 1e6, Connection: 1e6,
 }
-
-var guesses = mfa.Budget{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}
 
 // deployment is a database of the test's own, with one replica of the service or several.
 type deployment struct {
@@ -76,7 +73,7 @@ type deployment struct {
 	proxies []netip.Prefix
 	rates   api.Rates
 	// budget is that of codes.
-	budget mfa.Budget
+	budget budget.Limits
 	// clock is the time that codes go by, in seconds since 1970. It stands unless the test moves it.
 	clock atomic.Int64
 	// sandbox is the URL of the exchange that they play.
@@ -110,7 +107,7 @@ func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
 	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
-		redisURL: storetest.Redis(t), rates: plenty, budget: guesses, sandbox: serve(t, exchange.Sandbox()), kyc: kycSecrets,
+		redisURL: storetest.Redis(t), rates: plenty, budget: mfa.DefaultBudget, sandbox: serve(t, exchange.Sandbox()), kyc: kycSecrets,
 		log: &webtest.Log{}, secrets: map[string]bool{}}
 	d.clock.Store(1_800_000_000)
 	s := d.replica(oldKey)
@@ -144,7 +141,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	tokens := accesstoken.NewReader(db, issuer)
 	factors := mfa.New(db, ring, d.budget, issuer)
 	factors.Now = d.now
-	passwords := password.New(passwordBudget, db, pool, s.registry)
+	passwords := password.New(password.DefaultBudget, db, pool, s.registry)
 	sessions := &usersession.Sessions{Config: lifetimes, Issuer: issuer, DB: db, Ring: ring, SigningKeys: s.keys, AccessTokens: tokens}
 	s.logins = &login.Logins{DB: db, Passwords: passwords, Sessions: sessions, Factors: factors}
 	s.accounts = &account.Accounts{DB: db, Passwords: passwords, Outbox: s.outbox}

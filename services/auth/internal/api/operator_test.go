@@ -56,7 +56,7 @@ func TestSecondFactorResetByTheOperator(t *testing.T) {
 	s := newService(t)
 	o := s.guarded()
 	challenge := s.challenged(o)
-	for range guesses.Attempts {
+	for range s.budget.Attempts {
 		s.answers(challenge, s.wrong(o))
 	}
 	if err := operator.ResetSecondFactor(asOperator(t), s.owner, "nobody@example.test"); !errors.Is(err, operator.ErrNoUser) {

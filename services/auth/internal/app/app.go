@@ -65,8 +65,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	}
 	keys, tokens := signing.New(r.DB, ring, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
 	outbox := mail.NewOutbox(ring)
-	factors := mfa.New(r.DB, ring, s.Budget, s.PublicURL)
-	passwords := password.New(s.Passwords, r.DB, r.Pool, r.Registry)
+	factors := mfa.New(r.DB, ring, s.MFABudget, s.PublicURL)
+	passwords := password.New(s.PasswordBudget, r.DB, r.Pool, r.Registry)
 	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: ring, SigningKeys: keys, AccessTokens: tokens}
 	a := &App{
 		API: &api.API{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/services/auth/internal/api"
@@ -22,10 +23,10 @@ type Settings struct {
 	service.Settings
 	usersession.Config
 	api.Rates
-	mfa.Budget
-	Passwords password.Budget
-	KYC       kyc.Config
-	Mail      mail.Config
+	PasswordBudget budget.Limits `envconfig:"PASSWORD_BUDGET"`
+	MFABudget      budget.Limits `envconfig:"MFA_BUDGET"`
+	KYC            kyc.Config
+	Mail           mail.Config
 	// Keys is a keyring: "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
@@ -41,13 +42,14 @@ type Settings struct {
 
 // DefaultSettings returns the defaults that are not in tags.
 func DefaultSettings() *Settings {
-	return &Settings{Settings: service.Settings{ListenAddr: ":8081", OpsListenAddr: ":9081"}}
+	return &Settings{Settings: service.Settings{ListenAddr: ":8081", OpsListenAddr: ":9081"}, PasswordBudget: password.DefaultBudget, MFABudget: mfa.DefaultBudget}
 }
 
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := keyring.ParseSetting("AUTH_KEYS", s.Keys)
-	problems := []error{err, s.Settings.Validate(), s.Rates.Validate(), s.Passwords.Validate(), s.Budget.Validate(), s.Mail.Check(), s.KYC.Validate()}
+	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 0),
+		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Check(), s.KYC.Validate()}
 	wrong := func(is bool, what string) {
 		if is {
 			problems = append(problems, errors.New(what))
@@ -57,8 +59,6 @@ func (s *Settings) Validate() error {
 	wrong(s.SignInURL != "" && !isBaseURL(s.SignInURL), "SIGN_IN_URL is not an http:// or https:// URL without user, query and fragment")
 	wrong(s.Mail.LinkURL != "" && !isBaseURL(s.Mail.LinkURL), "EMAIL_LINK_URL is not an http:// or https:// URL without user, query and fragment")
 	wrong(slices.ContainsFunc(s.AllowedOrigins, isNotOrigin), "ALLOWED_ORIGINS must be a list of origins, for example https://admin.example.com, separated by commas")
-	wrong(s.AccessLifetime <= 0, "ACCESS_LIFETIME is not positive")
-	wrong(s.SessionLifetime < s.AccessLifetime, "SESSION_LIFETIME is shorter than ACCESS_LIFETIME")
 	wrong(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
 	return errors.Join(problems...)
 }

@@ -31,33 +31,8 @@ var (
 	ErrUnknownKey = fault.New(fault.Unavailable, "second_factor_key_missing", "Codes of the app cannot be checked at the moment").RetryAfter(time.Minute)
 )
 
-// Budget says how often one user's codes may be guessed.
-type Budget struct {
-	// Attempts are the comparisons before a lock: 1 to 10.
-	Attempts int `envconfig:"MFA_BUDGET_ATTEMPTS" default:"5"`
-	// Lock is how long the first lock lasts, at least a second; each further one without a right code between lasts twice
-	// as long, up to LockMax.
-	Lock    time.Duration `envconfig:"MFA_BUDGET_LOCK" default:"5m"`
-	LockMax time.Duration `envconfig:"MFA_BUDGET_LOCK_MAX" default:"1h"`
-	// Failures are the consecutive ones after which no code is taken until an operator resets the second factor: up to 100
-	// (NIST SP 800-63B).
-	Failures int `envconfig:"MFA_BUDGET_FAILURES" default:"100"`
-}
-
-// Validate names the first setting that is out of range.
-func (b Budget) Validate() error {
-	switch {
-	case b.Attempts < 1 || b.Attempts > 10:
-		return errors.New("MFA_BUDGET_ATTEMPTS must be 1 to 10")
-	case b.Lock < time.Second:
-		return errors.New("MFA_BUDGET_LOCK must be at least 1s")
-	case b.LockMax < b.Lock:
-		return errors.New("MFA_BUDGET_LOCK_MAX must not be less than MFA_BUDGET_LOCK")
-	case b.Failures < b.Attempts || b.Failures > 100:
-		return errors.New("MFA_BUDGET_FAILURES must be MFA_BUDGET_ATTEMPTS to 100")
-	}
-	return nil
-}
+// DefaultBudget is the guess budget of each user's codes in a deployment that sets no other.
+var DefaultBudget = budget.Limits{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}
 
 // Factors knows the second factors of all users.
 type Factors struct {
@@ -72,8 +47,8 @@ type Factors struct {
 
 // New prepares Factors. issuer is the public URL of the service: apps show its host beside the user's address, so that the
 // entries of two deployments are told apart.
-func New(db *sqlx.DB, ring *keyring.Ring, b Budget, issuer string) *Factors {
-	guesses := budget.Guesses{DB: db, Kind: budget.SecondFactor, Limits: budget.Limits(b)}
+func New(db *sqlx.DB, ring *keyring.Ring, limits budget.Limits, issuer string) *Factors {
+	guesses := budget.Guesses{DB: db, Kind: budget.SecondFactor, Limits: limits}
 	host := "Countersign"
 	if u, err := url.Parse(issuer); err == nil && u.Hostname() != "" {
 		host = u.Hostname()

@@ -5,7 +5,6 @@ package password
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -26,29 +25,9 @@ import (
 // ErrWrong means that a signed-in user entered a wrong password. The session stays valid.
 var ErrWrong = fault.New(fault.Forbidden, "password_wrong", "The password is wrong")
 
-// Budget limits guesses at the password of one address, whether or not a user has it. Its locks are short: a stranger who
-// knows an address must not be able to keep its owner out.
-type Budget struct {
-	// Attempts is the number of comparisons before a lock: 1 to 100.
-	Attempts int `envconfig:"PASSWORD_BUDGET_ATTEMPTS" default:"10"`
-	// Lock is how long the first lock lasts: at least 1s. Without a right password in between, each further lock lasts twice
-	// as long, up to LockMax.
-	Lock    time.Duration `envconfig:"PASSWORD_BUDGET_LOCK" default:"1m"`
-	LockMax time.Duration `envconfig:"PASSWORD_BUDGET_LOCK_MAX" default:"15m"`
-}
-
-// Validate returns an error that names the first setting that is out of range.
-func (b Budget) Validate() error {
-	switch {
-	case b.Attempts < 1 || b.Attempts > 100:
-		return errors.New("PASSWORD_BUDGET_ATTEMPTS must be 1 to 100")
-	case b.Lock < time.Second:
-		return errors.New("PASSWORD_BUDGET_LOCK must be at least 1s")
-	case b.LockMax < b.Lock:
-		return errors.New("PASSWORD_BUDGET_LOCK_MAX must not be less than PASSWORD_BUDGET_LOCK")
-	}
-	return nil
-}
+// DefaultBudget limits guesses at the password of one address, whether or not a user has it. Its locks are short and it never
+// ends: a stranger who knows an address must not be able to keep its owner out.
+var DefaultBudget = budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}
 
 // Passwords compares and replaces passwords.
 type Passwords struct {
@@ -59,8 +38,7 @@ type Passwords struct {
 }
 
 // New returns Passwords that hash in pool. It registers their metric.
-func New(b Budget, db *sqlx.DB, pool *slowhash.Pool, registry prometheus.Registerer) *Passwords {
-	limits := budget.Limits{Attempts: b.Attempts, Lock: b.Lock, LockMax: b.LockMax}
+func New(limits budget.Limits, db *sqlx.DB, pool *slowhash.Pool, registry prometheus.Registerer) *Passwords {
 	p := &Passwords{
 		db: db, pool: pool, guesses: budget.Guesses{DB: db, Kind: budget.Password, Limits: limits},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "password_comparisons_total", Help: "Candidates compared with a password, or with the decoy."}),

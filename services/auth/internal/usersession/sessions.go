@@ -34,6 +34,18 @@ type Config struct {
 	SessionLifetime time.Duration `envconfig:"SESSION_LIFETIME" default:"720h"`
 }
 
+// Validate names every setting that is wrong.
+func (c Config) Validate() error {
+	var problems []error
+	if c.AccessLifetime <= 0 {
+		problems = append(problems, errors.New("ACCESS_LIFETIME is not positive"))
+	}
+	if c.SessionLifetime < c.AccessLifetime {
+		problems = append(problems, errors.New("SESSION_LIFETIME is shorter than ACCESS_LIFETIME"))
+	}
+	return errors.Join(problems...)
+}
+
 // Sessions opens, refreshes, lists and ends sign-in sessions.
 type Sessions struct {
 	Config

@@ -43,8 +43,6 @@ const (
 	keys     = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 )
 
-var budget = pin.Budget{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}
-
 // service is pin-admin on stores of its own.
 type service struct {
 	*webtest.Server
@@ -104,7 +102,7 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	surface := &api.API{
 		Spec: spec, Waiting: board, AccessTokens: accesstoken.NewReader(db, issuer),
 		Directory: directory.Directory{DB: db}, Keys: credential.Keys{DB: db},
-		Enroller: pin.NewEnroller(db, ring, pool), Verifier: pin.NewVerifier(db, client, ring, pool, budget, registry), Policies: pin.Policies{DB: db},
+		Enroller: pin.NewEnroller(db, ring, pool), Verifier: pin.NewVerifier(db, client, ring, pool, pin.DefaultBudget, registry), Policies: pin.Policies{DB: db},
 		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
 	}
 	e := web.New(web.Options{Log: log.Logger(), Registry: registry, Spec: spec, Away: stores.Unavailable})

@@ -38,8 +38,7 @@ func newConfirmed(t *testing.T, client redis.UniversalClient) *confirmed {
 	t.Cleanup(func() { db.Close() })
 	ring, err := keyring.Parse(keys)
 	must(t, err)
-	budget := pin.Budget{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}
-	c := &confirmed{service: s, verifier: pin.NewVerifier(db, s.redis, ring, slowhash.NewPool(2, 50), budget, prometheus.NewRegistry()),
+	c := &confirmed{service: s, verifier: pin.NewVerifier(db, s.redis, ring, slowhash.NewPool(2, 50), pin.DefaultBudget, prometheus.NewRegistry()),
 		customer: s.people.Customer(), home: s.people.Instance(), elsewhere: s.people.Instance()}
 	s.people.Exec(`update instances set owner_customer_id = $1 where id = $2`, c.customer, c.home)
 	c.identity, c.other = s.people.Identity(c.customer, c.home), s.people.Identity(c.customer, c.elsewhere)

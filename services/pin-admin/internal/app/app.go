@@ -11,7 +11,6 @@ import (
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
-	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
@@ -30,7 +29,7 @@ type App struct {
 
 // New connects the parts of pin-admin.
 func New(s *Settings, r service.Resources) (*App, error) {
-	ring, err := keyring.ParseSetting("PIN_KEYS", s.Keys)
+	ring, err := s.Ring()
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 
-	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
@@ -12,21 +11,18 @@ import (
 // Settings are the settings of pin-admin. .env.example explains each.
 type Settings struct {
 	service.Settings
-	pin.Budget
-	// Keys is a keyring: "id:base64,…". It is secret.
-	Keys string `envconfig:"PIN_KEYS"`
+	pin.Config
 	// Issuer is the public URL of auth. Access tokens must name it as their issuer.
 	Issuer string `envconfig:"AUTH_ISSUER"`
 }
 
 // DefaultSettings returns the defaults that are not in tags.
 func DefaultSettings() *Settings {
-	return &Settings{Settings: service.Settings{ListenAddr: ":8082", OpsListenAddr: ":9082"}}
+	return &Settings{Settings: service.Settings{ListenAddr: ":8082", OpsListenAddr: ":9082"}, Config: pin.Config{Budget: pin.DefaultBudget}}
 }
 
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
-	_, keysErr := keyring.ParseSetting("PIN_KEYS", s.Keys)
-	_, issuerErr := console.Pages(s.Issuer)
-	return errors.Join(s.Settings.Validate(), s.Budget.Validate(), keysErr, issuerErr)
+	_, err := console.Pages(s.Issuer)
+	return errors.Join(s.Settings.Validate(), s.Config.Validate(), err)
 }

@@ -1,38 +1,39 @@
 package app
 
 import (
-	"strings"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/testkit/settingstest"
 )
 
-func TestSettings(t *testing.T) {
-	valid := map[string]string{
-		"PIN_KEYS": "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AUTH_ISSUER": "https://auth.example.test",
-		"DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost",
+var valid = map[string]string{
+	"PIN_KEYS": "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AUTH_ISSUER": "https://auth.example.test",
+	"DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost",
+}
+
+func TestSettingsAreDocumented(t *testing.T) {
+	settingstest.Documented(t, DefaultSettings(), "pin-admin")
+}
+
+func TestSettingsHaveDefaults(t *testing.T) {
+	s := DefaultSettings()
+	if err := settingstest.Load(t, s, valid); err != nil {
+		t.Fatal(err)
 	}
-	for variable, value := range map[string]string{
-		"": "", "PIN_KEYS": "canary", "AUTH_ISSUER": "canary", "PIN_BUDGET_ATTEMPTS": "0", "HASH_PERMITS": "-1", "TRUSTED_PROXIES": "canary",
-	} {
-		t.Run(variable, func(t *testing.T) {
-			for name, value := range valid {
-				t.Setenv(name, value)
-			}
-			if variable != "" {
-				t.Setenv(variable, value)
-			}
-			s := DefaultSettings()
-			err := service.Load(s)
-			if variable == "" {
-				if err != nil || s.ListenAddr != ":8082" || s.OpsListenAddr != ":9082" {
-					t.Errorf("%v, %s, %s", err, s.ListenAddr, s.OpsListenAddr)
-				}
-				return
-			}
-			if err == nil || !strings.Contains(err.Error(), variable) || strings.Contains(err.Error(), "canary") {
-				t.Errorf("got %v", err)
-			}
-		})
+	if s.ListenAddr != ":8082" || s.OpsListenAddr != ":9082" || s.Budget != pin.DefaultBudget {
+		t.Errorf("got %s, %s, %+v", s.ListenAddr, s.OpsListenAddr, s.Budget)
 	}
+}
+
+func TestWrongSettingsAreRefused(t *testing.T) {
+	settingstest.Refused(t, DefaultSettings, valid, [][]string{
+		{"PIN_KEYS=", "PIN_KEYS is not set"},
+		{"PIN_KEYS=canary", "PIN_KEYS: entry 1"},
+		{"AUTH_ISSUER=", "AUTH_ISSUER"},
+		{"AUTH_ISSUER=canary", "AUTH_ISSUER"},
+		{"PIN_BUDGET_ATTEMPTS=0", "PIN_BUDGET_ATTEMPTS must"},
+		{"HASH_PERMITS=-1", "HASH_PERMITS must"},
+		{"TRUSTED_PROXIES=canary", "TRUSTED_PROXIES must"},
+	})
 }

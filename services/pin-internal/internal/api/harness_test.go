@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -71,11 +70,10 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 
 	s := &service{t: t, people: storetest.NewPeople(t, database), log: &webtest.Log{}}
 	pool, registry := slowhash.NewPool(2, 200), prometheus.NewRegistry()
-	budget := pin.Budget{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}
 	s.enroller = pin.NewEnroller(db, ring, pool)
 	surface := &api.API{
 		Spec: spec, Keys: credential.Keys{DB: db}, Directory: directory.Directory{DB: db}, Sessions: session.Store{Redis: redis},
-		Verifier: pin.NewVerifier(db, redis, ring, pool, budget, registry), Enroller: s.enroller,
+		Verifier: pin.NewVerifier(db, redis, ring, pool, pin.DefaultBudget, registry), Enroller: s.enroller,
 	}
 	e := web.New(web.Options{Log: s.log.Logger(), Registry: registry, Spec: spec, Away: stores.Unavailable})
 	before := len(e.Routes())
