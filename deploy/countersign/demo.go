@@ -16,7 +16,8 @@ import (
 
 func demoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "demo FOLDER", Short: "Put demo data into a stack, and print a tour of it",
+		Use: "demo FOLDER", DisableFlagsInUseLine: true,
+		Short: "Put demo data into a stack, and print a tour of it",
 		Long: `demo makes demo data in a migrated database: an admin, a customer, an agent, a proxy key and an API key with the scope admin.
 Then it prints a tour: commands to paste. It keeps the keys in FOLDER/demo.json, so the next start keeps the data.
 

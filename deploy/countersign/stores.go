@@ -20,7 +20,8 @@ const commandStopsWithin = 10 * time.Second
 
 func storesCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "stores -- COMMAND [ARGUMENT]...", Short: "Run a command with a temporary Postgres and Redis",
+		Use: "stores -- COMMAND [ARGUMENT]...", DisableFlagsInUseLine: true,
+		Short: "Run a command with a temporary Postgres and Redis",
 		Long: `stores starts a Postgres and a Redis, sets TEST_DATABASE_URL and TEST_REDIS_URL, runs a command, and stops the servers. A server
 whose variable is set already is not started. stores passes the flags after -- to the command, and ends with the command's exit
 code.`,
