@@ -3,7 +3,7 @@
 -- the same status, an event may arrive before its user exists, and the status always agrees with the events.
 -- +goose Up
 create table kyc_events (
-    provider      text not null check (provider in ('sumsub', 'persona', 'onfido', 'veriff')),
+    provider      text not null check (provider ~ '^[a-z0-9_]{1,40}$'),
     event_id      text not null check (char_length(event_id) between 1 and 255),
     user_id       uuid not null,
     type          text not null,

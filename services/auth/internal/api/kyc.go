@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
@@ -11,7 +13,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/kyc"
 )
 
-// webhookKey is where a context carries the kyc.Webhook.
+// webhookKey is the context key of the authenticated kyc.Webhook.
 type webhookKey struct{}
 
 // kycVendor allows a KYC vendor: a request with a valid signature of its raw body, or with the static token. After that it
@@ -31,7 +33,7 @@ func (a *API) kycVendor(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// ReceiveKYCEvent takes what a vendor says about a user.
+// ReceiveKYCEvent stores an event of a vendor.
 func (a *API) ReceiveKYCEvent(ctx context.Context, _ gen.ReceiveKYCEventRequestObject) (gen.ReceiveKYCEventResponseObject, error) {
 	if err := a.KYC.Receive(ctx, ctx.Value(webhookKey{}).(kyc.Webhook)); err != nil {
 		return nil, err
@@ -39,18 +41,16 @@ func (a *API) ReceiveKYCEvent(ctx context.Context, _ gen.ReceiveKYCEventRequestO
 	return gen.ReceiveKYCEvent200JSONResponse(nil), nil
 }
 
-// GetKYCHealth says which vendors are configured.
+// GetKYCHealth returns which vendors are configured.
 func (a *API) GetKYCHealth(context.Context, gen.GetKYCHealthRequestObject) (gen.GetKYCHealthResponseObject, error) {
 	providers, status := a.KYC.Configured(), gen.Disabled
-	for _, is := range providers {
-		if is {
-			status = gen.Ok
-		}
+	if slices.Contains(slices.Collect(maps.Values(providers)), true) {
+		status = gen.Ok
 	}
 	return gen.GetKYCHealth200JSONResponse{Status: status, Providers: providers}, nil
 }
 
-// GetKYCStatus tells users whether their identity is verified.
+// GetKYCStatus returns the caller's verification status.
 func (a *API) GetKYCStatus(ctx context.Context, _ gen.GetKYCStatusRequestObject) (gen.GetKYCStatusResponseObject, error) {
 	s, err := a.KYC.State(ctx, caller.From(ctx).ID)
 	if err != nil {

@@ -3,50 +3,63 @@ package kyc
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
 
-// Config holds the secrets by which events are proved, each with a second one while it is replaced.
+// Vendors is the table of vendors. To add a vendor, write a file like veriff.go and add its type here.
+type Vendors struct {
+	Sumsub  Sumsub
+	Persona Persona
+	Onfido  Onfido
+	Veriff  Veriff
+}
+
+// all returns the vendors in the order of the table.
+func (v Vendors) all() []vendor {
+	var all []vendor
+	for _, field := range reflect.ValueOf(v).Fields() {
+		all = append(all, field.Interface().(interface{ vendor() vendor }).vendor())
+	}
+	return all
+}
+
+// Config has the secrets that prove who sent an event. While a secret is replaced, the new one and the old one are set.
 type Config struct {
-	Sumsub  []string `envconfig:"KYC_SUMSUB_SECRET"`
-	Persona []string `envconfig:"KYC_PERSONA_SECRET"`
-	Onfido  []string `envconfig:"KYC_ONFIDO_SECRET"`
-	Veriff  []string `envconfig:"KYC_VERIFF_SECRET"`
-	// Bearer are static tokens, of at least minBearer characters, for who cannot sign.
+	Vendors Vendors
+	// Bearer are static tokens of at least 16 characters, for a relay that has verified a vendor's signature itself.
 	Bearer []string `envconfig:"KYC_BEARER_TOKEN"`
 }
 
 const (
-	// maxSecrets is the new and the old one: each costs another look at the whole body.
+	// maxSecrets limits the number of HMACs that one request with a body of 1 MiB can cost.
 	maxSecrets = 2
 	minBearer  = 16
 )
 
-// Validate names everything that is wrong and prints none of it.
+// Validate returns an error that names every wrong setting and contains no value.
 func (c Config) Validate() error {
-	var problems []error
-	for _, s := range []struct {
-		name    string
-		secrets []string
-		least   int
-	}{
-		{"KYC_SUMSUB_SECRET", c.Sumsub, 1}, {"KYC_PERSONA_SECRET", c.Persona, 1}, {"KYC_ONFIDO_SECRET", c.Onfido, 1},
-		{"KYC_VERIFF_SECRET", c.Veriff, 1}, {"KYC_BEARER_TOKEN", c.Bearer, minBearer},
-	} {
-		wrong := func(secret string) bool { return len(secret) < s.least || strings.TrimSpace(secret) != secret }
-		if len(s.secrets) > maxSecrets || slices.ContainsFunc(s.secrets, wrong) {
-			problems = append(problems, fmt.Errorf("%s is not one or two secrets of at least %d characters, with a comma and no blank between", s.name, s.least))
-		}
+	problems := []error{check("KYC_BEARER_TOKEN", c.Bearer, minBearer)}
+	for _, v := range c.Vendors.all() {
+		problems = append(problems, check("KYC_"+strings.ToUpper(v.name)+"_SECRET", v.secrets, 1))
 	}
 	return errors.Join(problems...)
 }
 
-// Configured says who can send events: the vendors, and "bearer" for the static token.
+func check(setting string, secrets []string, minLength int) error {
+	isWrong := func(secret string) bool { return len(secret) < minLength || strings.TrimSpace(secret) != secret }
+	if len(secrets) > maxSecrets || slices.ContainsFunc(secrets, isWrong) {
+		return fmt.Errorf("%s must have one or two secrets of at least %d characters, separated by a comma without spaces", setting, minLength)
+	}
+	return nil
+}
+
+// Configured reports for each vendor, and for "bearer", whether a secret is set.
 func (k *KYC) Configured() map[string]bool {
-	configured := map[string]bool{"bearer": len(k.config.Bearer) > 0}
-	for _, v := range vendors {
-		configured[v.name] = len(v.secrets(k.config)) > 0
+	configured := map[string]bool{"bearer": len(k.bearer) > 0}
+	for _, v := range k.vendors {
+		configured[v.name] = len(v.secrets) > 0
 	}
 	return configured
 }

@@ -1,6 +1,6 @@
-// Package kyc knows which users are who they say, as the vendors found out who verify identities. It promises that what a
-// vendor says counts only with its signature over the very bytes that came, once, and in the vendor's own order: who sends
-// it again, late or in another's name changes nothing.
+// Package kyc records identity-verification results sent by vendors. An event counts only with the vendor's signature of the
+// received bytes. Repeated events change nothing, and the latest event by the vendor's clock decides, in whatever order they
+// arrive.
 package kyc
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/countersign/countersign/pkg/audit"
 )
 
-// Status is how far a user's identity is verified, in the words of the contract.
+// Status is the state of a user's identity verification, in the words of the API.
 type Status string
 
 // The statuses.
@@ -33,41 +33,46 @@ const (
 	OnHold       Status = "on_hold"
 )
 
-// KYC takes the vendors' events and knows what follows from them.
+// KYC stores the vendors' events and returns users' statuses.
 type KYC struct {
-	config Config
-	db     *sqlx.DB
-	events *prometheus.CounterVec
-	// unproved holds a place for each body that is read before it is known who sent it.
-	unproved chan struct{}
+	vendors []vendor
+	bearer  []string
+	db      *sqlx.DB
+	events  *prometheus.CounterVec
+	// unverified has a place for each body that is read before its signature is verified.
+	unverified chan struct{}
 
 	mu sync.Mutex
-	// refused says when each sort of refusal was last recorded.
+	// refused is when each kind of refusal was last recorded.
 	refused map[string]time.Time
 }
 
-// maxUnproved is how many bodies, of up to 1 MiB, strangers can make us hold at a time; the others wait.
-const maxUnproved = 64
+// maxUnverified limits how many bodies of up to 1 MiB are in memory before their signatures are verified. Further requests
+// wait.
+const maxUnverified = 64
 
-// New prepares KYC. Without any secret in config it refuses every event.
+// New returns a KYC and registers its metric. Without secrets it refuses every event.
 func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "kyc_events_total", Help: "What vendors sent, and what became of it.",
+		Name: "kyc_events_total", Help: "Events that vendors sent, by outcome.",
 	}, []string{"provider", "result"})
 	registry.MustRegister(events)
-	return &KYC{config: config, db: db, events: events, unproved: make(chan struct{}, maxUnproved), refused: map[string]time.Time{}}
+	return &KYC{
+		vendors: config.Vendors.all(), bearer: config.Bearer, db: db, events: events,
+		unverified: make(chan struct{}, maxUnverified), refused: map[string]time.Time{},
+	}
 }
 
-// errRepeated says that an event is there already. It stays in here.
-var errRepeated = errors.New("the event is there already")
+// errRepeated means that an event is already stored.
+var errRepeated = errors.New("the event is already stored")
 
-// Receive takes an event. One that came before changes nothing; one that says nothing about a status, or names nobody who
-// could be a user, is dropped. It returns ErrForm for a body that is not of the vendor's form.
+// Receive stores an event. It ignores an event that is already stored, and one that reports no status or is not about a user.
+// It returns ErrForm for a body without the vendor's form.
 func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 	provider := w.vendor.name
 	e, err := w.vendor.event(w.body)
 	switch {
-	case errors.Is(err, errNothing):
+	case errors.Is(err, errIgnored):
 		k.events.WithLabelValues(provider, "ignored").Inc()
 		return nil
 	case err != nil:
@@ -75,7 +80,7 @@ func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 		return err
 	}
 	err = audit.Change(ctx, k.db, func(tx *sqlx.Tx) (audit.Event, error) {
-		// What the vendor said goes when the user goes, and the trail does not.
+		// The audit row outlives the user, so it does not contain what the vendor reported.
 		event := audit.Event{Action: "kyc.event", TargetID: audit.ID(e.user), Details: map[string]any{"provider": provider}}
 		return event, insert(ctx, tx, provider, e)
 	})
@@ -105,22 +110,22 @@ func insert(ctx context.Context, tx *sqlx.Tx, provider string, e event) error {
 	return err
 }
 
-// State is what is known of a user, by the latest event about them.
+// State is a user's latest status.
 type State struct {
 	Status   Status  `db:"status"`
 	Provider *string `db:"provider"`
-	// Level is nil where the vendor has no name for what was verified.
+	// Level is the vendor's name of the verification level; nil: not sent.
 	Level        *string        `db:"level"`
 	RejectLabels pq.StringArray `db:"reject_labels"`
-	// OccurredAt is by the vendor's clock, ReceivedAt by ours. Both are nil while nothing is known.
+	// OccurredAt is the time by the vendor's clock, ReceivedAt by this service's. Both are nil before the first event.
 	OccurredAt *time.Time `db:"occurred_at"`
 	ReceivedAt *time.Time `db:"received_at"`
 }
 
-// CanRetry reports whether the user may, and has to, try again.
+// CanRetry reports whether the user must start the verification again.
 func (s State) CanRetry() bool { return s.Status == Resubmission }
 
-// ReviewedAt is when the vendor came to a result; nil while there is none.
+// ReviewedAt returns the time of the vendor's result, nil before there is one.
 func (s State) ReviewedAt() *time.Time {
 	switch s.Status {
 	case Approved, Rejected, Resubmission:
@@ -129,7 +134,7 @@ func (s State) ReviewedAt() *time.Time {
 	return nil
 }
 
-// State returns what is known of a user.
+// State returns a user's state.
 func (k *KYC) State(ctx context.Context, user uuid.UUID) (State, error) {
 	const q = `select status, provider, level, reject_labels, occurred_at, received_at from kyc_states where user_id = $1`
 	var s State
@@ -143,7 +148,7 @@ func (k *KYC) State(ctx context.Context, user uuid.UUID) (State, error) {
 	return s, nil
 }
 
-// PastEvent is what a vendor said about a user, as it is kept.
+// PastEvent is a stored event about a user.
 type PastEvent struct {
 	Provider     string         `db:"provider"`
 	Type         string         `db:"type"`
@@ -154,7 +159,7 @@ type PastEvent struct {
 	ReceivedAt   time.Time      `db:"received_at"`
 }
 
-// History returns what is kept about a user, the newest first, at most 1000.
+// History returns the events about a user, newest first, at most 1000.
 func (k *KYC) History(ctx context.Context, user uuid.UUID) ([]PastEvent, error) {
 	const q = `
 		select provider, type, status, level, reject_labels, occurred_at, received_at

@@ -8,15 +8,20 @@ import (
 	"time"
 )
 
-// onfido is heard about workflow runs, which alone name our user and say what became of them.
-var onfido = vendor{
-	name: "onfido", headers: []string{"X-SHA2-Signature"},
-	secrets: func(c Config) []string { return c.Onfido },
-	signed:  onfidoSigned, read: readOnfido, clock: time.RFC3339,
+// Onfido has the secrets of Onfido. Only its events about workflow runs are used: no others name the user and the outcome.
+type Onfido struct {
+	Secrets []string `envconfig:"KYC_ONFIDO_SECRET"`
 }
 
-func onfidoSigned(secret string, h http.Header, body []byte, _ time.Time) bool {
-	return hmacIs(only(h, "X-SHA2-Signature"), sha256.New, secret, body)
+func (o Onfido) vendor() vendor {
+	return vendor{
+		name: "onfido", secrets: o.Secrets, headers: []string{"X-SHA2-Signature"},
+		verify: verifyOnfido, read: readOnfido, timeLayout: time.RFC3339,
+	}
+}
+
+func verifyOnfido(secret string, h http.Header, body []byte, _ time.Time) bool {
+	return isHMAC(single(h, "X-SHA2-Signature"), sha256.New, secret, body)
 }
 
 var onfidoOutcomes = map[string]Status{

@@ -9,33 +9,39 @@ import (
 	"time"
 )
 
-var persona = vendor{
-	name: "persona", headers: []string{"Persona-Signature"},
-	secrets: func(c Config) []string { return c.Persona },
-	signed:  personaSigned, read: readPersona, clock: time.RFC3339,
+// Persona has the secrets of Persona.
+type Persona struct {
+	Secrets []string `envconfig:"KYC_PERSONA_SECRET"`
+}
+
+func (p Persona) vendor() vendor {
+	return vendor{
+		name: "persona", secrets: p.Secrets, headers: []string{"Persona-Signature"},
+		verify: verifyPersona, read: readPersona, timeLayout: time.RFC3339,
+	}
 }
 
 const (
-	// personaWindow is how far a signature's time may be from ours, in seconds.
+	// personaWindow is the largest difference between a signature's time and now, in seconds.
 	personaWindow = 300
-	// personaSets are one for each secret: the body is looked at again for every one.
+	// personaSets is how many signatures a header may contain. Persona sends one for each secret. Each costs an HMAC of the body.
 	personaSets = 2
 )
 
-func personaSigned(secret string, h http.Header, body []byte, now time.Time) bool {
-	sets := strings.Fields(only(h, "Persona-Signature"))
+func verifyPersona(secret string, h http.Header, body []byte, now time.Time) bool {
+	sets := strings.Fields(single(h, "Persona-Signature"))
 	if len(sets) > personaSets {
 		return false
 	}
 	for _, set := range sets {
-		if at, signature, ok := personaSet(set); ok && isNear(at, now) && hmacIs(signature, sha256.New, secret, []byte(at), []byte("."), body) {
+		if at, signature, ok := personaSet(set); ok && isNear(at, now) && isHMAC(signature, sha256.New, secret, []byte(at), []byte("."), body) {
 			return true
 		}
 	}
 	return false
 }
 
-// personaSet reads "t=<unix>,v1=<hex>".
+// personaSet parses "t=<Unix time>,v1=<hexadecimal HMAC>".
 func personaSet(set string) (at, signature string, ok bool) {
 	at, signature, _ = strings.Cut(set, ",")
 	at, isTime := strings.CutPrefix(at, "t=")
@@ -48,11 +54,11 @@ func isNear(at string, now time.Time) bool {
 	return err == nil && now.Unix()-personaWindow <= seconds && seconds <= now.Unix()+personaWindow
 }
 
-// personaEvents leaves out inquiry.transitioned: it speaks of a step within a template.
+// personaEvents does not have inquiry.transitioned: it is about a step within a template.
 var personaEvents = map[string]Status{
 	"inquiry.created":           Pending,
 	"inquiry.started":           Pending,
-	"inquiry.completed":         InReview, // all steps are done; the decision is still to come
+	"inquiry.completed":         InReview, // the user has finished; the decision follows
 	"inquiry.marked-for-review": InReview,
 	"inquiry.approved":          Approved,
 	"inquiry.declined":          Rejected,

@@ -10,23 +10,29 @@ import (
 	"time"
 )
 
-// sumsub gives an event no id of its own: applicantId is the person's and correlationId may be that of several.
-var sumsub = vendor{
-	name: "sumsub", headers: []string{"X-Payload-Digest", "X-Payload-Digest-Alg"},
-	secrets: func(c Config) []string { return c.Sumsub },
-	signed:  sumsubSigned, read: readSumsub, clock: "2006-01-02 15:04:05", // UTC; a fraction may follow
+// Sumsub has the secrets of Sumsub. Its events have no id: an applicantId identifies the person, and several events can have
+// the same correlationId.
+type Sumsub struct {
+	Secrets []string `envconfig:"KYC_SUMSUB_SECRET"`
+}
+
+func (s Sumsub) vendor() vendor {
+	return vendor{
+		name: "sumsub", secrets: s.Secrets, headers: []string{"X-Payload-Digest", "X-Payload-Digest-Alg"},
+		verify: verifySumsub, read: readSumsub, timeLayout: "2006-01-02 15:04:05", // in UTC; a fraction may follow
+	}
 }
 
 var sumsubHashes = map[string]func() hash.Hash{
 	"HMAC_SHA1_HEX": sha1.New, "HMAC_SHA256_HEX": sha256.New, "HMAC_SHA512_HEX": sha512.New,
 }
 
-func sumsubSigned(secret string, h http.Header, body []byte, _ time.Time) bool {
-	hash, known := sumsubHashes[only(h, "X-Payload-Digest-Alg")]
-	return known && hmacIs(only(h, "X-Payload-Digest"), hash, secret, body)
+func verifySumsub(secret string, h http.Header, body []byte, _ time.Time) bool {
+	hash, known := sumsubHashes[single(h, "X-Payload-Digest-Alg")]
+	return known && isHMAC(single(h, "X-Payload-Digest"), hash, secret, body)
 }
 
-// sumsubSteps are the events before, between and after reviews. What begins anew is no longer approved.
+// sumsubSteps are the events that are not about a review. A user whose verification starts again is no longer approved.
 var sumsubSteps = map[string]Status{
 	"applicantCreated":         Pending,
 	"applicantPending":         Pending,
@@ -62,7 +68,7 @@ func readSumsub(body []byte) (report, error) {
 	return r, err
 }
 
-// sumsubAnswer takes nothing for an approval but GREEN.
+// sumsubAnswer returns Approved only for GREEN.
 func sumsubAnswer(answer, rejectType string) Status {
 	switch {
 	case answer == "GREEN":

@@ -17,42 +17,41 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrForm says that a body is not JSON, or not what the vendor sends about such an event.
+// ErrForm means that a body is not JSON, or does not have the form of such an event of the vendor.
 var ErrForm = fault.New(fault.Malformed, "kyc_form", "The body is not an event of this vendor")
 
-// errNothing says that an event has nothing to say about the status of a user. It stays in here.
-var errNothing = errors.New("nothing about a user's status")
+// errIgnored means that an event reports no status, or is not about a user.
+var errIgnored = errors.New("the event reports no user's status")
 
-// vendor is what differs between those who verify identities.
+// vendor is how one vendor signs and writes its events.
 type vendor struct {
-	name string
-	// headers are sent by this vendor alone.
+	// name is the vendor's name in lower case. The setting of its secrets is KYC_NAME_SECRET.
+	name    string
+	secrets []string
+	// headers are the headers that only this vendor sends.
 	headers []string
-	secrets func(Config) []string
-	// signed reports whether the headers hold a signature of the body under the secret that is good now.
-	signed func(secret string, h http.Header, body []byte, now time.Time) bool
-	// read takes out of an event what counts. As json.Unmarshal, it reads as much as it can beside an error.
+	// verify reports whether the headers contain a signature of the body with this secret that is valid now.
+	verify func(secret string, h http.Header, body []byte, now time.Time) bool
+	// read returns the report in a body. Like json.Unmarshal, it fills in what it can when it returns an error.
 	read func(body []byte) (report, error)
-	// clock is the layout of the vendor's times.
-	clock string
+	// timeLayout is the layout of report.at.
+	timeLayout string
 }
 
-var vendors = []*vendor{&sumsub, &persona, &onfido, &veriff}
-
-// report is what a vendor's event says, as it came.
+// report is what an event of a vendor says, unchecked.
 type report struct {
-	// id is the vendor's own for this event, empty where there is none.
+	// id is the vendor's id of this event, empty if the vendor sends none.
 	id string
-	// kind is what happened, status what that means; empty: nothing.
+	// kind is the vendor's name of the event. status is empty when the event reports none.
 	kind   string
 	status Status
-	// user and at are whom it is about and when it was.
+	// user is the user's id, at the time of the event.
 	user, at string
 	level    string
 	labels   []string
 }
 
-// event is a report that was checked: it can be stored, and holds nothing that a vendor's vocabulary does not have.
+// event is a checked report: it can be stored, and contains only words of the vendor's vocabulary.
 type event struct {
 	id, kind string
 	status   Status
@@ -65,31 +64,31 @@ type event struct {
 const maxLabels = 50
 
 var (
-	vendorsID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
-	// What people may have written is not kept: a label is one word out of a vendor's vocabulary.
+	eventID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,200}$`)
+	// A label is a word of the vendor's vocabulary. Free text that a person wrote is not stored.
 	label = regexp.MustCompile(`^[A-Za-z0-9_./:-]{1,100}$`)
 	level = regexp.MustCompile(`^[A-Za-z0-9_./: -]{1,100}$`)
 )
 
-// event reads a body, or returns errNothing or ErrForm.
-func (v *vendor) event(body []byte) (event, error) {
+// event returns the event in a body, errIgnored, or ErrForm.
+func (v vendor) event(body []byte) (event, error) {
 	r, err := v.read(body)
-	odd := (*json.UnmarshalTypeError)(nil)
-	if r.status == "" && (err == nil || errors.As(err, &odd)) {
-		return event{}, errNothing // of a kind that is not ours to understand, in whatever form
+	var typeError *json.UnmarshalTypeError
+	if r.status == "" && (err == nil || errors.As(err, &typeError)) {
+		return event{}, errIgnored // an event of a kind that is not in the vendor's file, in any form
 	}
 	if err != nil {
 		return event{}, ErrForm
 	}
 	e := event{id: r.id, kind: r.kind, status: r.status, labels: []string{}}
 	if e.user, err = uuid.Parse(r.user); err != nil {
-		return event{}, errNothing
+		return event{}, errIgnored
 	}
-	e.at, err = time.Parse(v.clock, r.at)
+	e.at, err = time.Parse(v.timeLayout, r.at)
 	if year := e.at.UTC().Year(); err != nil || year < 1 || year > 9999 {
-		return event{}, ErrForm // without its time it could overwrite what is newer
+		return event{}, ErrForm // without its time, it could replace a newer event
 	}
-	if !vendorsID.MatchString(e.id) {
+	if !eventID.MatchString(e.id) {
 		e.id = fmt.Sprintf("sha256:%x", sha256.Sum256(body))
 	}
 	if level.MatchString(r.level) {
@@ -103,9 +102,9 @@ func (v *vendor) event(body []byte) (event, error) {
 	return e, nil
 }
 
-// hmacIs reports, in a time that does not depend on where they differ, whether a signature in hex is the HMAC of a text.
-func hmacIs(signature string, hash func() hash.Hash, secret string, text ...[]byte) bool {
-	shown, err := hex.DecodeString(signature)
+// isHMAC reports in constant time whether a hexadecimal signature is the HMAC of a text.
+func isHMAC(signature string, hash func() hash.Hash, secret string, text ...[]byte) bool {
+	presented, err := hex.DecodeString(signature)
 	if err != nil {
 		return false
 	}
@@ -113,5 +112,5 @@ func hmacIs(signature string, hash func() hash.Hash, secret string, text ...[]by
 	for _, part := range text {
 		mac.Write(part)
 	}
-	return hmac.Equal(mac.Sum(nil), shown)
+	return hmac.Equal(mac.Sum(nil), presented)
 }

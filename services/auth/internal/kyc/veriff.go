@@ -9,15 +9,21 @@ import (
 	"time"
 )
 
-// veriff is heard about decisions. A session may have several, so that its id names no event.
-var veriff = vendor{
-	name: "veriff", headers: []string{"X-HMAC-SIGNATURE", "X-AUTH-CLIENT"},
-	secrets: func(c Config) []string { return c.Veriff },
-	signed:  veriffSigned, read: readVeriff, clock: time.RFC3339,
+// Veriff has the secrets of Veriff. Only its events about decisions are used. They have no id: a session can have several
+// decisions.
+type Veriff struct {
+	Secrets []string `envconfig:"KYC_VERIFF_SECRET"`
 }
 
-func veriffSigned(secret string, h http.Header, body []byte, _ time.Time) bool {
-	return hmacIs(only(h, "X-HMAC-SIGNATURE"), sha256.New, secret, body)
+func (v Veriff) vendor() vendor {
+	return vendor{
+		name: "veriff", secrets: v.Secrets, headers: []string{"X-HMAC-SIGNATURE", "X-AUTH-CLIENT"},
+		verify: verifyVeriff, read: readVeriff, timeLayout: time.RFC3339,
+	}
+}
+
+func verifyVeriff(secret string, h http.Header, body []byte, _ time.Time) bool {
+	return isHMAC(single(h, "X-HMAC-SIGNATURE"), sha256.New, secret, body)
 }
 
 var veriffDecisions = map[string]Status{
@@ -35,7 +41,7 @@ func readVeriff(body []byte) (report, error) {
 			Status         string `json:"status"`
 			VendorData     string `json:"vendorData"`
 			DecisionTime   string `json:"decisionTime"`
-			AcceptanceTime string `json:"acceptanceTime"` // when the session began, which is all that an abandoned one has
+			AcceptanceTime string `json:"acceptanceTime"` // when the session began; an abandoned session has no other time
 			ReasonCode     int    `json:"reasonCode"`
 		} `json:"verification"`
 	}

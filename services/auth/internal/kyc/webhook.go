@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/pkg/audit"
@@ -13,23 +14,35 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrProvider says that a bearer did not name a vendor whose form the body has.
-var ErrProvider = fault.New(fault.Malformed, "kyc_provider", "X-KYC-Provider should be sumsub, persona, onfido or veriff")
+// ErrProvider means that a request with a static token does not name a vendor.
+var ErrProvider = fault.New(fault.Malformed, "kyc_provider", "X-KYC-Provider should be one of "+strings.Join(names(Vendors{}.all()), ", "))
 
-// Webhook is a body, with who was proved to have sent it.
+func names(vendors []vendor) (names []string) {
+	for _, v := range vendors {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+// Webhook is a body with the vendor whose form it has. Its sender is authenticated.
 type Webhook struct {
-	vendor *vendor
+	vendor vendor
 	body   []byte
 }
 
-// Authenticate returns a webhook whose sender is proved. A vendor is told by its headers and proves itself by its signature;
-// where there are none, bearer (empty: none) has to be a static token. body reads the raw body, and is called only when the
-// rest of the credential is good.
+// Authenticate returns a webhook whose sender is authenticated. Its headers identify the vendor, which proves itself with its
+// signature. Without a vendor's headers, bearer (may be empty) must be a static token. Authenticate calls body, which returns
+// the raw body, only when the rest of the credential is valid.
 //
-// It returns caller.ErrNotAuthenticated without any credential, caller.ErrInvalid for one that is not good, ErrProvider, or
-// what body returned.
+// It returns caller.ErrNotAuthenticated without any credential, caller.ErrInvalid for an invalid one, ErrProvider, or the
+// error of body.
 func (k *KYC) Authenticate(ctx context.Context, h http.Header, bearer string, body func() ([]byte, error)) (Webhook, error) {
-	claimed := slices.DeleteFunc(slices.Clone(vendors), func(v *vendor) bool { return !v.isNamed(h) })
+	var claimed []vendor
+	for _, v := range k.vendors {
+		if slices.ContainsFunc(v.headers, func(name string) bool { return len(h.Values(name)) > 0 }) {
+			claimed = append(claimed, v)
+		}
+	}
 	switch {
 	case len(claimed) == 0 && bearer == "":
 		return Webhook{}, caller.ErrNotAuthenticated
@@ -39,13 +52,12 @@ func (k *KYC) Authenticate(ctx context.Context, h http.Header, bearer string, bo
 		return Webhook{}, k.refuse(ctx, "several", "two_vendors")
 	}
 	v := claimed[0]
-	secrets := v.secrets(k.config)
-	if len(secrets) == 0 {
+	if len(v.secrets) == 0 {
 		return Webhook{}, k.refuse(ctx, v.name, "not_configured")
 	}
 	select {
-	case k.unproved <- struct{}{}:
-		defer func() { <-k.unproved }()
+	case k.unverified <- struct{}{}:
+		defer func() { <-k.unverified }()
 	case <-ctx.Done():
 		return Webhook{}, ctx.Err()
 	}
@@ -54,62 +66,54 @@ func (k *KYC) Authenticate(ctx context.Context, h http.Header, bearer string, bo
 		return Webhook{}, err
 	}
 	now := time.Now()
-	if !slices.ContainsFunc(secrets, func(secret string) bool { return v.signed(secret, h, raw, now) }) {
+	if !slices.ContainsFunc(v.secrets, func(secret string) bool { return v.verify(secret, h, raw, now) }) {
 		return Webhook{}, k.refuse(ctx, v.name, "signature")
 	}
 	return Webhook{v, raw}, nil
 }
 
-// isNamed reports whether one of the headers is there that this vendor alone sends.
-func (v *vendor) isNamed(h http.Header) bool {
-	return slices.ContainsFunc(v.headers, func(name string) bool { return len(h.Values(name)) > 0 })
-}
-
-// relayed is what came with a static token, from somebody who says which vendor's form it has.
+// relayed authenticates a static token. Its sender names the vendor whose form the body has.
 func (k *KYC) relayed(ctx context.Context, h http.Header, bearer string, body func() ([]byte, error)) (Webhook, error) {
-	shown := sha256.Sum256([]byte(bearer)) // of one length, whatever was shown
-	if !slices.ContainsFunc(k.config.Bearer, func(token string) bool {
-		good := sha256.Sum256([]byte(token))
-		return subtle.ConstantTimeCompare(good[:], shown[:]) == 1
+	presented := sha256.Sum256([]byte(bearer)) // hashes have equal lengths, which ConstantTimeCompare needs
+	if !slices.ContainsFunc(k.bearer, func(token string) bool {
+		valid := sha256.Sum256([]byte(token))
+		return subtle.ConstantTimeCompare(valid[:], presented[:]) == 1
 	}) {
 		return Webhook{}, k.refuse(ctx, "bearer", "token")
 	}
-	i := slices.IndexFunc(vendors, func(v *vendor) bool { return v.name == only(h, "X-KYC-Provider") })
+	i := slices.IndexFunc(k.vendors, func(v vendor) bool { return v.name == single(h, "X-KYC-Provider") })
 	if i < 0 {
 		return Webhook{}, ErrProvider
 	}
 	raw, err := body()
-	return Webhook{vendors[i], raw}, err
+	return Webhook{k.vendors[i], raw}, err
 }
 
-// refuse records a refusal, even for who has hung up, and returns it. Once a minute is enough of the same: who goes on trying
-// fills neither the trail nor the database's time.
+// refuse records a refusal, even when the client has disconnected, and returns caller.ErrInvalid. It records equal refusals
+// at most once a minute, so that a client that repeats them fills neither the audit trail nor the database's time.
 func (k *KYC) refuse(ctx context.Context, provider, why string) error {
 	k.events.WithLabelValues(provider, "refused").Inc()
 	if k.recently(provider + " " + why) {
 		return caller.ErrInvalid
 	}
 	event := audit.Event{Action: "kyc.refused", Details: map[string]any{"provider": provider, "why": why}}
-	if err := audit.Record(context.WithoutCancel(ctx), k.db, event); err != nil {
-		return err
-	}
-	return caller.ErrInvalid
+	return audit.RecordRefusal(ctx, k.db, event, caller.ErrInvalid)
 }
 
-// recently reports whether this was refused within the last minute, and notes that it is now if not. There are as many
-// sorts of refusals as there are words in this file.
-func (k *KYC) recently(what string) bool {
+// recently reports whether this kind of refusal was recorded within the last minute. If not, it notes the present time. The
+// number of kinds is limited by the words in this file.
+func (k *KYC) recently(kind string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if time.Since(k.refused[what]) < time.Minute {
+	if time.Since(k.refused[kind]) < time.Minute {
 		return true
 	}
-	k.refused[what] = time.Now()
+	k.refused[kind] = time.Now()
 	return false
 }
 
-// only returns the value of a header that stands once, or nothing.
-func only(h http.Header, name string) string {
+// single returns the value of a header that occurs once, otherwise an empty string.
+func single(h http.Header, name string) string {
 	if values := h.Values(name); len(values) == 1 {
 		return values[0]
 	}

@@ -9,26 +9,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestStrangersWaitForAPlace(t *testing.T) {
+func TestUnverifiedBodiesAreLimited(t *testing.T) {
 	t.Parallel()
-	k := New(Config{Sumsub: []string{"SoMe_SeCrEt_KeY"}}, nil, prometheus.NewRegistry())
+	k := New(Config{Vendors: Vendors{Sumsub: Sumsub{Secrets: []string{"SoMe_SeCrEt_KeY"}}}}, nil, prometheus.NewRegistry())
 	signed := http.Header{"X-Payload-Digest": {"f6e92ffe371718694d46e28436f76589312df8db"}, "X-Payload-Digest-Alg": {"HMAC_SHA1_HEX"}}
-	hungUp := errors.New("hung up")
-	for range maxUnproved + 1 { // each leaves its place, whatever became of it
+	disconnected := errors.New("disconnected")
+	for range maxUnverified + 1 { // each request releases its place, also after an error
 		if _, err := k.Authenticate(t.Context(), signed, "", func() ([]byte, error) { return []byte("someText"), nil }); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.Authenticate(t.Context(), signed, "", func() ([]byte, error) { return nil, hungUp }); err != hungUp {
+		if _, err := k.Authenticate(t.Context(), signed, "", func() ([]byte, error) { return nil, disconnected }); err != disconnected {
 			t.Fatal(err)
 		}
 	}
-	for range maxUnproved {
-		k.unproved <- struct{}{}
+	for range maxUnverified {
+		k.unverified <- struct{}{}
 	}
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	_, err := k.Authenticate(gone, signed, "", func() ([]byte, error) {
-		t.Error("a body was read that has no place")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := k.Authenticate(ctx, signed, "", func() ([]byte, error) {
+		t.Error("a body was read without a place")
 		return nil, nil
 	})
 	if err != context.Canceled {

@@ -468,7 +468,9 @@ type KYCStatus struct {
 	CanRetry bool `json:"can_retry"`
 
 	// Level The vendor's name for the level of the verification.
-	Level    *string `json:"level"`
+	Level *string `json:"level"`
+
+	// Provider The vendor of the latest event. `GET /api/kyc/health` lists the vendors.
 	Provider *string `json:"provider"`
 
 	// RejectLabels The vendor's labels for the reasons of a rejection.
