@@ -54,12 +54,12 @@ func RecordRefusal(ctx context.Context, db sqlx.ExecerContext, e Event, refusal 
 }
 
 func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition string) error {
-	who := caller.From(ctx)
-	if who.Kind == "" {
-		who.Kind = caller.Anonymous
+	actor := caller.From(ctx)
+	if actor.Kind == "" {
+		actor.Kind = caller.Anonymous
 	}
 	if !e.InstanceID.Valid {
-		e.InstanceID = ID(who.InstanceID) // of a proxy key
+		e.InstanceID = ID(actor.InstanceID) // of a proxy key
 	}
 	if e.Details == nil {
 		e.Details = map[string]any{}
@@ -71,8 +71,8 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 	const q = `
 		insert into audit (actor_kind, actor_id, action, customer_id, identity_id, instance_id, target_id, request_id, address, details)
 		select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
-	_, err = db.ExecContext(ctx, q+condition, who.Kind, ID(who.ID), e.Action, e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID,
-		who.RequestID, who.Address, string(details))
+	_, err = db.ExecContext(ctx, q+condition, actor.Kind, ID(actor.ID), e.Action, e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID,
+		actor.RequestID, actor.Address, string(details))
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", e.Action, err)
 	}

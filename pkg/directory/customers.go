@@ -2,9 +2,6 @@ package directory
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,13 +49,7 @@ func (d Directory) Customers(ctx context.Context, p page.Page) (page.Of[Customer
 func (d Directory) Customer(ctx context.Context, id uuid.UUID) (Customer, error) {
 	var c Customer
 	err := d.DB.GetContext(ctx, &c, `select `+customerColumns+` from customers where id = $1`, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Customer{}, ErrNoCustomer
-	}
-	if err != nil {
-		return Customer{}, fmt.Errorf("reading a customer: %w", err)
-	}
-	return c, nil
+	return c, mapError(err, "reading a customer", ErrNoCustomer, nil)
 }
 
 // CreateCustomer adds a customer. It returns ErrEmail or ErrEmailTaken.
@@ -70,7 +61,7 @@ func (d Directory) CreateCustomer(ctx context.Context, email string, displayName
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &c, q, email, displayName)
 		return audit.Event{Action: "customer.created", CustomerID: audit.ID(c.ID)},
-			mapConstraint(err, "creating a customer", constraintErrors{"customers_email": ErrEmailTaken})
+			mapError(err, "creating a customer", nil, constraintErrors{"customers_email": ErrEmailTaken})
 	})
 	return c, err
 }
@@ -94,12 +85,9 @@ func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change Cust
 		returning ` + customerColumns
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &c, q, id, change.Email, change.DisplayName.Given, change.DisplayName.Value)
-		if errors.Is(err, sql.ErrNoRows) {
-			return audit.Event{}, ErrNoCustomer
-		}
 		return audit.Event{Action: "customer.updated", CustomerID: audit.ID(id), Details: map[string]any{
 			"changed": namesOf(map[string]bool{"email": change.Email != nil, "display_name": change.DisplayName.Given}),
-		}}, mapConstraint(err, "changing a customer", constraintErrors{"customers_email": ErrEmailTaken})
+		}}, mapError(err, "changing a customer", ErrNoCustomer, constraintErrors{"customers_email": ErrEmailTaken})
 	})
 	return c, err
 }
@@ -108,10 +96,7 @@ func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change Cust
 func (d Directory) DeleteCustomer(ctx context.Context, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &id, `delete from customers where id = $1 returning id`, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return audit.Event{}, ErrNoCustomer
-		}
 		return audit.Event{Action: "customer.deleted", CustomerID: audit.ID(id)},
-			mapConstraint(err, "deleting a customer", constraintErrors{"instances_owner_customer_id_fkey": ErrOwnsInstances})
+			mapError(err, "deleting a customer", ErrNoCustomer, constraintErrors{"instances_owner_customer_id_fkey": ErrOwnsInstances})
 	})
 }

@@ -3,8 +3,6 @@ package directory
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -44,26 +42,14 @@ func (d Directory) Lookup(ctx context.Context, instance uuid.UUID, channel, exte
 		 where d.instance_id = $1 and d.channel = $2 and d.external_id = $3`
 	var a Account
 	err := d.DB.GetContext(ctx, &a, q, instance, channel, externalID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Account{}, ErrNoIdentity
-	}
-	if err != nil {
-		return Account{}, fmt.Errorf("looking up an identity: %w", err)
-	}
-	return a, nil
+	return a, mapError(err, "looking up an identity", ErrNoIdentity, nil)
 }
 
 // CustomerWithin returns the customer of an identity. It returns ErrNoIdentity unless the identity belongs to the instance.
 func (d Directory) CustomerWithin(ctx context.Context, instance, identity uuid.UUID) (uuid.UUID, error) {
 	var customer uuid.UUID
 	err := d.DB.GetContext(ctx, &customer, `select customer_id from identities where id = $1 and instance_id = $2`, identity, instance)
-	if errors.Is(err, sql.ErrNoRows) {
-		return uuid.Nil, ErrNoIdentity
-	}
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("looking up an identity: %w", err)
-	}
-	return customer, nil
+	return customer, mapError(err, "looking up an identity", ErrNoIdentity, nil)
 }
 
 // HasCustomer returns ErrNoCustomer unless the customer exists.
@@ -92,13 +78,7 @@ func (d Directory) Owns(ctx context.Context, email string, instance uuid.UUID) e
 func (d Directory) CustomerOf(ctx context.Context, email string) (uuid.UUID, error) {
 	var customer uuid.UUID
 	err := d.DB.GetContext(ctx, &customer, `select id from customers where lower(email) = lower($1)`, email)
-	if errors.Is(err, sql.ErrNoRows) {
-		return uuid.Nil, ErrNoCustomer
-	}
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("looking up a customer: %w", err)
-	}
-	return customer, nil
+	return customer, mapError(err, "looking up a customer", ErrNoCustomer, nil)
 }
 
 // has runs a query that returns one boolean, and returns notFound if it is false.

@@ -2,9 +2,6 @@ package directory
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,13 +64,7 @@ func (d Directory) Identities(ctx context.Context, customer uuid.UUID, p page.Pa
 func (d Directory) Identity(ctx context.Context, customer, id uuid.UUID) (Identity, error) {
 	var i Identity
 	err := d.DB.GetContext(ctx, &i, `select `+identityColumns+` from identities where id = $1 and customer_id = $2`, id, customer)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Identity{}, ErrNoIdentity
-	}
-	if err != nil {
-		return Identity{}, fmt.Errorf("reading an identity: %w", err)
-	}
-	return i, nil
+	return i, mapError(err, "reading an identity", ErrNoIdentity, nil)
 }
 
 // CreateIdentity adds an identity. The database chooses its id and times. It returns ErrNoCustomer, ErrNoSuchInstance or
@@ -86,7 +77,7 @@ func (d Directory) CreateIdentity(ctx context.Context, wanted Identity) (i Ident
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &i, q, wanted.CustomerID, wanted.InstanceID, wanted.Channel, wanted.ExternalID,
 			wanted.DisplayName, wanted.RoleOverride, wanted.Verified)
-		return i.event("identity.created"), mapConstraint(err, "creating an identity", constraintErrors{
+		return i.event("identity.created"), mapError(err, "creating an identity", nil, constraintErrors{
 			"identities_customer_id_fkey": ErrNoCustomer, "identities_instance_id_fkey": ErrNoSuchInstance, "identities_address": ErrAccountTaken,
 		})
 	})
@@ -108,15 +99,12 @@ func (d Directory) ChangeIdentity(ctx context.Context, customer, id uuid.UUID, c
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &i, q, id, customer, change.Channel, change.ExternalID, change.DisplayName.Given, change.DisplayName.Value,
 			change.RoleOverride.Given, change.RoleOverride.Value, change.Verified)
-		if errors.Is(err, sql.ErrNoRows) {
-			return audit.Event{}, ErrNoIdentity
-		}
 		event := i.event("identity.updated")
 		event.Details["changed"] = namesOf(map[string]bool{
 			"channel": change.Channel != nil, "external_id": change.ExternalID != nil, "display_name": change.DisplayName.Given,
 			"role_override": change.RoleOverride.Given, "verified": change.Verified != nil,
 		})
-		return event, mapConstraint(err, "changing an identity", constraintErrors{"identities_address": ErrAccountTaken})
+		return event, mapError(err, "changing an identity", ErrNoIdentity, constraintErrors{"identities_address": ErrAccountTaken})
 	})
 	return i, err
 }
@@ -126,10 +114,7 @@ func (d Directory) DeleteIdentity(ctx context.Context, customer, id uuid.UUID) e
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		var i Identity
 		err := tx.GetContext(ctx, &i, `delete from identities where id = $1 and customer_id = $2 returning `+identityColumns, id, customer)
-		if errors.Is(err, sql.ErrNoRows) {
-			return audit.Event{}, ErrNoIdentity
-		}
-		return i.event("identity.deleted"), mapConstraint(err, "deleting an identity", nil)
+		return i.event("identity.deleted"), mapError(err, "deleting an identity", ErrNoIdentity, nil)
 	})
 }
 

@@ -2,9 +2,6 @@ package directory
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,13 +45,7 @@ func (d Directory) Instances(ctx context.Context, p page.Page) (page.Of[Instance
 func (d Directory) Instance(ctx context.Context, id uuid.UUID) (Instance, error) {
 	var i Instance
 	err := d.DB.GetContext(ctx, &i, `select `+instanceColumns+` from instances where id = $1`, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Instance{}, ErrNoInstance
-	}
-	if err != nil {
-		return Instance{}, fmt.Errorf("reading an instance: %w", err)
-	}
-	return i, nil
+	return i, mapError(err, "reading an instance", ErrNoInstance, nil)
 }
 
 // CreateInstance adds an instance. It returns ErrNoOwner.
@@ -62,7 +53,7 @@ func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.
 	const q = `insert into instances (name, owner_customer_id) values ($1, $2) returning ` + instanceColumns
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &i, q, name, owner)
-		return i.event("instance.created"), mapConstraint(err, "creating an instance", constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
+		return i.event("instance.created"), mapError(err, "creating an instance", nil, constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
 	})
 	return i, err
 }
@@ -79,10 +70,7 @@ func (d Directory) ChangeInstance(ctx context.Context, id uuid.UUID, change Inst
 		returning ` + instanceColumns
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &i, q, id, change.Name, change.OwnerCustomerID.Given, change.OwnerCustomerID.Value)
-		if errors.Is(err, sql.ErrNoRows) {
-			return audit.Event{}, ErrNoInstance
-		}
-		return i.event("instance.updated"), mapConstraint(err, "changing an instance", constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
+		return i.event("instance.updated"), mapError(err, "changing an instance", ErrNoInstance, constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
 	})
 	return i, err
 }
@@ -92,10 +80,7 @@ func (d Directory) DeleteInstance(ctx context.Context, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		var i Instance
 		err := tx.GetContext(ctx, &i, `delete from instances where id = $1 returning `+instanceColumns, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return audit.Event{}, ErrNoInstance
-		}
-		return i.event("instance.deleted"), mapConstraint(err, "deleting an instance", nil)
+		return i.event("instance.deleted"), mapError(err, "deleting an instance", ErrNoInstance, nil)
 	})
 }
 

@@ -1,6 +1,6 @@
 -- Mails to users. A mail is written in the transaction that makes it necessary, and is sent afterwards. The row stays after
--- sending, because it also states whether the link in the mail is valid. The row does not contain the link: a person who
--- reads this table can follow no link.
+-- sending, because it also states whether the link in the mail is valid. The row does not contain the link, so a stolen
+-- database contains no usable link.
 -- +goose Up
 create table mails (
     id            uuid primary key,

@@ -17,7 +17,7 @@ create table kyc_events (
 );
 comment on table kyc_events is 'identity-verification events sent by vendors';
 comment on column kyc_events.provider is 'vendor that sent the event';
-comment on column kyc_events.event_id is 'the vendor''s id of the event; if the vendor sends none: sha256: followed by the hash of the body';
+comment on column kyc_events.event_id is 'the vendor''s id of the event, or "sha256:" and the hash of the body if the vendor sends no id';
 comment on column kyc_events.user_id is 'user that the event is about; not a foreign key, because the event may arrive before the user exists';
 comment on column kyc_events.type is 'the vendor''s name of the event';
 comment on column kyc_events.status is 'status of the user after the event, in the words of this product';

@@ -35,8 +35,8 @@ const (
 	oldMigrationsTable = "goose_db_version"
 )
 
-// ErrTooOld says that the database was made before the first release. Its migrations cannot be continued.
-var ErrTooOld = errors.New("this database was made by a version of Countersign from before the first release and cannot be migrated: " +
+// ErrTooOld says that a version before the first release created the database. Its migrations cannot be continued.
+var ErrTooOld = errors.New("a version of Countersign before the first release created this database, and it cannot be migrated: " +
 	"create it again (drop the database and create an empty one; after `make run`, delete the folder .local)")
 
 // EnsureRoles creates the missing service roles. If passwords contains a role, the role may log in with that password. This

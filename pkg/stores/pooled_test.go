@@ -23,11 +23,11 @@ func TestPooledConnectionPreparesNoStatement(t *testing.T) {
 	}
 	defer db.Close()
 	const q = `
-		select $1::uuid as id, $2::uuid as nobody, $3::bytea as bytes, $4::bigint as number, $5::float8 as fraction, $6::timestamptz as at,
+		select $1::uuid as id, $2::uuid as missing, $3::bytea as bytes, $4::bigint as number, $5::float8 as fraction, $6::timestamptz as at,
 		       $7::text[] as words, $8::jsonb->>'word' as word, $9::boolean as yes`
 	var got struct {
 		ID       uuid.UUID      `db:"id"`
-		Nobody   uuid.NullUUID  `db:"nobody"`
+		Missing  uuid.NullUUID  `db:"missing"`
 		Bytes    []byte         `db:"bytes"`
 		Number   int64          `db:"number"`
 		Fraction float64        `db:"fraction"`
@@ -44,7 +44,7 @@ func TestPooledConnectionPreparesNoStatement(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got.ID != id || got.Nobody.Valid || string(got.Bytes) != "\x00\xff" || got.Number != 1<<40 || got.Fraction != 0.25 ||
+	if got.ID != id || got.Missing.Valid || string(got.Bytes) != "\x00\xff" || got.Number != 1<<40 || got.Fraction != 0.25 ||
 		!got.At.Equal(at) || len(got.Words) != 2 || got.Words[1] != `c"d` || got.Word != "x" || !got.Yes {
 		t.Errorf("got %+v", got)
 	}

@@ -107,8 +107,8 @@ func newBreaker() breaker {
 	})}
 }
 
-// redisAnswered reports whether an error says nothing against the server: an error answer, or a request that its client
-// cancelled. A server that is loading its data or is a read-only replica counts as failing.
+// redisAnswered reports whether the server works although the command failed: the server answered with an error, or the client
+// cancelled the request. A server that is loading its data, or is a read-only replica, does not work.
 func redisAnswered(err error) bool {
 	var answer redis.Error
 	return errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) ||

@@ -25,7 +25,7 @@ func TestSetUnlockAndRemovePIN(t *testing.T) {
 
 	p.see("Dorothy Hodgkin")
 	p.fill("Search by email address or name", "rosalind")
-	p.gone("Dorothy Hodgkin")
+	p.waitUntilHidden("Dorothy Hodgkin")
 	p.see("1 found")
 	p.follow("Rosalind Franklin")
 	p.heading("Rosalind Franklin")
@@ -71,7 +71,7 @@ func TestSetUnlockAndRemovePIN(t *testing.T) {
 	p.press("Unlock")
 	p.press("Unlock")
 	p.see("Rosalind Franklin is unlocked.")
-	p.until("the lock to be gone", `!document.querySelector('.pin').innerText.includes('Locked')`)
+	p.until("the lock to end", `!document.querySelector('.pin').innerText.includes('Locked')`)
 
 	execute(t, `update pin_holders set deactivated_by = charged where holder_id = $1`, customer)
 	p.do(chromedp.Reload())

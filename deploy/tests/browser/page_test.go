@@ -94,8 +94,8 @@ func (p *page) see(text string) {
 	p.until(fmt.Sprintf("the page to show %q", text), fmt.Sprintf(`document.body.innerText.includes(%s)`, quoted(text)))
 }
 
-// gone waits until the page does not show a text.
-func (p *page) gone(text string) {
+// waitUntilHidden waits until the page does not show a text.
+func (p *page) waitUntilHidden(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("the page not to show %q", text), fmt.Sprintf(`!document.body.innerText.includes(%s)`, quoted(text)))
 }

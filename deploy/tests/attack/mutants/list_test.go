@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A mutant replaces a text of the source. When somebody changes that source, the mutant must change too.
+// A mutant replaces a text of the source. If the source changes, the mutant must change too.
 func TestMutantTextsOccurOnce(t *testing.T) {
 	t.Parallel()
 	root, err := repository()

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,11 +13,14 @@ import (
 // constraintErrors maps the name of a constraint to the error that its violation means.
 type constraintErrors map[string]error
 
-// mapConstraint returns the error that a violated constraint means. So no query has to check the constraint before a write. It
-// wraps every other error with the failed step.
-func mapConstraint(err error, step string, m constraintErrors) error {
+// mapError translates an error of the database. No row becomes notFound. A violated constraint becomes its error in m, so that
+// no query has to check the constraint before a write. Every other error is wrapped with the failed step.
+func mapError(err error, step string, notFound error, m constraintErrors) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, sql.ErrNoRows) && notFound != nil {
+		return notFound
 	}
 	var violation *pq.Error
 	if errors.As(err, &violation) && violation.Code.Class() == "23" { // integrity_constraint_violation
