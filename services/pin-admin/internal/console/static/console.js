@@ -16,7 +16,7 @@ const main = document.getElementById('main');
 const nav = document.getElementById('nav');
 const userBox = document.getElementById('user');
 let signedIn = false;
-let navigations = 0; // only the page of the last navigation is shown
+let navigations = 0; // counts navigations, so that a page that loads slowly does not replace a later page
 
 const pages = [
   [/^#\/customers$/, customersPage],

@@ -1,5 +1,5 @@
-// The sign-in session. The access token is kept in memory only. The refresh token is kept in the sessionStorage of this tab:
-// a reload keeps the session, and closing the tab ends it here.
+// The sign-in session. The access token is kept in memory only. The refresh token is kept in the sessionStorage of this tab, so
+// the user stays signed in after a reload, and must sign in again after the tab is closed.
 
 import { Problem, request } from './http.js';
 
@@ -11,7 +11,7 @@ let user = null;
 let refreshing = null;
 let sessionEnded = () => {};
 
-// onSessionEnd sets the function to call when the session ends without a sign-out here.
+// onSessionEnd sets the function to call when auth refuses to refresh the session.
 export function onSessionEnd(callback) {
   sessionEnded = callback;
 }
