@@ -139,8 +139,10 @@ func (p *page) follow(link string) {
 }
 
 // click clicks the element with an XPath.
+// click waits until nothing is loading, because content that appears moves the element, and the click then misses it.
 func (p *page) click(path string) {
 	p.t.Helper()
+	p.until("the page to be loaded", `!document.querySelector('[aria-busy]')`)
 	p.do(chromedp.Click(p.inDialog(path), chromedp.NodeVisible))
 }
 

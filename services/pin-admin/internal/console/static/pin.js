@@ -11,11 +11,13 @@ export function pinBox({ path, holder, withoutPIN, onChange }) {
   const element = h('div', { class: 'pin', role: 'group', 'aria-label': `PIN of ${holder}` });
 
   async function load() {
+    element.setAttribute('aria-busy', 'true');
     try {
       show(await get(path));
     } catch (problem) {
       element.replaceChildren(errorBox(problem, load));
     }
+    element.removeAttribute('aria-busy');
   }
 
   function show(status) {
