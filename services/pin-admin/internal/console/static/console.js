@@ -113,7 +113,7 @@ function showCodeForm(mfa) {
   main.querySelector('input').focus();
 }
 
-// requireAdmin signs a user out who may not read the data of this console, and throws the reason.
+// requireAdmin signs the user out, and throws the reason, if the user may not read the data of this console.
 async function requireAdmin() {
   try {
     await get('/v1/customers', { per_page: 1 });
