@@ -9,12 +9,12 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// clientAddress tells where a request comes from. Each proxy appends the address that it heard the request from, so the
-// list is read from its right end, and only for as long as whoever wrote the entry is trusted: what stands left of the
-// first stranger is that stranger's word. What cannot be read ends the list.
+// clientAddress returns the address of a request's client. Each proxy appends to X-Forwarded-For the address that sent it the
+// request. So the header is read from right to left, as long as the address that wrote the entry is a trusted proxy. A
+// client can forge every entry further left. A malformed entry ends the list.
 func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
 	return func(r *http.Request) string {
-		client, ok := hop(r.RemoteAddr)
+		client, ok := parseAddress(r.RemoteAddr)
 		if !ok {
 			return ""
 		}
@@ -23,11 +23,11 @@ func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
 			forwarded = strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
 		}
 		for _, text := range slices.Backward(forwarded) {
-			before, ok := hop(strings.TrimSpace(text))
+			previous, ok := parseAddress(strings.TrimSpace(text))
 			if !ok || !trusts(trusted, client) {
 				break
 			}
-			client = before
+			client = previous
 		}
 		return client.String()
 	}
@@ -37,8 +37,8 @@ func trusts(proxies []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// hop reads an address, with a port or without. One address has one spelling.
-func hop(text string) (netip.Addr, bool) {
+// parseAddress parses an address, with a port or without. It returns one spelling for each address.
+func parseAddress(text string) (netip.Addr, bool) {
 	address, err := netip.ParseAddr(text)
 	if err != nil {
 		var withPort netip.AddrPort

@@ -25,7 +25,7 @@ type docsOperation struct {
 	*openapi3.Operation
 }
 
-// docsPage renders the OpenAPI document for people: one page, without scripts and without the internet.
+// docsPage renders the OpenAPI document as one HTML page. The page needs no scripts and loads nothing.
 func docsPage(spec *Spec) echo.HandlerFunc {
 	var operations []docsOperation
 	for path, item := range spec.Doc.Paths.Map() {

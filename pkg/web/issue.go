@@ -12,8 +12,8 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// Issue is one thing that is wrong with a request, in the shape that FastAPI and Pydantic v2 give it, less the input: an
-// Issue never repeats what was sent.
+// Issue is one problem of an invalid request, in the shape of FastAPI and Pydantic v2. The field input is left out: an Issue
+// never repeats a value that the client sent.
 type Issue struct {
 	Type string         `json:"type"`
 	Loc  []any          `json:"loc"`
@@ -21,7 +21,7 @@ type Issue struct {
 	Ctx  map[string]any `json:"ctx,omitempty"`
 }
 
-// Invalid is the error of a request that does not fit its operation in the OpenAPI document.
+// Invalid is the error of a request that does not conform to its operation in the OpenAPI document.
 type Invalid struct{ Issues []Issue }
 
 func (e *Invalid) Error() string {
@@ -34,7 +34,8 @@ func (e *Invalid) Error() string {
 
 func missing(loc []any) Issue { return Issue{Type: "missing", Loc: loc, Msg: "Field required"} }
 
-func ownRule(e *fault.Error) Issue {
+// bodyIssue returns the issue for a rule of the domain that a field of the body breaks.
+func bodyIssue(e *fault.Error) Issue {
 	loc := []any{"body"}
 	if e.Field != "" {
 		loc = append(loc, e.Field)
@@ -42,8 +43,8 @@ func ownRule(e *fault.Error) Issue {
 	return valueError(loc, e.Text)
 }
 
-// InQuery makes of an Invalid failure about a field, which is of the body unless somebody says so, one about the query's
-// parameter of that name. Other errors stay as they are.
+// InQuery turns a failure of kind fault.Invalid into an issue of the query parameter that the failure's field names. Without
+// InQuery, the issue is about a field of the body. Other errors are returned unchanged.
 func InQuery(err error) error {
 	var failure *fault.Error
 	if !errors.As(err, &failure) || failure.Kind != fault.Invalid {
@@ -56,7 +57,7 @@ func valueError(loc []any, text string) Issue {
 	return Issue{Type: "value_error", Loc: loc, Msg: "Value error, " + text, Ctx: map[string]any{"error": map[string]any{}}}
 }
 
-// describe translates what kin-openapi found wrong at loc.
+// describe translates an error of kin-openapi at the location loc.
 func describe(loc []any, e *openapi3.SchemaError) Issue {
 	s := e.Schema
 	switch e.SchemaField {
@@ -82,7 +83,7 @@ func describe(loc []any, e *openapi3.SchemaError) Issue {
 		return Issue{"too_short", loc, fmt.Sprintf("List should have at least %d items after validation", s.MinItems),
 			map[string]any{"field_type": "List", "min_length": s.MinItems}}
 	case "uniqueItems":
-		return valueError(loc, "An item stands twice")
+		return valueError(loc, "An item occurs twice")
 	case "format":
 		return badFormat(loc, s.Format)
 	}

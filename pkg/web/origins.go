@@ -8,9 +8,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// admitOrigins lets pages of other origins, those named and no others, read the answers (CORS). There are no cookies, so
-// credentials are not allowed for. It stands before refuseOptions, which a preflight would not survive.
-func admitOrigins(origins []string) echo.MiddlewareFunc {
+// allowOrigins lets pages of these origins, and of no others, read the answers (CORS). The services use no cookies, so
+// credentials are not allowed. It runs before refuseOptions, which would refuse a preflight request.
+func allowOrigins(origins []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		if len(origins) == 0 {
 			return next

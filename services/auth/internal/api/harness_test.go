@@ -145,7 +145,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	sessions := &usersession.Sessions{Config: lifetimes, Issuer: issuer, DB: db, Ring: ring, SigningKeys: s.keys, AccessTokens: tokens}
 	s.logins = &login.Logins{DB: db, Passwords: passwords, Sessions: sessions, Factors: factors}
 	s.accounts = &account.Accounts{DB: db, Passwords: passwords, Outbox: s.outbox}
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Away: stores.Unavailable, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
+	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
 	(&api.API{
 		Spec: spec, AccessTokens: tokens, APIKeys: credential.Keys{DB: db}, Factors: factors, Keys: s.keys,
 		Accounts:  s.accounts,

@@ -105,7 +105,7 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 		Enroller: pin.NewEnroller(db, ring, pool), Verifier: pin.NewVerifier(db, client, ring, pool, pin.DefaultBudget, registry), Policies: pin.Policies{DB: db},
 		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
 	}
-	e := web.New(web.Options{Log: log.Logger(), Registry: registry, Spec: spec, Away: stores.Unavailable})
+	e := web.New(web.Options{Log: log.Logger(), Registry: registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers})
 	surface.Routes(e)
 	s.routes = e.Routes()
 	s.Server = webtest.Serve(t, spec, log, e)

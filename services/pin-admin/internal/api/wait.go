@@ -1,12 +1,15 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
@@ -21,7 +24,10 @@ var (
 	errNotLinked = fault.New(fault.Unauthenticated, "missing-linked-identity", "The signed-in user is not a customer")
 )
 
-// AwaitMyPIN answers when the signed-in user has a PIN, or when the wait is over.
+// writeTime is the longest time that a client may take to accept the answer to a long poll.
+const writeTime = 5 * time.Second
+
+// AwaitMyPIN answers as soon as the signed-in user has a PIN, or after the timeout that the request names.
 func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (gen.AwaitMyPINResponseObject, error) {
 	who := caller.From(ctx)
 	customer, err := a.Directory.CustomerOf(ctx, who.Email)
@@ -31,39 +37,68 @@ func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (ge
 	if err != nil {
 		return nil, err
 	}
+	waiter := a.Waiting.Join(customer)
 	set, err := a.Waiting.IsSet(ctx, customer)
+	if err == nil && !set && r.Params.Timeout != nil {
+		return longPoll{waiter, time.Duration(*r.Params.Timeout) * time.Second, who.RequestID}, nil
+	}
+	waiter.Leave()
 	switch {
 	case err != nil:
 		return nil, err
-	case set:
-		return gen.AwaitMyPIN200Response{}, nil
-	case r.Params.Timeout == nil:
+	case !set:
 		return nil, errNotSet
 	}
-	return parked{a.Waiting, customer, time.Duration(*r.Params.Timeout) * time.Second, who.RequestID}, nil
+	return gen.AwaitMyPIN200Response{}, nil
 }
 
-// parked is the response to who waits: their connection, out of the server's hands.
-type parked struct {
-	board     *wakeup.Board
-	customer  uuid.UUID
-	patience  time.Duration
+// longPoll is the answer to a request that waits. It takes the connection over from the HTTP server, because a waiting
+// request in the server needs several times the memory: docs/decisions/0007-long-poll-outside-the-server.md.
+type longPoll struct {
+	waiter    *wakeup.Waiter
+	timeout   time.Duration
 	requestID string
 }
 
-// VisitAwaitMyPINResponse parks the connection. The error that it returns says that the answer comes later.
-func (p parked) VisitAwaitMyPINResponse(w http.ResponseWriter) error {
-	answer := func(set bool) []byte {
-		if set {
-			return web.Whole(p.requestID, nil)
-		}
-		return web.Whole(p.requestID, errNotSet)
+func (p longPoll) VisitAwaitMyPINResponse(w http.ResponseWriter) error {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.waiter.Leave()
+		return fmt.Errorf("taking over the connection of a long poll: %w", err)
 	}
-	var later web.Later
-	statuses := map[wakeup.End]int{wakeup.Set: http.StatusOK, wakeup.Unset: http.StatusNotFound, wakeup.Gone: web.StatusGone}
-	answered := func(how wakeup.End) { later.Answered(statuses[how]) }
-	if err := p.board.Park(w, p.customer, p.patience, answer, answered); err != nil {
-		return err
+	return &web.Later{Answer: func() int { return p.answer(conn) }}
+}
+
+// answer waits, writes the answer, closes the connection and returns the status.
+func (p longPoll) answer(conn net.Conn) int {
+	defer p.waiter.Leave()
+	defer conn.Close()
+	set, err := p.waiter.Wait(conn, p.timeout)
+	if err != nil {
+		return web.StatusClientClosed
 	}
-	return &later
+	response := p.response(set)
+	var text bytes.Buffer
+	_ = response.Write(&text) // a write to a buffer does not fail
+	err = conn.SetWriteDeadline(time.Now().Add(writeTime))
+	if err == nil {
+		_, err = conn.Write(text.Bytes())
+	}
+	if err != nil {
+		return web.StatusClientClosed
+	}
+	return response.StatusCode
+}
+
+func (p longPoll) response(set bool) *http.Response {
+	header := http.Header{"X-Request-Id": {p.requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}
+	response := &http.Response{ProtoMajor: 1, ProtoMinor: 1, StatusCode: http.StatusOK, Header: header, Close: true}
+	if !set {
+		response.StatusCode = http.StatusNotFound
+		answer := web.ErrorAnswer{Status: response.StatusCode, Code: errNotSet.Code, Text: errNotSet.Text}
+		body, _ := json.Marshal(jsonAPIErrors(p.requestID, answer)) // strings always encode
+		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		header.Set("Content-Type", jsonAPIType)
+	}
+	return response
 }

@@ -58,7 +58,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Trail:        audit.Trail{DB: r.DB, Ring: ring},
 			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
 		},
-		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Away: stores.Unavailable, TrustedProxies: proxies}),
+		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: proxies}),
 	}
 	a.API.Routes(a.Echo)
 	for path, page := range pages {

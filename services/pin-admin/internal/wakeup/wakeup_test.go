@@ -2,10 +2,7 @@ package wakeup_test
 
 import (
 	"context"
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"testing"
 	"time"
@@ -19,15 +16,13 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
-// replica is a board that runs on a Redis of its own, and the customers of a database.
+// replica is a running board with a Redis of its own.
 type replica struct {
 	*wakeup.Board
 	t      *testing.T
 	people storetest.People
 	redis  *storetest.RedisServer
 	stop   context.CancelFunc
-	// ends are how waits ended, as the board told.
-	ends chan wakeup.End
 }
 
 func newReplica(t *testing.T) replica {
@@ -40,69 +35,62 @@ func newReplica(t *testing.T) replica {
 	}
 	board := wakeup.NewBoard(db, redis, (&webtest.Log{}).Logger())
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	stopped := make(chan struct{})
 	go func() {
 		board.Run(ctx)
-		close(done)
+		close(stopped)
 	}()
 	t.Cleanup(func() {
 		stop()
-		<-done
+		<-stopped
 		redis.Close()
 	})
-	return replica{board, t, storetest.NewPeople(t, database), server, stop, make(chan wakeup.End, 100)}
+	return replica{board, t, storetest.NewPeople(t, database), server, stop}
 }
 
-// set gives a customer a PIN.
-func (r replica) set(customer uuid.UUID) {
+// setPIN gives a customer a PIN.
+func (r replica) setPIN(customer uuid.UUID) {
 	r.people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, '', gen_random_uuid(), now())`, customer)
 }
 
-// park lets n requests wait, and returns the connections to their clients.
-func (r replica) park(customer uuid.UUID, patience time.Duration, n int) []net.Conn {
+// request is one waiting request.
+type request struct {
+	client net.Conn
+	result chan string // "set", "not set" or "disconnected"
+}
+
+// wait starts n requests that wait for a customer's PIN.
+func (r replica) wait(customer uuid.UUID, timeout time.Duration, n int) []request {
 	r.t.Helper()
-	answer := func(set bool) []byte { return []byte(map[bool]string{true: "set", false: "unset"}[set]) }
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := r.Park(w, customer, patience, answer, func(how wakeup.End) { r.ends <- how }); err != nil {
-			r.t.Error(err)
-		}
-	}))
-	r.t.Cleanup(server.Close)
-	var clients []net.Conn
+	var requests []request
 	for range n {
-		c, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		r.t.Cleanup(func() { c.Close() })
-		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			r.t.Fatal(err)
-		}
-		clients = append(clients, c)
+		client, server := net.Pipe()
+		r.t.Cleanup(func() { client.Close() })
+		result := make(chan string, 1)
+		waiter := r.Join(customer)
+		go func() {
+			defer waiter.Leave()
+			set, err := waiter.Wait(server, timeout)
+			switch {
+			case err != nil:
+				result <- "disconnected"
+			case set:
+				result <- "set"
+			default:
+				result <- "not set"
+			}
+		}()
+		requests = append(requests, request{client, result})
 	}
-	return clients
+	return requests
 }
 
-// wait is park, and returns when all of them wait.
-func (r replica) wait(customer uuid.UUID, n int) []net.Conn {
+// want checks how each wait ends, and that all requests leave the board.
+func (r replica) want(requests []request, want string) {
 	r.t.Helper()
-	before := r.Waiting()
-	clients := r.park(customer, time.Minute, n)
-	for r.Waiting() < before+n {
-		runtime.Gosched()
-	}
-	return clients
-}
-
-// told reads each client's whole answer, and what the board told.
-func (r replica) told(clients []net.Conn, answer string, how wakeup.End) {
-	r.t.Helper()
-	for _, c := range clients {
-		if text, err := io.ReadAll(c); string(text) != answer || err != nil {
-			r.t.Errorf("answered %q, %v; want %q", text, err, answer)
-		}
-		if got := <-r.ends; got != how {
-			r.t.Errorf("told %v, want %v", got, how)
+	for _, request := range requests {
+		if got := <-request.result; got != want {
+			r.t.Errorf("the wait ended with %q, want %q", got, want)
 		}
 	}
 	for r.Waiting() > 0 {
@@ -110,16 +98,16 @@ func (r replica) told(clients []net.Conn, answer string, how wakeup.End) {
 	}
 }
 
-func TestWaitersAreWoken(t *testing.T) {
+func TestRequestsAreWokenWhenThePINIsSet(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(replica, uuid.UUID){
-		"by a word through Redis": func(r replica, id uuid.UUID) { r.set(id); r.Announce(context.Background(), id) },
-		"when the word was lost":  func(r replica, id uuid.UUID) { r.set(id) },
-		"without Redis":           func(r replica, id uuid.UUID) { r.redis.Stop(); r.set(id); r.Announce(context.Background(), id) },
-		"after Redis was restarted": func(r replica, id uuid.UUID) {
+		"announced through Redis":  func(r replica, id uuid.UUID) { r.setPIN(id); r.Announce(context.Background(), id) },
+		"the announcement is lost": func(r replica, id uuid.UUID) { r.setPIN(id) },
+		"Redis is down":            func(r replica, id uuid.UUID) { r.redis.Stop(); r.setPIN(id); r.Announce(context.Background(), id) },
+		"Redis has been restarted": func(r replica, id uuid.UUID) {
 			r.redis.Stop()
 			r.redis.Start()
-			r.set(id)
+			r.setPIN(id)
 			r.Announce(context.Background(), id)
 		},
 	} {
@@ -127,50 +115,68 @@ func TestWaitersAreWoken(t *testing.T) {
 			t.Parallel()
 			r := newReplica(t)
 			customer := r.people.Customer()
-			clients := r.wait(customer, 10)
+			requests := r.wait(customer, time.Minute, 10)
 			set(r, customer)
-			r.told(clients, "set", wakeup.Set)
+			r.want(requests, "set")
 		})
 	}
 }
 
-func TestAWordThatIsNotTrueWakesNobody(t *testing.T) {
+func TestFalseAnnouncementWakesNoRequest(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
-	patient, lucky := r.people.Customer(), r.people.Customer()
-	lasting, woken := r.wait(patient, 1), r.wait(lucky, 1)
-	r.Announce(context.Background(), patient)
-	r.set(lucky)
-	r.Announce(context.Background(), lucky)
-	if text, err := io.ReadAll(woken[0]); string(text) != "set" || err != nil || <-r.ends != wakeup.Set {
-		t.Errorf("%q, %v", text, err)
+	without, with := r.people.Customer(), r.people.Customer()
+	waiting, woken := r.wait(without, time.Minute, 1), r.wait(with, time.Minute, 1)
+	r.Announce(context.Background(), without)
+	r.setPIN(with)
+	r.Announce(context.Background(), with)
+	if got := <-woken[0].result; got != "set" {
+		t.Errorf("the wait ended with %q", got)
 	}
 	r.stop()
-	r.told(lasting, "unset", wakeup.Unset)
+	r.want(waiting, "not set")
 }
 
-func TestWaitingEndsWithoutAPIN(t *testing.T) {
+func TestWaitEndsAfterTheTimeout(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t)
+	r.want(r.wait(r.people.Customer(), time.Millisecond, 3), "not set")
+}
+
+func TestWaitEndsWhenTheClientDisconnects(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t)
+	requests := r.wait(r.people.Customer(), time.Minute, 3)
+	for _, request := range requests {
+		request.client.Close()
+	}
+	r.want(requests, "disconnected")
+}
+
+func TestWaitEndsWhenTheServiceStops(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	customer := r.people.Customer()
-	r.told(r.park(customer, time.Millisecond, 3), "unset", wakeup.Unset)
-
-	for _, client := range r.wait(customer, 3) {
-		client.Close()
-		if got := <-r.ends; got != wakeup.Gone {
-			t.Errorf("a client that hung up: %v", got)
-		}
-	}
-	clients := r.wait(customer, 3)
+	requests := r.wait(customer, time.Minute, 3)
 	r.stop()
-	r.told(clients, "unset", wakeup.Unset)
-	r.told(r.park(customer, time.Minute, 1), "unset", wakeup.Unset) // too late to wait
+	r.want(requests, "not set")
+	r.want(r.wait(customer, time.Minute, 1), "not set") // it joins after the stop
 }
 
-func TestAPINThatIsSetNeedsNoWaiting(t *testing.T) {
+func TestWakingBeforeWaitIsNotLost(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	customer := r.people.Customer()
-	r.set(customer)
-	r.told(r.park(customer, time.Minute, 1), "set", wakeup.Set)
+	early, sentinel := r.Join(customer), r.wait(customer, time.Minute, 1)
+	r.setPIN(customer)
+	r.Announce(context.Background(), customer)
+	if got := <-sentinel[0].result; got != "set" { // so the board has woken both
+		t.Fatalf("the wait ended with %q", got)
+	}
+	client, server := net.Pipe()
+	defer client.Close()
+	if set, err := early.Wait(server, time.Minute); !set || err != nil {
+		t.Errorf("%v, %v", set, err)
+	}
+	early.Leave()
 }

@@ -75,7 +75,7 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 		Spec: spec, Keys: credential.Keys{DB: db}, Directory: directory.Directory{DB: db}, Sessions: session.Store{Redis: redis},
 		Verifier: pin.NewVerifier(db, redis, ring, pool, pin.DefaultBudget, registry), Enroller: s.enroller,
 	}
-	e := web.New(web.Options{Log: s.log.Logger(), Registry: registry, Spec: spec, Away: stores.Unavailable})
+	e := web.New(web.Options{Log: s.log.Logger(), Registry: registry, Spec: spec, Unavailable: stores.Unavailable})
 	before := len(e.Routes())
 	surface.Routes(e)
 	s.routes = e.Routes()

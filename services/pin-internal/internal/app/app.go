@@ -50,7 +50,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Directory: directory.Directory{DB: r.DB},
 			Sessions:  session.Store{Redis: r.Redis},
 		},
-		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Away: stores.Unavailable, TrustedProxies: proxies, Patience: requestTime}),
+		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, TrustedProxies: proxies, RequestTime: requestTime}),
 	}
 	a.API.Routes(a.Echo)
 	return a, nil

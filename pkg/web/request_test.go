@@ -14,15 +14,15 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 )
 
-// A request whose stores do not answer ends as 503, however many of them it would still ask.
-func TestPatienceEnds(t *testing.T) {
+// A request that waits for a store longer than RequestTime ends with 503.
+func TestRequestTimeEnds(t *testing.T) {
 	t.Parallel()
 	spec, err := web.LoadSpec([]byte("openapi: 3.0.3\ninfo: {title: t, version: '1'}\npaths: {}\n"), func(string) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := web.New(web.Options{Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Spec: spec,
-		Away: func(error) bool { return false }, Patience: 10 * time.Millisecond})
+		Unavailable: func(error) bool { return false }, RequestTime: 10 * time.Millisecond})
 	e.GET("/", func(c echo.Context) error {
 		store, cancel := context.WithTimeout(c.Request().Context(), time.Minute)
 		defer cancel()
