@@ -27,10 +27,10 @@ func TestAFloodIsShedFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := pin.NewVerifier(w.db, w.redis, ring, pool, w.budget, prometheus.NewRegistry())
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: pool, Budget: w.budget, Registry: prometheus.NewRegistry()})
 	shed := func() {
 		t.Helper()
-		if _, err := verifier.Verify(context.Background(), w.subject(), wrongPIN); !errors.Is(err, slowhash.ErrBusy) {
+		if _, err := verifier.Verify(context.Background(), w.key, w.subject(), wrongPIN); !errors.Is(err, slowhash.ErrBusy) {
 			t.Errorf("with every place taken: %v", err)
 		}
 	}
@@ -41,7 +41,7 @@ func TestAFloodIsShedFirst(t *testing.T) {
 	w.db.Close()
 	shed()
 	place.Release()
-	if _, err := verifier.Verify(context.Background(), w.subject(), wrongPIN); err == nil || errors.Is(err, slowhash.ErrBusy) {
+	if _, err := verifier.Verify(context.Background(), w.key, w.subject(), wrongPIN); err == nil || errors.Is(err, slowhash.ErrBusy) {
 		t.Errorf("with a place: %v", err)
 	}
 }
@@ -58,7 +58,7 @@ func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := pin.NewVerifier(w.db, w.redis, ring, slowhash.NewPool(1, 100), w.budget, prometheus.NewRegistry())
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: slowhash.NewPool(1, 100), Budget: w.budget, Registry: prometheus.NewRegistry()})
 
 	row, err := w.db.BeginTxx(t.Context(), nil)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
 	}
 	waiting := make(chan error)
 	go func() {
-		_, err := verifier.Verify(context.Background(), w.subject(), rightPIN)
+		_, err := verifier.Verify(context.Background(), w.key, w.subject(), rightPIN)
 		waiting <- err
 	}()
 	for blocked := false; !blocked; {
@@ -78,7 +78,7 @@ func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // before the one that waits gives up
 	defer cancel()
-	result, err := verifier.Verify(ctx, pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(other)}, thirdPIN)
+	result, err := verifier.Verify(ctx, w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(other)}, thirdPIN)
 	if err != nil || result.Outcome != pin.Right {
 		t.Errorf("%s, %v", result.Outcome, err)
 	}

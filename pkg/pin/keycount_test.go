@@ -15,7 +15,7 @@ func TestPINsAreCountedByKey(t *testing.T) {
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	w.set(w.identityHolder(), rightPIN, pin.ByAdmin)
-	_, w.enroller = w.replica(keyTwo+","+keyOne, prometheus.NewRegistry())
+	_, w.pins = w.replica(keyTwo+","+keyOne, prometheus.NewRegistry())
 	w.set(pin.Holder{CustomerID: w.people.Customer()}, thirdPIN, pin.ByAdmin)
 	w.people.Exec(`insert into pin_holders (holder_id, customer_id) select id, id from customers where id = $1`, w.people.Customer())
 	counts, err := pin.CountByKey(context.Background(), w.db)

@@ -36,7 +36,7 @@ func TestARightAttemptForgivesNoLaterOne(t *testing.T) {
 			gate.MustExec(`select pg_advisory_xact_lock(5)`)
 			first := make(chan pin.Result)
 			go func() {
-				result, _ := w.verifier.Verify(context.Background(), w.subject(), rightPIN)
+				result, _ := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN)
 				first <- result
 			}()
 			for waiting := 0; waiting == 0; {

@@ -19,7 +19,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	type replica struct {
 		*pin.Verifier
-		*pin.Enroller
+		*pin.Store
 	}
 	var replicas [2]atomic.Pointer[replica]
 	restart := func(i int, keys string) {
@@ -35,7 +35,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	stop, started := make(chan struct{}), sync.WaitGroup{}
 	for i := range people {
 		customer := w.people.Customer()
-		who := pin.Subject{Key: w.key, InstanceID: w.instance, IdentityID: some(w.people.Identity(customer, w.instance))}
+		who := pin.Subject{InstanceID: w.instance, IdentityID: some(w.people.Identity(customer, w.instance))}
 		w.set(pin.Holder{CustomerID: customer}, rightPIN, pin.ByAdmin)
 		started.Go(func() {
 			for n := i; ; n++ {
@@ -50,7 +50,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 						t.Errorf("setting a PIN: %v", err)
 					}
 				}
-				if got, err := at.Verify(context.Background(), who, rightPIN); err != nil || got.Outcome != pin.Right {
+				if got, err := at.Verify(context.Background(), w.key, who, rightPIN); err != nil || got.Outcome != pin.Right {
 					t.Errorf("verification %d of person %d: %s, %v", n, i, got.Outcome, err)
 					return
 				}

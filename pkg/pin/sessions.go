@@ -15,21 +15,21 @@ import (
 	"github.com/countersign/countersign/pkg/session"
 )
 
-// Sessions lists and ends the sessions of a customer, whichever of the customer's PINs they rest on.
+// Sessions lists and ends the sessions of a customer, of all PINs that the customer holds.
 type Sessions struct {
 	DB    *sqlx.DB
 	Store session.Store
 }
 
-// LiveSession is a session that counts: it was given at Since and counts until Until, unless it is ended before.
+// LiveSession is a valid session. It was issued at Since and is valid until Until, unless it ends earlier.
 type LiveSession struct {
-	// IdentityID is nil when the customer as such was confirmed.
+	// IdentityID is nil if the customer was confirmed without an identity.
 	IdentityID   *uuid.UUID
 	InstanceID   uuid.UUID
 	Since, Until time.Time
 }
 
-// Live returns the sessions of a customer that count now, the newest first. It returns session.ErrAway.
+// Live returns the valid sessions of a customer, newest first. It returns session.ErrUnreachable.
 func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, error) {
 	var holders []uuid.UUID
 	const q = `select holder_id from pin_holders where customer_id = $1 and verifier is not null order by holder_id`
@@ -40,27 +40,27 @@ func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, 
 	if err != nil {
 		return nil, err
 	}
-	standings, err := s.standings(ctx, customer, stored)
+	resolved, err := s.resolve(ctx, customer, stored)
 	if err != nil {
 		return nil, err
 	}
 	var live []LiveSession
 	for _, x := range stored {
-		standing := standings[subjectOf(x)] // of a subject that is gone: the zero Standing, which accepts nothing
-		if !standing.Accepts(&x) {
+		r := resolved[subjectOf(x)] // the zero Resolved, which accepts no session, if the subject is not within the instance
+		if !r.Accepts(&x) {
 			continue
 		}
-		one := LiveSession{InstanceID: x.InstanceID, Since: x.IssuedAt, Until: x.ExpiresAt(standing.TTL())}
+		entry := LiveSession{InstanceID: x.InstanceID, Since: x.IssuedAt, Until: x.ExpiresAt(r.TTL())}
 		if x.IdentityID.Valid {
-			one.IdentityID = &x.IdentityID.UUID
+			entry.IdentityID = &x.IdentityID.UUID
 		}
-		live = append(live, one)
+		live = append(live, entry)
 	}
 	slices.SortStableFunc(live, func(a, b LiveSession) int { return b.Since.Compare(a.Since) })
 	return live, nil
 }
 
-// End ends all sessions of a customer, by renewing what they rest on.
+// End ends all sessions of a customer: it renews the session generation of each of the customer's PINs.
 func (s Sessions) End(ctx context.Context, customer uuid.UUID) error {
 	var holders []uuid.UUID
 	err := audit.Change(ctx, s.DB, func(tx *sqlx.Tx) (audit.Event, error) {
@@ -79,36 +79,33 @@ func (s Sessions) End(ctx context.Context, customer uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	_ = s.Store.Forget(ctx, holders) // they have ended; what Redis still has runs out by itself
+	_ = s.Store.Forget(ctx, holders) // the sessions are invalid already; in Redis they expire
 	return nil
 }
 
-// subject is what a session was given for, within its customer.
-type subject struct {
+// sessionSubject is what a session was issued for, within its customer.
+type sessionSubject struct {
 	instance uuid.UUID
 	identity uuid.NullUUID
 }
 
-func subjectOf(x session.Session) subject { return subject{x.InstanceID, x.IdentityID} }
+func subjectOf(x session.Session) sessionSubject { return sessionSubject{x.InstanceID, x.IdentityID} }
 
-// standings asks, in one query, how those stand for whom a customer's sessions were given, without their roles. A
-// subject that is no longer within its instance is left out.
-func (s Sessions) standings(ctx context.Context, customer uuid.UUID, stored []session.Session) (map[subject]Standing, error) {
-	standings := map[subject]Standing{}
+// resolve reads, in one query, the state of each subject that a customer's sessions were issued for, without roles. The result
+// has no entry for a subject that is not within its instance any more.
+func (s Sessions) resolve(ctx context.Context, customer uuid.UUID, stored []session.Session) (map[sessionSubject]Resolved, error) {
+	resolved := map[sessionSubject]Resolved{}
 	var instances []uuid.UUID
 	var identities []uuid.NullUUID
 	for _, x := range stored {
-		if _, asked := standings[subjectOf(x)]; !asked {
-			standings[subjectOf(x)] = Standing{}
-			instances, identities = append(instances, x.InstanceID), append(identities, x.IdentityID)
-		}
+		instances, identities = append(instances, x.InstanceID), append(identities, x.IdentityID)
 	}
-	if len(standings) == 0 {
-		return standings, nil
+	if len(stored) == 0 {
+		return resolved, nil
 	}
 	const q = `
-		select ` + standingColumns + `
-		  from unnest($2::uuid[], $3::uuid[]) as asked (instance_id, identity_id)
+		select ` + resolvedColumns + `
+		  from (select distinct * from unnest($2::uuid[], $3::uuid[]) as asked (instance_id, identity_id)) asked
 		  join instances i on i.id = asked.instance_id
 		  join lateral (
 		         select d.customer_id, d.id as identity_id
@@ -122,12 +119,12 @@ func (s Sessions) standings(ctx context.Context, customer uuid.UUID, stored []se
 		                 or exists (select from identities d where d.customer_id = c.id and d.instance_id = i.id))
 		       ) s on true
 		  ` + applyingPIN
-	var found []Standing
+	var found []Resolved
 	if err := s.DB.SelectContext(ctx, &found, q, customer, pq.Array(instances), pq.Array(identities)); err != nil {
-		return nil, fmt.Errorf("asking what a customer's sessions rest on: %w", err)
+		return nil, fmt.Errorf("resolving the subjects of a customer's sessions: %w", err)
 	}
-	for _, standing := range found {
-		standings[subject{standing.InstanceID, standing.IdentityID}] = standing
+	for _, r := range found {
+		resolved[sessionSubject{r.InstanceID, r.IdentityID}] = r
 	}
-	return standings, nil
+	return resolved, nil
 }

@@ -10,20 +10,19 @@ import (
 	"time"
 )
 
-var (
-	stepToFail, how, _ = strings.Cut(os.Getenv("ATTACK_AT"), "=")
-	failed             sync.Once
-)
-
-// reached kills the process at the step that ATTACK_AT names, as in charged=KILL, or freezes it, as in compared=STOP: the
-// first time that it gets there.
-func reached(step string) {
-	if step != stepToFail {
-		return
+// ATTACK_AT names a step and a signal, for example charged=KILL or compared=STOP. The first time that a verification reaches
+// the step, the process sends itself the signal: KILL ends it, STOP freezes it.
+func init() {
+	step, name, _ := strings.Cut(os.Getenv("ATTACK_AT"), "=")
+	signal := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP}[name]
+	var once sync.Once
+	reached = func(at string) {
+		if at != step {
+			return
+		}
+		once.Do(func() {
+			_ = syscall.Kill(os.Getpid(), signal)
+			time.Sleep(100 * time.Millisecond) // the signal arrives after a moment
+		})
 	}
-	failed.Do(func() {
-		signal := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP}[how]
-		_ = syscall.Kill(os.Getpid(), signal)
-		time.Sleep(100 * time.Millisecond) // a signal takes a moment to arrive
-	})
 }

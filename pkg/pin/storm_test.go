@@ -9,6 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/pkg/token"
 )
 
 // I1: parallel guesses through several replicas, by every name that the holder has.
@@ -19,27 +20,33 @@ func TestParallelGuessesAreComparedExactlyFiveTimes(t *testing.T) {
 	second := w.people.Identity(w.customer, w.instance)
 	elsewhere := w.people.Instance()
 	there, otherKey := w.people.Identity(w.customer, elsewhere), w.people.ProxyKey(elsewhere)
-	subjects := []pin.Subject{
-		w.subject(),
-		{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer)},
-		{Key: w.key, InstanceID: w.instance, IdentityID: some(second)},
-		{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer), IdentityID: some(second)},
-		{Key: otherKey, InstanceID: elsewhere, IdentityID: some(there)},
-	}
-	w.storm(200, subjects)
+	w.storm(200, []target{
+		{w.key, w.subject()},
+		{w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(w.customer)}},
+		{w.key, pin.Subject{InstanceID: w.instance, IdentityID: some(second)}},
+		{w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(w.customer), IdentityID: some(second)}},
+		{otherKey, pin.Subject{InstanceID: elsewhere, IdentityID: some(there)}},
+	})
 	if got := w.comparisons(); got != 5 {
 		t.Errorf("%d comparisons, want 5", got)
 	}
 }
 
-// storm guesses wrong n times at once. No guess may be right or fail for a reason of ours.
-func (w *world) storm(n int, subjects []pin.Subject) {
+// target is a subject, and a proxy key of its instance.
+type target struct {
+	key     token.Token
+	subject pin.Subject
+}
+
+// storm sends n wrong guesses in parallel. No guess may be right, and no error but slowhash.ErrBusy may occur.
+func (w *world) storm(n int, targets []target) {
 	w.t.Helper()
 	replicas := []*pin.Verifier{w.verifier, w.second}
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			result, err := replicas[i%len(replicas)].Verify(context.Background(), subjects[i%len(subjects)], wrongPIN)
+			at := targets[i%len(targets)]
+			result, err := replicas[i%len(replicas)].Verify(context.Background(), at.key, at.subject, wrongPIN)
 			if err != nil && !errors.Is(err, slowhash.ErrBusy) || result.Outcome == pin.Right {
 				w.t.Errorf("guess %d: %s, %v", i, result.Outcome, err)
 			}
@@ -65,9 +72,9 @@ func TestRedisCannotGiveAttempts(t *testing.T) {
 			server := storetest.OwnRedis(t)
 			w := newWorldOn(t, server.URL)
 			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-			w.storm(3, []pin.Subject{w.subject()})
+			w.storm(3, []target{{w.key, w.subject()}})
 			fault.do(server, w)
-			w.storm(100, []pin.Subject{w.subject()})
+			w.storm(100, []target{{w.key, w.subject()}})
 			if fault.name == "frozen" {
 				server.Resume()
 			}
@@ -117,7 +124,7 @@ func TestAnUnsettledChargeIsSpent(t *testing.T) {
 		if new.charged > old.charged then new.verifier = 'unreadable'; end if; return new; end $$`)
 	w.people.Exec(`create trigger spoil before update on pin_holders for each row execute function spoil()`)
 	for range 5 {
-		if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); err == nil {
+		if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN); err == nil {
 			t.Fatal("a verifier that cannot be read gave a verdict")
 		}
 		w.people.Exec(`update pin_holders set verifier = $1`, stored)
@@ -133,7 +140,7 @@ func TestAClientThatHungUpBeforeTheChargeIsNotCharged(t *testing.T) {
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	ctx, hangUp := context.WithCancel(context.Background())
 	hangUp()
-	if _, err := w.verifier.Verify(ctx, w.subject(), wrongPIN); err == nil {
+	if _, err := w.verifier.Verify(ctx, w.key, w.subject(), wrongPIN); err == nil {
 		t.Fatal("a cancelled request was answered")
 	}
 	if got := w.verify(wrongPIN); *got.Remaining != 4 {
@@ -155,7 +162,7 @@ func TestAClientThatHungUpAfterTheChargeIsJudged(t *testing.T) {
 	ctx, hangUp := context.WithCancel(context.Background())
 	verdict := make(chan pin.Result)
 	go func() {
-		result, _ := w.verifier.Verify(ctx, w.subject(), rightPIN)
+		result, _ := w.verifier.Verify(ctx, w.key, w.subject(), rightPIN)
 		verdict <- result
 	}()
 	for waiting := 0; waiting == 0; {

@@ -11,19 +11,23 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// verdictTime bounds a verification from its charge on. A charge older than this can no longer be settled as right.
+// ErrChanging means that the PIN was changed or unlocked during the verification. Nothing was charged.
+var ErrChanging = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
+
+// verdictTime limits a verification from its charge on. A charge that is older can no longer be settled as right.
 const verdictTime = 10 * time.Second
 
-// Outcome is what became of one candidate. An error is for what kept us from an answer.
+// Outcome is the outcome of a verification.
 type Outcome string
 
-// The outcomes. Only Right and Wrong were compared.
+// The outcomes. For Right and Wrong, the candidate was compared. For the other outcomes, it was not.
 const (
 	Right    Outcome = "right"
 	Wrong    Outcome = "wrong"
@@ -32,39 +36,53 @@ const (
 	NotSet   Outcome = "not_set"
 )
 
-// Result is the answer to one candidate.
+// Result is the answer to one verification.
 type Result struct {
 	Outcome Outcome
-	// Remaining are the attempts that are left before a lock; nil when no PIN applies.
+	// Remaining is the number of attempts before a lock. It is nil if no PIN applies.
 	Remaining *int
-	// LockedUntil is nil when there is no lock; RetryAfter is how long it still lasts by Postgres's clock.
+	// LockedUntil is nil if there is no lock. RetryAfter is the remaining time of the lock by Postgres's clock.
 	LockedUntil *time.Time
 	RetryAfter  time.Duration
-	// Session is nil unless the candidate was right, for an agent, and Redis could store it.
+	// Session is nil if the outcome is not Right, if Redis could not store a session, and for a customer's own PIN.
 	Session *token.Token
-	TTL     time.Duration
+	// TTL is how long the session lasts.
+	TTL time.Duration
 
-	// holder and generation say of which PIN the candidate was right.
+	// holder and generation name the PIN that was right.
 	holder, generation uuid.UUID
 }
 
-// Verifier checks candidates.
+// Verifier verifies PINs.
 type Verifier struct {
-	store    store
-	shield   shield
+	db       *sqlx.DB
+	mirror   mirror
 	hasher   hasher
 	sessions session.Store
 	budget   budget.Limits
+
+	resolveQ, chargeQ, settleRightQ *prepared
 
 	comparisons prometheus.Counter
 	results     *prometheus.CounterVec
 	seconds     prometheus.Histogram
 }
 
-// NewVerifier wires a Verifier. Its metrics go to registry.
-func NewVerifier(db *sqlx.DB, r redis.UniversalClient, ring *keyring.Ring, pool *slowhash.Pool, b budget.Limits, registry prometheus.Registerer) *Verifier {
+// VerifierConfig is what a Verifier needs.
+type VerifierConfig struct {
+	DB       *sqlx.DB
+	Redis    redis.UniversalClient
+	Keys     *keyring.Ring
+	Pool     *slowhash.Pool
+	Budget   budget.Limits
+	Registry prometheus.Registerer
+}
+
+// NewVerifier returns a Verifier and registers its metrics.
+func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
-		store: newStore(db), shield: shield{r}, hasher: hasher{ring, pool}, sessions: session.Store{Redis: r}, budget: b,
+		db: c.DB, mirror: mirror{c.Redis}, hasher: hasher{c.Keys, c.Pool}, sessions: session.Store{Redis: c.Redis}, budget: c.Budget,
+		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),
 		seconds:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pin_verify_seconds", Help: "Time for one verification.", Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}),
@@ -72,58 +90,65 @@ func NewVerifier(db *sqlx.DB, r redis.UniversalClient, ring *keyring.Ring, pool 
 	for _, result := range []string{"right", "wrong", "locked", "not_set", "shed", "error"} {
 		v.results.WithLabelValues(result)
 	}
-	registry.MustRegister(v.comparisons, v.results, v.seconds)
+	c.Registry.MustRegister(v.comparisons, v.results, v.seconds)
 	return v
 }
 
-// Verify reports whether candidate is the PIN that applies to who. The attempt is charged before anything is compared
-// and forgiven only by a right PIN, so a crash, a cancelled request or a parallel guess is never free.
+// Verify reports whether candidate is the PIN that applies to a subject, for an agent with a proxy key.
 //
-// Errors: caller.ErrInvalid and directory.ErrNoInstance about the proxy key, ErrNoSubject, ErrNotWithin, slowhash.ErrBusy
-// (nothing was charged), ErrUnknownKey, ErrChanging; else what kept us from an answer.
-func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (result Result, err error) {
+// Errors: the errors of Resolve; slowhash.ErrBusy, ErrUnknownKey and ErrChanging (nothing was charged); or an error that
+// prevented an answer.
+func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject, candidate PIN) (Result, error) {
+	resolve := func(ctx context.Context) (Resolved, error) { return v.Resolve(ctx, key, subject) }
+	return v.verify(ctx, subject.InstanceID, resolve, candidate)
+}
+
+// verify contains the whole decision, in order: resolve, reserve a place, charge, compare, settle. It charges the attempt
+// before it compares anything. Only a right PIN forgives the charge, so a crash, a cancelled request or a parallel guess
+// still costs an attempt.
+func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(context.Context) (Resolved, error), candidate PIN) (result Result, err error) {
 	defer v.measure(time.Now(), &result, &err)
 
-	// A flood ends here, before it costs a query. The instance is only a claim yet, and gets nothing by it.
-	if v.hasher.pool.Full(who.InstanceID) {
+	// Under overload, refuse before the first query. The tenant is not authenticated yet, but it gets nothing here.
+	if v.hasher.pool.Full(tenant) {
 		return Result{}, slowhash.ErrBusy
 	}
-	s, err := v.store.resolve(ctx, who)
+	r, err := resolve(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	if refused := refusal(s); refused != nil {
+	if refused := refusal(r); refused != nil {
 		return *refused, nil
 	}
-	if err := v.hasher.canCheck(*s.Verifier); err != nil {
+	if err := v.hasher.canCheck(*r.Verifier); err != nil {
 		return Result{}, err
 	}
-	place, err := v.hasher.pool.Reserve(s.InstanceID)
+	place, err := v.hasher.pool.Reserve(r.InstanceID)
 	if err != nil {
 		return Result{}, err
 	}
 	defer place.Release()
 
-	// From the charge on a client that hangs up cancels nothing: its attempt is spent, so it is also judged.
+	// From here on, a client that disconnects cancels nothing: its attempt is charged, so it must also be settled.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verdictTime)
 	defer cancel()
-	count, lockedUntil := v.shield.count(ctx, s.HolderID.UUID, s.Charged)
+	count, lockedUntil := v.mirror.count(ctx, r.HolderID.UUID, r.Charged)
 	if !lockedUntil.IsZero() {
-		return locked(s.At, lockedUntil), nil
+		return locked(r.At, lockedUntil), nil
 	}
-	c, err := v.store.charge(ctx, s, v.budget)
+	a, err := v.charge(ctx, r)
 	if errors.Is(err, errNotCharged) {
-		return v.refusedMeanwhile(ctx, who)
+		return v.refusedByCharge(ctx, resolve)
 	}
 	if err != nil {
 		return Result{}, err
 	}
 	reached("charged")
-	if c.LockedUntil != nil || c.Spent != count {
-		v.shield.rewrite(ctx, c)
+	if a.LockedUntil != nil || a.Spent != count {
+		v.mirror.rewrite(ctx, a)
 	}
 
-	right, err := v.hasher.matches(ctx, place, c.HolderID, candidate, c.Verifier)
+	right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)
 	if err != nil {
 		return Result{}, err
 	}
@@ -131,77 +156,75 @@ func (v *Verifier) Verify(ctx context.Context, who Subject, candidate PIN) (resu
 	reached("compared")
 
 	if right {
-		after, err := v.store.settleRight(ctx, c)
+		after, err := v.settleRight(ctx, a)
 		if err == nil {
 			reached("settled")
-			return v.remember(ctx, place, s, c, after, candidate), nil
+			if v.hasher.outdated(a.Verifier) {
+				v.renew(ctx, place, a, candidate)
+			}
+			return v.confirm(ctx, r, a, after), nil
 		}
 		if !errors.Is(err, errLost) {
 			return Result{}, err
 		}
 	}
-	after, err := v.store.settleWrong(ctx, s, c)
+	after, err := v.settleWrong(ctx, r, a)
 	if err != nil {
 		return Result{}, err
 	}
 	return wrong(after, v.budget), nil
 }
 
-// refusal answers without a comparison when no PIN applies or it is locked or deactivated; nil when it may be guessed.
-func refusal(s Standing) *Result {
+// reached is called after each step of a verification. Only a build for the attack suite (step_attack.go) replaces it.
+var reached = func(step string) {}
+
+// refusal returns the answer if no PIN applies, or if the PIN is locked or deactivated. It returns nil if an attempt may be
+// charged.
+func refusal(r Resolved) *Result {
 	none := 0
 	switch {
-	case !s.HasPIN():
+	case !r.HasPIN():
 		return &Result{Outcome: NotSet}
-	case s.Deactivated:
+	case r.Deactivated:
 		return &Result{Outcome: Inactive, Remaining: &none}
-	case s.Locked():
-		r := locked(s.At, *s.LockedUntil)
-		return &r
+	case r.Locked():
+		result := locked(r.At, *r.LockedUntil)
+		return &result
 	}
 	return nil
 }
 
-// refusedMeanwhile says what happened between the look at the budget and the charge that it refused.
-func (v *Verifier) refusedMeanwhile(ctx context.Context, who Subject) (Result, error) {
-	s, err := v.store.resolve(ctx, who)
+// refusedByCharge returns the answer if another request changed the budget after resolve and the charge was refused.
+func (v *Verifier) refusedByCharge(ctx context.Context, resolve func(context.Context) (Resolved, error)) (Result, error) {
+	r, err := resolve(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	if refused := refusal(s); refused != nil {
+	if refused := refusal(r); refused != nil {
 		return *refused, nil
 	}
-	return Result{}, ErrChanging // an unlock came between; nothing was charged
+	return Result{}, ErrChanging // for example, an unlock between the charge and this query
 }
 
-// remember makes the session of a right PIN. Without Redis there is none, and the person is asked again next time.
-func (v *Verifier) remember(ctx context.Context, place slowhash.Place, s Standing, c charge, after budgetState, p PIN) Result {
-	if v.hasher.outdated(c.Verifier) {
-		v.renew(ctx, place, c, p)
-	}
+// confirm returns the result of a right PIN, with a new session. If Redis cannot store the session, the result has none, and
+// the agent asks again next time.
+func (v *Verifier) confirm(ctx context.Context, r Resolved, a attempt, after budgetState) Result {
 	left := remaining(after, v.budget)
-	result := Result{Outcome: Right, Remaining: &left, TTL: s.TTL(), holder: c.HolderID, generation: c.Generation}
-	if s.InstanceID == uuid.Nil {
-		return result // nobody is there to use a session
+	result := Result{Outcome: Right, Remaining: &left, TTL: r.TTL(), holder: a.HolderID, generation: a.Generation}
+	if r.InstanceID == uuid.Nil {
+		return result // a customer's own PIN: there is no agent that needs a session
 	}
 	if after.LockedUntil != nil || after.Deactivated {
-		return result // by a later attempt: a session would come to life when that lock ends
+		return result // a later attempt wrote a lock; a session would become valid when that lock ends
 	}
 	t, err := v.sessions.Create(ctx, session.Session{
-		InstanceID: s.InstanceID, CustomerID: s.CustomerID.UUID, IdentityID: s.IdentityID, HolderID: c.HolderID,
-		Generation: after.SessionGeneration, IssuedAt: after.At, TTL: s.TTL(),
+		InstanceID: r.InstanceID, CustomerID: r.CustomerID.UUID, IdentityID: r.IdentityID, HolderID: a.HolderID,
+		Generation: after.SessionGeneration, IssuedAt: after.At, TTL: r.TTL(),
 	})
 	if err == nil {
 		result.Session = &t
 	}
 	return result
-}
-
-// renew keeps a right PIN under today's costs and key. When it fails, the next right PIN tries again.
-func (v *Verifier) renew(ctx context.Context, place slowhash.Place, c charge, p PIN) {
-	if verifier, err := v.hasher.rehash(ctx, place, c.HolderID, p); err == nil {
-		_ = v.store.renew(ctx, c, verifier)
-	}
 }
 
 func locked(at, until time.Time) Result {

@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/token"
 )
 
 func TestBudget(t *testing.T) {
@@ -103,7 +104,7 @@ func TestFiftyFailuresDeactivate(t *testing.T) {
 	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
 		t.Errorf("a right PIN afterwards: %s", got.Outcome)
 	}
-	status, err := w.enroller.Status(context.Background(), w.customerHolder())
+	status, err := w.pins.Status(context.Background(), w.customerHolder())
 	if err != nil || !status.HasPIN || status.IsActive || status.IsLocked {
 		t.Errorf("status %+v, %v", status, err)
 	}
@@ -138,19 +139,20 @@ func TestRefusedRequestsAreFree(t *testing.T) {
 	stranger, foreign := w.people.Customer(), w.people.Instance()
 	foreignKey := w.people.ProxyKey(foreign)
 	for name, try := range map[string]struct {
-		who  pin.Subject
-		want error
+		key     token.Token
+		subject pin.Subject
+		want    error
 	}{
-		"no subject":                {pin.Subject{Key: w.key, InstanceID: w.instance}, pin.ErrNoSubject},
-		"a customer from elsewhere": {pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(stranger)}, pin.ErrNotWithin},
-		"an unknown identity":       {pin.Subject{Key: w.key, InstanceID: w.instance, IdentityID: some(uuid.New())}, pin.ErrNotWithin},
-		"a pair that is none":       {pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(stranger), IdentityID: some(w.identity)}, pin.ErrNotWithin},
-		"another instance":          {pin.Subject{Key: w.key, InstanceID: foreign, IdentityID: some(w.identity)}, directory.ErrNoInstance},
-		"another instance's key":    {pin.Subject{Key: foreignKey, InstanceID: w.instance, IdentityID: some(w.identity)}, directory.ErrNoInstance},
-		"through another instance":  {pin.Subject{Key: foreignKey, InstanceID: foreign, IdentityID: some(w.identity)}, pin.ErrNotWithin},
-		"by customer through it":    {pin.Subject{Key: foreignKey, InstanceID: foreign, CustomerID: some(w.customer)}, pin.ErrNotWithin},
+		"no subject":                      {w.key, pin.Subject{InstanceID: w.instance}, pin.ErrNoSubject},
+		"a customer of another instance":  {w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(stranger)}, pin.ErrNotWithin},
+		"an unknown identity":             {w.key, pin.Subject{InstanceID: w.instance, IdentityID: some(uuid.New())}, pin.ErrNotWithin},
+		"an identity of another customer": {w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(stranger), IdentityID: some(w.identity)}, pin.ErrNotWithin},
+		"another instance":                {w.key, pin.Subject{InstanceID: foreign, IdentityID: some(w.identity)}, directory.ErrNoInstance},
+		"another instance's key":          {foreignKey, pin.Subject{InstanceID: w.instance, IdentityID: some(w.identity)}, directory.ErrNoInstance},
+		"another instance and its key":    {foreignKey, pin.Subject{InstanceID: foreign, IdentityID: some(w.identity)}, pin.ErrNotWithin},
+		"the same, with the customer":     {foreignKey, pin.Subject{InstanceID: foreign, CustomerID: some(w.customer)}, pin.ErrNotWithin},
 	} {
-		if _, err := w.verifier.Verify(context.Background(), try.who, rightPIN); !errors.Is(err, try.want) {
+		if _, err := w.verifier.Verify(context.Background(), try.key, try.subject, rightPIN); !errors.Is(err, try.want) {
 			t.Errorf("%s: %v, want %v", name, err, try.want)
 		}
 	}
@@ -168,7 +170,7 @@ func TestOnlyThreeThingsRenewABudget(t *testing.T) {
 	w.set(own, rightPIN, pin.ByAgent)
 	for i, change := range []func(){
 		func() { w.set(own, thirdPIN, pin.ByAgent) },
-		func() { w.enroller.Remove(ctx, own, pin.ByAgent); w.set(own, rightPIN, pin.ByAgent) },
+		func() { w.pins.Remove(ctx, own, pin.ByAgent); w.set(own, rightPIN, pin.ByAgent) },
 		func() { w.set(w.customerHolder(), thirdPIN, pin.ByAdmin) }, // another holder's budget
 		func() { w.redis.Del(ctx, "pin:{"+w.identity.String()+"}:budget") },
 	} {
@@ -180,16 +182,16 @@ func TestOnlyThreeThingsRenewABudget(t *testing.T) {
 	if got := w.verify(wrongPIN); got.LockedUntil == nil {
 		t.Fatal("the fifth did not lock")
 	}
-	if _, err := w.enroller.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
+	if _, err := w.pins.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
 		t.Errorf("an agent's set while locked: %v", err)
 	}
-	if err := w.enroller.Remove(ctx, own, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
+	if err := w.pins.Remove(ctx, own, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
 		t.Errorf("an agent's removal while locked: %v", err)
 	}
-	if err := w.enroller.Remove(ctx, own, pin.ByAdmin); err != nil {
+	if err := w.pins.Remove(ctx, own, pin.ByAdmin); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.enroller.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
+	if _, err := w.pins.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
 		t.Errorf("an agent's set after an admin's removal: %v", err)
 	}
 	w.set(own, thirdPIN, pin.ByAdmin)
@@ -204,10 +206,10 @@ func TestSessionsDieWithTheirPIN(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"set anew": func(w *world) { w.set(w.customerHolder(), rightPIN, pin.ByAdmin) },
 		"removed": func(w *world) {
-			w.enroller.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
+			w.pins.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
 		},
 		"removed and set": func(w *world) {
-			w.enroller.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
+			w.pins.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
 			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 		},
 		"locked":          func(w *world) { w.exhaust() },
@@ -259,8 +261,8 @@ func TestTheIdentitysOwnPINApplies(t *testing.T) {
 	if got := w.verify(rightPIN); got.Outcome != pin.Wrong {
 		t.Errorf("its customer's: %s", got.Outcome)
 	}
-	byCustomer := pin.Subject{Key: w.key, InstanceID: w.instance, CustomerID: some(w.customer)}
-	if got := w.verifyAs(byCustomer, rightPIN); got.Outcome != pin.Right {
+	byCustomer := pin.Subject{InstanceID: w.instance, CustomerID: some(w.customer)}
+	if got := w.verifySubject(byCustomer, rightPIN); got.Outcome != pin.Right {
 		t.Errorf("asked for the customer: %s", got.Outcome)
 	}
 	w.people.Exec(`update pin_holders set deactivated_by = charged where holder_id = $1`, w.identity)
@@ -274,14 +276,14 @@ func TestKeysRotate(t *testing.T) {
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	promoted, _ := w.replica(keyTwo+","+keyOne, prometheus.NewRegistry())
-	if got, err := promoted.Verify(context.Background(), w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
+	if got, err := promoted.Verify(context.Background(), w.key, w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
 		t.Fatalf("under the old key: %s, %v", got.Outcome, err)
 	}
 	alone, _ := w.replica(keyTwo, prometheus.NewRegistry())
-	if got, err := alone.Verify(context.Background(), w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
+	if got, err := alone.Verify(context.Background(), w.key, w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
 		t.Errorf("a right PIN did not renew its verifier: %s, %v", got.Outcome, err)
 	}
-	if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); !errors.Is(err, pin.ErrUnknownKey) {
+	if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN); !errors.Is(err, pin.ErrUnknownKey) {
 		t.Errorf("with a key that is not on the ring: %v", err)
 	}
 	var charged int
@@ -298,7 +300,7 @@ func TestRevokedAndExpiredKeysOpenNothing(t *testing.T) {
 		w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 		w.verify(rightPIN)
 		w.people.Exec(change)
-		if _, err := w.verifier.Verify(context.Background(), w.subject(), rightPIN); !errors.Is(err, caller.ErrInvalid) {
+		if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN); !errors.Is(err, caller.ErrInvalid) {
 			t.Errorf("%s: %v", change, err)
 		}
 	}

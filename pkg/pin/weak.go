@@ -1,10 +1,17 @@
 package pin
 
-import "strings"
+import (
+	"strings"
 
-// commonest are choices that people make often and that no rule below catches: patterns on the keypad, words spelled on
-// it, well-known numbers.
-var commonest = map[string]bool{}
+	"github.com/countersign/countersign/pkg/fault"
+)
+
+// ErrWeak means that a PIN is easy to guess.
+var ErrWeak = fault.New(fault.Invalid, "pin_weak", "The PIN is too easy to guess").About("pin")
+
+// common contains common choices that no rule below covers: patterns on the keypad, words spelled on the keypad, well-known
+// numbers.
+var common = map[string]bool{}
 
 func init() {
 	for _, p := range strings.Fields(`
@@ -15,11 +22,11 @@ func init() {
 		1230 1209 9080 1020 2030 1024 2048 4096 8192 3000 5000 9000 7007 0070 1337
 		123321 112211 159753 147258 123654 102030 789456 159357 147852 963852 258369 135790 246810 101010 520131 1314520
 		12344321 11223344 5201314 20002000 1234554321 147258369 789456123 987654321 123123123`) {
-		commonest[p] = true
+		common[p] = true
 	}
 }
 
-// Check returns ErrWeak for a PIN that may not be chosen.
+// Check returns ErrWeak if a PIN is too easy to guess to be set.
 func Check(p PIN) error {
 	if weak(p) {
 		return ErrWeak
@@ -27,12 +34,12 @@ func Check(p PIN) error {
 	return nil
 }
 
-// weak reports whether a PIN is among the first that anybody would try: fewer than three different digits, equal steps
-// from digit to digit (1234, 9012, 8642), one block over and over (123123), doubled digits (112233), a year, or a common
-// choice. That is about a tenth of all 4-digit PINs, the share that helps most before it only annoys.
+// weak reports whether an attacker would try a PIN early: it has fewer than three different digits, equal steps between its
+// digits (1234, 9012, 8642), a repeated block (123123), or doubled digits (112233), or it is a year or a common choice. About
+// a tenth of all 4-digit PINs are weak. To refuse more PINs would annoy people and hardly help.
 func weak(p PIN) bool {
 	d := p.Reveal()
-	return different(d) < 3 || equalSteps(d) || repeats(d) || doubled(d) || year(d) || commonest[d]
+	return different(d) < 3 || equalSteps(d) || repeats(d) || doubled(d) || year(d) || common[d]
 }
 
 func different(d string) int {
@@ -43,7 +50,7 @@ func different(d string) int {
 	return len(seen)
 }
 
-// equalSteps counts 0 as the digit after 9, in both directions.
+// equalSteps reports whether all steps between digits are equal. The digit after 9 is 0.
 func equalSteps(d string) bool {
 	step := func(i int) int { return (int(d[i]) - int(d[i-1]) + 10) % 10 }
 	for i := 2; i < len(d); i++ {

@@ -52,7 +52,7 @@ type world struct {
 	instance, customer, identity uuid.UUID
 	key                          token.Token
 	verifier, second             *pin.Verifier
-	enroller                     *pin.Enroller
+	pins                         *pin.Store
 }
 
 func newWorld(t *testing.T) *world { return newWorldOn(t, storetest.Redis(t)) }
@@ -73,23 +73,24 @@ func newWorldOn(t *testing.T, redisURL string) *world {
 	t.Cleanup(func() { w.redis.Close() })
 	w.customer, w.instance = w.people.Customer(), w.people.Instance()
 	w.identity, w.key = w.people.Identity(w.customer, w.instance), w.people.ProxyKey(w.instance)
-	w.verifier, w.enroller = w.replica(keyOne, w.registry)
+	w.verifier, w.pins = w.replica(keyOne, w.registry)
 	w.second, _ = w.replica(keyOne, w.otherRegistry)
 	return w
 }
 
 // replica is another process on the same stores, with keys of its own.
-func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifier, *pin.Enroller) {
+func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifier, *pin.Store) {
 	ring, err := keyring.Parse(keys)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	pool := slowhash.NewPool(2, 400)
-	return pin.NewVerifier(w.db, w.redis, ring, pool, w.budget, registry), pin.NewEnroller(w.db, ring, pool)
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: pool, Budget: w.budget, Registry: registry})
+	return verifier, pin.NewStore(w.db, ring, pool)
 }
 
 func (w *world) subject() pin.Subject {
-	return pin.Subject{Key: w.key, InstanceID: w.instance, IdentityID: some(w.identity)}
+	return pin.Subject{InstanceID: w.instance, IdentityID: some(w.identity)}
 }
 
 func (w *world) customerHolder() pin.Holder { return pin.Holder{CustomerID: w.customer} }
@@ -100,18 +101,18 @@ func (w *world) identityHolder() pin.Holder {
 
 func (w *world) set(h pin.Holder, p pin.PIN, by pin.Authority) pin.Status {
 	w.t.Helper()
-	status, err := w.enroller.Set(context.Background(), w.instance, h, p, by)
+	status, err := w.pins.Set(context.Background(), w.instance, h, p, by)
 	if err != nil {
 		w.t.Fatalf("setting a PIN: %v", err)
 	}
 	return status
 }
 
-func (w *world) verify(p pin.PIN) pin.Result { return w.verifyAs(w.subject(), p) }
+func (w *world) verify(p pin.PIN) pin.Result { return w.verifySubject(w.subject(), p) }
 
-func (w *world) verifyAs(who pin.Subject, p pin.PIN) pin.Result {
+func (w *world) verifySubject(s pin.Subject, p pin.PIN) pin.Result {
 	w.t.Helper()
-	result, err := w.verifier.Verify(context.Background(), who, p)
+	result, err := w.verifier.Verify(context.Background(), w.key, s, p)
 	if err != nil {
 		w.t.Fatalf("verifying: %v", err)
 	}
@@ -120,7 +121,7 @@ func (w *world) verifyAs(who pin.Subject, p pin.PIN) pin.Result {
 
 func (w *world) unlock(h pin.Holder) {
 	w.t.Helper()
-	if _, err := w.enroller.Unlock(context.Background(), h); err != nil {
+	if _, err := w.pins.Unlock(context.Background(), h); err != nil {
 		w.t.Fatalf("unlocking: %v", err)
 	}
 }
@@ -169,11 +170,11 @@ func (w *world) live(result pin.Result) bool {
 
 func (w *world) accepts(x *session.Session) bool {
 	w.t.Helper()
-	standing, err := w.verifier.Standing(context.Background(), w.subject())
+	resolved, err := w.verifier.Resolve(context.Background(), w.key, w.subject())
 	if err != nil {
-		w.t.Fatalf("asking for the standing: %v", err)
+		w.t.Fatalf("resolving: %v", err)
 	}
-	return standing.Accepts(x)
+	return resolved.Accepts(x)
 }
 
 func some(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: true} }

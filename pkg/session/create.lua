@@ -1,10 +1,10 @@
--- Stores a session and adds it to the list of its holder's sessions.
+-- Store a session, and add it to the list of its holder.
 --
 -- KEYS[1] the session's key    ARGV[1] the session
--- KEYS[2] the holder's list    ARGV[2] the lifetime of the session in milliseconds
+-- KEYS[2] the holder's list    ARGV[2] how long to keep the session, in milliseconds
 --
--- The list is a sorted set of session keys. The score is the end of the session by the clock of this Redis server. Ended
--- sessions are removed from the list. The list expires together with its last session.
+-- The list is a sorted set of session keys. The score of a key is the time when the session expires, by the clock of this Redis
+-- server. The script removes expired sessions from the list. The list expires together with its last session.
 local now = redis.call('TIME')
 local at = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

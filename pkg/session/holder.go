@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// OfHolders returns the sessions that rest on the PINs of these holders. Whether they count is for Postgres to say. It
-// returns ErrAway.
+// OfHolders returns the stored sessions that are based on the PINs of these holders. Postgres decides whether they are valid.
+// It returns ErrUnreachable.
 func (s Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, error) {
 	lists, err := s.lists(ctx, holders)
 	if err != nil {
@@ -19,19 +19,19 @@ func (s Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, e
 	values := make([]*redis.SliceCmd, len(lists))
 	_, err = s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, l := range lists {
-			values[i] = pipe.MGet(ctx, l.sessions...) // of one holder, so of one slot
+			values[i] = pipe.MGet(ctx, l.sessions...) // the keys of one holder are in one slot
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading sessions: %w", ErrAway, err)
+		return nil, fmt.Errorf("%w: reading sessions: %w", ErrUnreachable, err)
 	}
 	var found []Session
-	for _, several := range values {
-		for _, value := range several.Val() {
-			text, there := value.(string)
+	for _, ofHolder := range values {
+		for _, value := range ofHolder.Val() {
+			text, exists := value.(string)
 			var x Session
-			if there && json.Unmarshal([]byte(text), &x) == nil {
+			if exists && json.Unmarshal([]byte(text), &x) == nil {
 				found = append(found, x)
 			}
 		}
@@ -39,8 +39,8 @@ func (s Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, e
 	return found, nil
 }
 
-// Forget deletes the sessions of these holders. They must have ended by other means: one that is stored meanwhile stays.
-// It returns ErrAway.
+// Forget deletes the stored sessions of these holders. A session that is stored at the same time may remain, so the sessions
+// must already be invalid in Postgres. It returns ErrUnreachable.
 func (s Store) Forget(ctx context.Context, holders []uuid.UUID) error {
 	lists, err := s.lists(ctx, holders)
 	if err != nil {
@@ -54,32 +54,32 @@ func (s Store) Forget(ctx context.Context, holders []uuid.UUID) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: deleting sessions: %w", ErrAway, err)
+		return fmt.Errorf("%w: deleting sessions: %w", ErrUnreachable, err)
 	}
 	return nil
 }
 
-// list is a holder's list of sessions, by their keys.
+// list is the list of a holder: its Redis key, and the keys of the sessions.
 type list struct {
 	key      string
 	sessions []string
 }
 
-// lists returns the lists of those holders who have one.
+// lists returns the lists that exist.
 func (s Store) lists(ctx context.Context, holders []uuid.UUID) ([]list, error) {
-	asked := make([]*redis.StringSliceCmd, len(holders))
+	replies := make([]*redis.StringSliceCmd, len(holders))
 	_, err := s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, holder := range holders {
-			asked[i] = pipe.ZRange(ctx, listKey(holder), 0, -1)
+			replies[i] = pipe.ZRange(ctx, listKey(holder), 0, -1)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: listing sessions: %w", ErrAway, err)
+		return nil, fmt.Errorf("%w: listing sessions: %w", ErrUnreachable, err)
 	}
 	var lists []list
 	for i, holder := range holders {
-		if keys := asked[i].Val(); len(keys) > 0 {
+		if keys := replies[i].Val(); len(keys) > 0 {
 			lists = append(lists, list{listKey(holder), keys})
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-func TestAHoldersList(t *testing.T) {
+func TestSessionListOfAHolder(t *testing.T) {
 	t.Parallel()
 	options, err := redis.ParseURL(storetest.Redis(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := redis.NewClient(options) // and not the services', which gives up early
+	client := redis.NewClient(options) // the client of the services has short timeouts
 	t.Cleanup(func() { client.Close() })
 	store, ctx := session.Store{Redis: client}, t.Context()
 	holder, other := uuid.New(), uuid.New()
@@ -43,27 +43,27 @@ func TestAHoldersList(t *testing.T) {
 	create(holder, time.Minute)
 	create(other, time.Hour)
 	if ttl := client.PTTL(ctx, list).Val(); ttl <= time.Minute || ttl > time.Hour {
-		t.Errorf("the list lives for %s, want as long as its longest session", ttl)
+		t.Errorf("the list expires in %s, want the time of its longest session", ttl)
 	}
 	if count() != 0 || count(holder) != 2 || count(holder, other, uuid.New()) != 3 {
-		t.Error("lists of none, of one holder and of three")
+		t.Error("want 0 sessions of no holder, 2 of one holder, 3 of three holders")
 	}
-	// A session that is gone is not found; one that has run out is also taken off the list, with the next that is stored.
+	// An expired session is not found. It leaves the list when the next session is stored.
 	client.ZAdd(ctx, list, redis.Z{Score: float64(time.Now().Add(-time.Second).UnixMilli()), Member: "pin:{" + holder.String() + "}:session:old"})
 	if count(holder) != 2 {
-		t.Error("an ended session was found")
+		t.Error("an expired session was found")
 	}
 	create(holder, time.Minute)
 	if n := client.ZCard(ctx, list).Val(); n != 3 {
-		t.Errorf("%d on the list, want 3", n)
+		t.Errorf("%d sessions in the list, want 3", n)
 	}
 	if err := store.Delete(ctx, uuid.Nil, long); err != nil || count(holder) != 2 || client.ZCard(ctx, list).Val() != 2 {
-		t.Errorf("after deleting one: %v, %d", err, count(holder))
+		t.Errorf("after a deletion: %v, %d sessions", err, count(holder))
 	}
 	if err := store.Forget(ctx, []uuid.UUID{holder, uuid.New()}); err != nil || count(holder) != 0 || count(other) != 1 {
-		t.Errorf("after forgetting a holder's: %v", err)
+		t.Errorf("after Forget: %v", err)
 	}
 	if n := client.Exists(ctx, list).Val(); n != 0 {
-		t.Error("an empty list stays")
+		t.Error("the empty list still exists")
 	}
 }

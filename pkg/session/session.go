@@ -1,6 +1,6 @@
-// Package session remembers a verified PIN for a while. A session lives in Redis under the hash of its token and ends
-// there by its TTL; whether it still counts is decided each time against what Postgres says of the PIN it rests on, so
-// that a lock, a change or a removal ends it at once, whether Redis is there or not.
+// Package session stores PIN sessions: confirmations that are valid for a while. Redis stores a session under the hash of its
+// token, until the session expires. Postgres decides at each use whether the session is still valid, from the state of the PIN
+// that it is based on. So a lock, a change or a removal of the PIN ends the session at once, even while Redis is unreachable.
 package session
 
 import (
@@ -19,20 +19,22 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// ErrAway says that sessions can be neither listed nor changed because Redis does not answer.
-var ErrAway = fault.New(fault.Unavailable, "sessions_away", "Sessions cannot be reached at the moment").RetryAfter(time.Second)
+// ErrUnreachable means that Redis did not answer, so sessions can be neither listed nor changed.
+var ErrUnreachable = fault.New(fault.Unavailable, "sessions_away", "Sessions cannot be reached at the moment").RetryAfter(time.Second)
 
 //go:embed create.lua
 var createLua string
 
 var createScript = redis.NewScript(createLua)
 
-// Session is a confirmation: for whom, where, and on which PIN it rests.
+// Session is a confirmation: the customer or identity who confirmed, the instance, and the PIN that the session is based on.
 type Session struct {
-	InstanceID uuid.UUID     `json:"instance_id"`
-	CustomerID uuid.UUID     `json:"customer_id"`
+	InstanceID uuid.UUID `json:"instance_id"`
+	CustomerID uuid.UUID `json:"customer_id"`
+	// IdentityID is null if the customer was confirmed without an identity.
 	IdentityID uuid.NullUUID `json:"identity_id"`
-	// HolderID and Generation name the PIN and its state: every set, removal and lock makes a new generation.
+	// HolderID is the holder of the PIN, and Generation its session generation. Each set, removal and lock of the PIN renews
+	// the session generation.
 	HolderID   uuid.UUID `json:"holder_id"`
 	Generation uuid.UUID `json:"generation"`
 	// IssuedAt is by Postgres's clock.
@@ -40,15 +42,15 @@ type Session struct {
 	TTL      time.Duration `json:"ttl"`
 }
 
-// ExpiresAt is when the session ends under a policy that allows ttl now: a policy that became stricter counts at once,
-// one that became laxer does not prolong.
+// ExpiresAt returns the end of the session under a policy that now allows ttl. If the policy became stricter, the session ends
+// earlier. If the policy became less strict, the session does not become longer.
 func (s Session) ExpiresAt(ttl time.Duration) time.Time { return s.IssuedAt.Add(min(s.TTL, ttl)) }
 
-// Store keeps sessions in Redis. The keys of one holder carry one hash tag, so that they share a slot of a cluster.
+// Store stores sessions in Redis. The keys of one holder have the same hash tag, so they are in one slot of a Redis Cluster.
 type Store struct{ Redis redis.UniversalClient }
 
-// Create stores a session for its TTL, lists it among its holder's and returns the token that names it. The error is
-// Redis's.
+// Create stores a session for its TTL, adds it to the list of its holder, and returns the session's token. The error is an
+// error of Redis.
 func (s Store) Create(ctx context.Context, x Session) (token.Token, error) {
 	t := token.New(token.Session, x.HolderID[:]...)
 	value, err := json.Marshal(x)
@@ -62,8 +64,8 @@ func (s Store) Create(ctx context.Context, x Session) (token.Token, error) {
 	return t, nil
 }
 
-// Find returns the session that a token names, or nil: for a malformed token, for an unknown or ended session, and while
-// Redis is away. A session that cannot be found counts as absent, and the person is asked again.
+// Find returns the session of a token. It returns nil if the token is malformed, if the session is unknown or has expired, and
+// if Redis is unreachable: then the person must confirm again.
 func (s Store) Find(ctx context.Context, text string) *Session {
 	t, err := parse(text)
 	if err != nil {
@@ -80,8 +82,8 @@ func (s Store) Find(ctx context.Context, text string) *Session {
 	return &x
 }
 
-// Delete ends the session that a token names, when it is one of this instance; otherwise it changes nothing. It returns
-// ErrAway when it cannot be known that the session has ended.
+// Delete deletes the session of a token. It does nothing if there is no such session, or if the session belongs to another
+// instance. It returns ErrUnreachable if the session may still exist.
 func (s Store) Delete(ctx context.Context, instance uuid.UUID, text string) error {
 	t, err := parse(text)
 	if err != nil {
@@ -92,7 +94,7 @@ func (s Store) Delete(ctx context.Context, instance uuid.UUID, text string) erro
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: reading a session: %w", ErrAway, err)
+		return fmt.Errorf("%w: reading a session: %w", ErrUnreachable, err)
 	}
 	var x Session
 	if err := json.Unmarshal(value, &x); err != nil || x.InstanceID != instance {
@@ -104,7 +106,7 @@ func (s Store) Delete(ctx context.Context, instance uuid.UUID, text string) erro
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: deleting a session: %w", ErrAway, err)
+		return fmt.Errorf("%w: deleting a session: %w", ErrUnreachable, err)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/lib/pq"
 
-	"github.com/countersign/countersign/pkg/prepared"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -38,9 +37,12 @@ func TestPooledConnectionPreparesNoStatement(t *testing.T) {
 	}
 	id, at := uuid.New(), time.Now().UTC().Truncate(time.Microsecond)
 	args := []any{id, uuid.NullUUID{}, []byte{0, 255}, int64(1) << 40, 0.25, at, pq.StringArray{"a b", `c"d`}, `{"word": "x"}`, true}
-	statement := prepared.New(db, q)
+	statement, err := db.Preparex(q)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
-		if err := statement.Get(t.Context(), &got, args...); err != nil {
+		if err := statement.GetContext(t.Context(), &got, args...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +50,11 @@ func TestPooledConnectionPreparesNoStatement(t *testing.T) {
 		!got.At.Equal(at) || len(got.Words) != 2 || got.Words[1] != `c"d` || got.Word != "x" || !got.Yes {
 		t.Errorf("got %+v", got)
 	}
-	if err := prepared.New(db, `select 1 where $1`).Get(t.Context(), new(int), false); err != sql.ErrNoRows {
+	noRow, err := db.Preparex(`select 1 where $1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := noRow.GetContext(t.Context(), new(int), false); err != sql.ErrNoRows {
 		t.Errorf("got %v", err)
 	}
 	if _, err := db.Exec(`create temporary table words (word text)`); err != nil {

@@ -48,7 +48,7 @@ type stack struct {
 	random   *rand.Rand
 	database *storetest.Database
 	people   storetest.People
-	admin    *pin.Enroller
+	admin    *pin.Store
 	redis    *storetest.RedisServer
 
 	toPostgres, toRedis *toxiproxy.Proxy
@@ -86,7 +86,7 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: s.database.URL, Connections: 5})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	s.admin = pin.NewEnroller(db, ring, slowhash.NewPool(2, 100))
+	s.admin = pin.NewStore(db, ring, slowhash.NewPool(2, 100))
 	s.instance = s.people.Instance()
 	s.key = s.people.ProxyKey(s.instance)
 	s.person = s.newPerson()

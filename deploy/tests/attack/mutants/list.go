@@ -10,31 +10,32 @@ type mutant struct {
 type edit struct{ file, old, new string }
 
 const (
-	verify   = "pkg/pin/verify.go"
-	store    = "pkg/pin/store.go"
-	enrol    = "pkg/pin/enrol.go"
-	marks    = "pkg/budget/marks.go"
-	standing = "pkg/pin/standing.go"
-	pool     = "pkg/slowhash/pool.go"
+	verify    = "pkg/pin/verify.go"
+	charge    = "pkg/pin/charge.go"
+	resolve   = "pkg/pin/resolve.go"
+	change    = "pkg/pin/change.go"
+	authority = "pkg/pin/authority.go"
+	marks     = "pkg/budget/marks.go"
+	pool      = "pkg/slowhash/pool.go"
 )
 
 func single(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
 
 var mutants = []mutant{
-	single("the charge does not check the budget", store,
+	single("the charge does not check the budget", charge,
 		"h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"),
 	single("the charge adds to a count that was read earlier", marks,
 		"(select h.charged + 1 as n) as next", "(select (select p.charged from pin_holders p where p.holder_id = $1) + 1 as n) as next"),
 	single("an attempt without an outcome is refunded", verify,
-		"right, err := v.hasher.matches(ctx, place, c.HolderID, candidate, c.Verifier)\n\tif err != nil {",
-		"right, err := v.hasher.matches(ctx, place, c.HolderID, candidate, c.Verifier)\n\tif err != nil {\n\t\tv.store.db.MustExec(`update pin_holders set charged = charged - 1 where holder_id = $1`, c.HolderID)"),
+		"right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)\n\tif err != nil {",
+		"right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)\n\tif err != nil {\n\t\tv.db.MustExec(`update pin_holders set charged = charged - 1 where holder_id = $1`, a.HolderID)"),
 	single("a client that disconnects cancels the charge", verify, "context.WithoutCancel(ctx)", "ctx"),
 	{"a failed verification rolls back the charge", []edit{
-		{store, "func (s store) charge(ctx context.Context, st", "func (s store) charge(ctx context.Context, tx *sqlx.Tx, st"},
-		{store, "err := s.chargeQ.Get(ctx, &c, append(args, st.InstanceID, caller.From(ctx).RequestID)...)",
-			"err := tx.GetContext(ctx, &c, chargeSQL, append(args, st.InstanceID, caller.From(ctx).RequestID)...)"},
-		{verify, "c, err := v.store.charge(ctx, s, v.budget)",
-			"tx, err := v.store.db.BeginTxx(ctx, nil)\n\tif err != nil {\n\t\treturn Result{}, err\n\t}\n\tdefer tx.Rollback()\n\tc, err := v.store.charge(ctx, tx, s, v.budget)"},
+		{charge, "func (v *Verifier) charge(ctx context.Context, r", "func (v *Verifier) charge(ctx context.Context, tx *sqlx.Tx, r"},
+		{charge, "err := v.chargeQ.get(ctx, v.db, &a, append(args, r.InstanceID, caller.From(ctx).RequestID)...)",
+			"err := tx.GetContext(ctx, &a, chargeSQL, append(args, r.InstanceID, caller.From(ctx).RequestID)...)"},
+		{verify, "a, err := v.charge(ctx, r)",
+			"tx, err := v.db.BeginTxx(ctx, nil)\n\tif err != nil {\n\t\treturn Result{}, err\n\t}\n\tdefer tx.Rollback()\n\ta, err := v.charge(ctx, tx, r)"},
 		{verify, "v.comparisons.Inc()\n", "v.comparisons.Inc()\n\tif right {\n\t\t_ = tx.Commit()\n\t}\n"},
 	}},
 	{"a hashing permit is held during the charge", []edit{
@@ -45,48 +46,48 @@ var mutants = []mutant{
 			"if ctx.Err() != nil {\n\t\treturn nil, fmt.Errorf(\"hashing: %w\", ctx.Err())\n\t}\n"},
 	}},
 	{"only Redis checks the budget", []edit{
-		{store, "h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"},
-		{verify, "c, err := v.store.charge(", "if count > int64(v.budget.Attempts) {\n\t\treturn locked(s.At, s.At.Add(v.budget.Lock)), nil\n\t}\n\tc, err := v.store.charge("},
+		{charge, "h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"},
+		{verify, "a, err := v.charge(", "if count > int64(v.budget.Attempts) {\n\t\treturn locked(r.At, r.At.Add(v.budget.Lock)), nil\n\t}\n\ta, err := v.charge("},
 	}},
 	single("a lock starts no new window", marks,
 		"when fills then n else h.window_start end", "when fills then h.window_start else h.window_start end"),
-	single("a lock in Redis is trusted after its end", "pkg/pin/shield.lua",
+	single("a lock in Redis is trusted after its end", "pkg/pin/mirror.lua",
 		"if lock[1] and tonumber(lock[1]) > tonumber(ARGV[1]) then", "if lock[1] then"),
-	single("a verification fails without Redis", "pkg/pin/shield.go",
+	single("a verification fails without Redis", charge,
 		"return 0, time.Time{} // in doubt Postgres decides", "return 0, time.Now().Add(time.Minute)"),
-	single("the candidate is compared with a verifier read before the charge", verify, "candidate, c.Verifier)", "candidate, *s.Verifier)"),
-	single("settling ignores which PIN was compared", store, "where h.holder_id = $1 and h.generation = $3\n\t       and exists", "where h.holder_id = $1 and $3::uuid is not null\n\t       and exists"),
-	single("settling ignores the age of the charge", store, "and a.charged_at > now() - $4::float8 * interval '1 second'", "and $4::float8 > 0"),
+	single("the candidate is compared with a verifier read before the charge", verify, "candidate, a.Verifier)", "candidate, *r.Verifier)"),
+	single("settling ignores which PIN was compared", charge, "where h.holder_id = $1 and h.generation = $3\n\t       and exists", "where h.holder_id = $1 and $3::uuid is not null\n\t       and exists"),
+	single("settling ignores the age of the charge", charge, "and a.charged_at > now() - $4::float8 * interval '1 second'", "and $4::float8 > 0"),
 	single("a right PIN forgives later attempts too", marks,
 		"forgiven = greatest(h.forgiven, $2), window_start = greatest(h.window_start, $2)", "forgiven = h.charged, window_start = h.charged"),
 	single("a right PIN ends the lock of a later attempt", marks, "locked_until = case when h.locked_by <= $2 then null else h.locked_until end", "locked_until = null"),
 	single("the fiftieth failure does not deactivate the PIN", marks, "$5 > 0 and n - h.forgiven >= $5 as ends", "$5 < 0 as ends"),
 	single("locks do not double", marks, "2 ^ least(h.locks, 30)", "1"),
-	single("a lock does not end the sessions", store, "case when fills or ends then gen_random_uuid() else h.session_generation end", "h.session_generation"),
+	single("a lock does not end the sessions", charge, "case when fills or ends then gen_random_uuid() else h.session_generation end", "h.session_generation"),
 	single("a right PIN creates a session although a later attempt locked the PIN", verify, "if after.LockedUntil != nil || after.Deactivated {\n\t\treturn result", "if false {\n\t\treturn result"),
-	single("setting a PIN does not end the sessions", enrol, "session_generation = gen_random_uuid(),\n\t\t       window_start", "window_start"),
-	single("removing a PIN renews the budget", enrol,
+	single("setting a PIN does not end the sessions", change, "session_generation = gen_random_uuid(),\n\t\t       window_start", "window_start"),
+	single("removing a PIN renews the budget", change,
 		"set verifier = null, generation = null,", "set window_start = h.charged, forgiven = h.charged, locked_until = null, verifier = null, generation = null,"),
-	single("setting a PIN as an agent renews the budget", enrol, "window_start = case when $5 then h.charged else h.window_start end", "window_start = h.charged"),
-	single("an agent may set a locked PIN", enrol, "where ($5 or ` + unlocked + `)", "where (true or $5 or ` + unlocked + `)"),
-	single("an agent may remove a locked PIN", enrol, "$2 or ` + unlocked + ` as allowed", "true or $2 or ` + unlocked + ` as allowed"),
-	single("an unlock activates a deactivated PIN", enrol, "set locked_until = null, window_start = h.charged\n", "set locked_until = null, window_start = h.charged, forgiven = h.charged, deactivated_by = null\n"),
-	single("a session is valid at another instance", standing, "x.InstanceID == s.InstanceID && ", ""),
-	single("a session is valid for another identity", standing, "(!x.IdentityID.Valid || x.IdentityID == s.IdentityID) &&", "true &&"),
-	single("a session is valid while its PIN is locked", standing, "!s.Deactivated && !s.Locked() &&", "true &&"),
+	single("setting a PIN as an agent renews the budget", change, "window_start = case when $5 then h.charged else h.window_start end", "window_start = h.charged"),
+	single("an agent may set a locked PIN", change, "where ($5 or ` + unlocked + `)", "where (true or $5 or ` + unlocked + `)"),
+	single("an agent may remove a locked PIN", change, "$2 or ` + unlocked + ` as allowed", "true or $2 or ` + unlocked + ` as allowed"),
+	single("an unlock activates a deactivated PIN", change, "set locked_until = null, window_start = h.charged\n", "set locked_until = null, window_start = h.charged, forgiven = h.charged, deactivated_by = null\n"),
+	single("a session is valid at another instance", resolve, "x.InstanceID == r.InstanceID && ", ""),
+	single("a session is valid for another identity", resolve, "(!x.IdentityID.Valid || x.IdentityID == r.IdentityID) &&", "true &&"),
+	single("a session is valid while its PIN is locked", resolve, "!r.Deactivated && !r.Locked() &&", "true &&"),
 	single("a session ignores a shorter lifetime in the policy", "pkg/session/session.go", "s.IssuedAt.Add(min(s.TTL, ttl))", "s.IssuedAt.Add(s.TTL)"),
-	single("no PIN is required while the PIN is locked", standing, "case !s.HasPIN():\n\t\td.Required", "case !s.HasPIN() || s.Locked():\n\t\td.Required"),
-	single("a proxy key is valid at another instance", store, "case st.InstanceID != who.InstanceID:", "case false:"),
-	single("an attempt is charged although the key of the pepper is unknown", verify, "if err := v.hasher.canCheck(*s.Verifier); err != nil {", "if err := v.hasher.canCheck(*s.Verifier); false {"),
+	single("no PIN is required while the PIN is locked", resolve, "HasPIN: r.HasPIN(), Roles", "HasPIN: r.HasPIN() && !r.Locked(), Roles"),
+	single("a proxy key is valid at another instance", resolve, "case r.InstanceID != subject.InstanceID:", "case false:"),
+	single("an attempt is charged although the key of the pepper is unknown", verify, "if err := v.hasher.canCheck(*r.Verifier); err != nil {", "if err := v.hasher.canCheck(*r.Verifier); false {"),
 	{"a shed request is charged", []edit{
-		{verify, "if v.hasher.pool.Full(who.InstanceID) {", "if false {"},
-		{verify, "place, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {",
-			"place, err := v.hasher.pool.Reserve(s.InstanceID)\n\tif err != nil {\n\t\t_, _ = v.store.charge(ctx, s, v.budget)"},
+		{verify, "if v.hasher.pool.Full(tenant) {", "if false {"},
+		{verify, "place, err := v.hasher.pool.Reserve(r.InstanceID)\n\tif err != nil {",
+			"place, err := v.hasher.pool.Reserve(r.InstanceID)\n\tif err != nil {\n\t\t_, _ = v.charge(ctx, r)"},
 	}},
-	single("an overloaded replica queries Postgres before it refuses", verify, "if v.hasher.pool.Full(who.InstanceID) {", "if false {"),
+	single("an overloaded replica queries Postgres before it refuses", verify, "if v.hasher.pool.Full(tenant) {", "if false {"),
 	single("one instance may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
-	single("a wrong proof is accepted", "pkg/pin/proof.go", "return Authority{}, ErrProofWrong", "return ByAgent, nil"),
-	single("setting accepts a proof with a PIN that was replaced", enrol, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
-	single("setting accepts a proof with a customer's PIN that was replaced", enrol, "(not $6 or $7 is not distinct from ` + applying + `)", "($6 is not null and $7::uuid is not distinct from $7)"),
-	single("removing accepts a proof with a PIN that was replaced", enrol, "not $3 or h.generation is not distinct from $4 as proved", "$3 is not null and $4::uuid is not distinct from $4 as proved"),
+	single("a wrong proof is accepted", authority, "return proof{}, ErrProofWrong", "return proof{}, nil"),
+	single("setting accepts a proof with a PIN that was replaced", change, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
+	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from ` + applying + `)", "($6 is not null and $7::uuid is not distinct from $7)"),
+	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3 is not null and $4::uuid is not distinct from $4 as proved"),
 }

@@ -50,7 +50,7 @@ func (a *API) status(ctx context.Context, h pin.Holder) (gen.StatusJSONResponse,
 	if err := a.exists(ctx, h); err != nil {
 		return gen.StatusJSONResponse{}, err
 	}
-	status, err := a.Enroller.Status(ctx, h)
+	status, err := a.PINs.Status(ctx, h)
 	return gen.StatusJSONResponse(status), err
 }
 
@@ -59,7 +59,7 @@ func (a *API) set(ctx context.Context, h pin.Holder, p pin.PIN) (gen.StatusJSONR
 		return gen.StatusJSONResponse{}, err
 	}
 	// Admins act for no instance: their hashing is accounted together, apart from any agent's.
-	status, err := a.Enroller.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
+	status, err := a.PINs.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
 	if err == nil && !h.IdentityID.Valid {
 		a.Waiting.Announce(ctx, h.CustomerID)
 	}
@@ -70,14 +70,14 @@ func (a *API) remove(ctx context.Context, h pin.Holder) error {
 	if err := a.exists(ctx, h); err != nil {
 		return err
 	}
-	return a.Enroller.Remove(ctx, h, pin.ByAdmin)
+	return a.PINs.Remove(ctx, h, pin.ByAdmin)
 }
 
 func (a *API) unlock(ctx context.Context, h pin.Holder) (gen.StatusJSONResponse, error) {
 	if err := a.exists(ctx, h); err != nil {
 		return gen.StatusJSONResponse{}, err
 	}
-	status, err := a.Enroller.Unlock(ctx, h)
+	status, err := a.PINs.Unlock(ctx, h)
 	return gen.StatusJSONResponse(status), err
 }
 

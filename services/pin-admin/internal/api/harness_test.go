@@ -24,6 +24,7 @@ import (
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
@@ -102,7 +103,9 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	surface := &api.API{
 		Spec: spec, Waiting: board, AccessTokens: accesstoken.NewReader(db, issuer),
 		Directory: directory.Directory{DB: db}, Keys: credential.Keys{DB: db},
-		Enroller: pin.NewEnroller(db, ring, pool), Verifier: pin.NewVerifier(db, client, ring, pool, pin.DefaultBudget, registry), Policies: pin.Policies{DB: db},
+		PINs:     pin.NewStore(db, ring, pool),
+		Verifier: pin.NewVerifier(pin.VerifierConfig{DB: db, Redis: client, Keys: ring, Pool: pool, Budget: pin.DefaultBudget, Registry: registry}),
+		Policies: policy.Store{DB: db},
 		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
 	}
 	e := web.New(web.Options{Log: log.Logger(), Registry: registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers})

@@ -25,7 +25,7 @@ func (a *API) GetMyPIN(ctx context.Context, _ gen.GetMyPINRequestObject) (gen.Ge
 	if err != nil {
 		return nil, err
 	}
-	status, err := a.Enroller.Status(ctx, pin.Holder{CustomerID: customer})
+	status, err := a.PINs.Status(ctx, pin.Holder{CustomerID: customer})
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (a *API) SetMyPIN(ctx context.Context, r gen.SetMyPINRequestObject) (gen.Se
 	if err != nil {
 		return nil, err
 	}
-	status, err := a.Enroller.Set(ctx, uuid.Nil, mine, r.Body.PIN, by)
+	status, err := a.PINs.Set(ctx, uuid.Nil, mine, r.Body.PIN, by)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (a *API) RemoveMyPIN(ctx context.Context, r gen.RemoveMyPINRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Enroller.Remove(ctx, mine, by); err != nil {
+	if err := a.PINs.Remove(ctx, mine, by); err != nil {
 		return nil, err
 	}
 	return gen.RemoveMyPIN204Response{}, nil
@@ -77,10 +77,10 @@ func (a *API) mayChangeMine(ctx context.Context, current *pin.PIN) (pin.Holder, 
 	}
 	mine := pin.Holder{CustomerID: customer}
 	if current != nil {
-		by, err := a.Verifier.ProveSelf(ctx, customer, *current)
+		by, err := a.Verifier.AuthorizeCustomer(ctx, customer, *current)
 		if !errors.Is(err, pin.ErrNotSet) {
 			return mine, by, err
 		}
 	}
-	return mine, pin.BySelf, caller.RequireFresh(ctx)
+	return mine, pin.ByCustomer, caller.RequireFresh(ctx)
 }

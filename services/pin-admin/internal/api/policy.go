@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/caller"
-	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
@@ -27,7 +27,7 @@ func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject)
 
 // UpdatePINPolicy changes what it is given of an instance's policy.
 func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
-	policy, err := a.Policies.Change(ctx, r.InstanceID, pin.PolicyChange{
+	policy, err := a.Policies.Change(ctx, r.InstanceID, policy.Change{
 		AppliesTo: (*string)(r.Body.PINAppliesTo), RequiredSkills: r.Body.PINRequiredSkills,
 		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
 	})
@@ -37,7 +37,7 @@ func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestO
 	return gen.UpdatePINPolicy200JSONResponse{PolicyJSONResponse: showPolicy(r.InstanceID, policy)}, nil
 }
 
-func showPolicy(instance uuid.UUID, p pin.Policy) gen.PolicyJSONResponse {
+func showPolicy(instance uuid.UUID, p policy.Policy) gen.PolicyJSONResponse {
 	return gen.PolicyJSONResponse{
 		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
 		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof, KYCRequired: p.KYCRequired,

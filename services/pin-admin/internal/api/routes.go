@@ -11,6 +11,7 @@ import (
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
@@ -22,9 +23,9 @@ type API struct {
 	AccessTokens *accesstoken.Reader
 	Directory    directory.Directory
 	Keys         credential.Keys
-	Enroller     *pin.Enroller
+	PINs         *pin.Store
 	Verifier     *pin.Verifier
-	Policies     pin.Policies
+	Policies     policy.Store
 	Sessions     pin.Sessions
 	Trail        audit.Trail
 	Waiting      *wakeup.Board

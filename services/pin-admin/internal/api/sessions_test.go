@@ -38,7 +38,8 @@ func newConfirmed(t *testing.T, client redis.UniversalClient) *confirmed {
 	t.Cleanup(func() { db.Close() })
 	ring, err := keyring.Parse(keys)
 	must(t, err)
-	c := &confirmed{service: s, verifier: pin.NewVerifier(db, s.redis, ring, slowhash.NewPool(2, 50), pin.DefaultBudget, prometheus.NewRegistry()),
+	c := &confirmed{service: s, verifier: pin.NewVerifier(pin.VerifierConfig{
+		DB: db, Redis: s.redis, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: prometheus.NewRegistry()}),
 		customer: s.people.Customer(), home: s.people.Instance(), elsewhere: s.people.Instance()}
 	s.people.Exec(`update instances set owner_customer_id = $1 where id = $2`, c.customer, c.home)
 	c.identity, c.other = s.people.Identity(c.customer, c.home), s.people.Identity(c.customer, c.elsewhere)
@@ -51,15 +52,15 @@ func newConfirmed(t *testing.T, client redis.UniversalClient) *confirmed {
 func (c *confirmed) at(path string) string { return "/v1/customers/" + c.customer.String() + path }
 
 func (c *confirmed) owner() pin.Subject {
-	return pin.Subject{Key: c.homeKey, InstanceID: c.home, CustomerID: uuid.NullUUID{UUID: c.customer, Valid: true}}
+	return pin.Subject{InstanceID: c.home, CustomerID: uuid.NullUUID{UUID: c.customer, Valid: true}}
 }
 
 func (c *confirmed) mine() pin.Subject {
-	return pin.Subject{Key: c.homeKey, InstanceID: c.home, IdentityID: uuid.NullUUID{UUID: c.identity, Valid: true}}
+	return pin.Subject{InstanceID: c.home, IdentityID: uuid.NullUUID{UUID: c.identity, Valid: true}}
 }
 
 func (c *confirmed) others() pin.Subject {
-	return pin.Subject{Key: c.elsewhereKey, InstanceID: c.elsewhere, IdentityID: uuid.NullUUID{UUID: c.other, Valid: true}}
+	return pin.Subject{InstanceID: c.elsewhere, IdentityID: uuid.NullUUID{UUID: c.other, Valid: true}}
 }
 
 // confirm gives the session that a right PIN would have given some time ago, for an hour at most.
@@ -81,11 +82,12 @@ func (c *confirmed) confirm(instance, identity uuid.UUID, ago time.Duration) tok
 func (c *confirmed) live() (n int) {
 	c.t.Helper()
 	for _, asked := range []struct {
-		who   pin.Subject
-		shown token.Token
-	}{{c.owner(), c.asOwner}, {c.mine(), c.asIdentity}, {c.others(), c.asElse}} {
-		standing, err := c.verifier.Standing(c.t.Context(), asked.who)
-		if err == nil && standing.Accepts((session.Store{Redis: c.redis}).Find(c.t.Context(), asked.shown.Reveal())) {
+		key     token.Token
+		subject pin.Subject
+		session token.Token
+	}{{c.homeKey, c.owner(), c.asOwner}, {c.homeKey, c.mine(), c.asIdentity}, {c.elsewhereKey, c.others(), c.asElse}} {
+		resolved, err := c.verifier.Resolve(c.t.Context(), asked.key, asked.subject)
+		if err == nil && resolved.Accepts((session.Store{Redis: c.redis}).Find(c.t.Context(), asked.session.Reveal())) {
 			n++
 		}
 	}
@@ -193,8 +195,11 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 	c.want(c.ask("POST", c.at("/identities/"+c.other.String()+"/pin"), object{"pin": goodPIN}), 200)
 	p, err := pin.Parse(goodPIN)
 	must(t, err)
-	for _, who := range []pin.Subject{c.owner(), c.others()} {
-		if result, err := c.verifier.Verify(t.Context(), who, p); err != nil || result.Session == nil {
+	for _, asked := range []struct {
+		key     token.Token
+		subject pin.Subject
+	}{{c.homeKey, c.owner()}, {c.elsewhereKey, c.others()}} {
+		if result, err := c.verifier.Verify(t.Context(), asked.key, asked.subject, p); err != nil || result.Session == nil {
 			t.Fatalf("verifying: %v", err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/stores"
@@ -51,9 +52,9 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			AccessTokens: accesstoken.NewReader(r.DB, s.Issuer),
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
-			Enroller:     pin.NewEnroller(r.DB, ring, r.Pool),
-			Verifier:     pin.NewVerifier(r.DB, r.Redis, ring, r.Pool, s.Budget, r.Registry),
-			Policies:     pin.Policies{DB: r.DB},
+			PINs:         pin.NewStore(r.DB, ring, r.Pool),
+			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: ring, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			Policies:     policy.Store{DB: r.DB},
 			Sessions:     pin.Sessions{DB: r.DB, Store: session.Store{Redis: r.Redis}},
 			Trail:        audit.Trail{DB: r.DB, Ring: ring},
 			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),

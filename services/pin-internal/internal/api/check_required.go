@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
@@ -10,28 +11,29 @@ import (
 
 // CheckRequired says whether a PIN must be asked for before a skill.
 func (a *API) CheckRequired(ctx context.Context, r gen.CheckRequiredRequestObject) (gen.CheckRequiredResponseObject, error) {
-	standing, err := a.Verifier.Standing(ctx, subject(ctx, r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID))
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID))
 	if err != nil {
 		return nil, err
 	}
-	d := standing.Decide(r.Params.Skill, a.presented(ctx, r.Params.XPinSession))
+	presented := a.presented(ctx, r.Params.XPinSession)
+	d := resolved.CheckRequired(r.Params.Skill, presented)
 	answer := gen.CheckRequired200JSONResponse{
 		Required: d.Required, Reason: gen.RequirementReason(d.Reason), Role: gen.RequirementRole(d.Role),
-		PINSet: standing.HasPIN(), IsActive: standing.HasPIN() && !standing.Deactivated, IsLocked: standing.Locked(),
-		SkillProtected: d.SkillProtected, SessionActive: d.Session != nil,
+		PINSet: resolved.HasPIN(), IsActive: resolved.HasPIN() && !resolved.Deactivated, IsLocked: resolved.Locked(),
+		SkillProtected: d.SkillProtected, SessionActive: resolved.Accepts(presented),
 	}
-	if standing.Locked() {
-		answer.LockedUntil = standing.LockedUntil
+	if resolved.Locked() {
+		answer.LockedUntil = resolved.LockedUntil
 	}
-	if standing.HasPIN() {
+	if resolved.HasPIN() {
 		holder := gen.RequirementPINHolder("customer")
-		if standing.HeldByIdentity {
+		if resolved.HeldByIdentity {
 			holder = "identity"
 		}
 		answer.PINHolder = &holder
 	}
-	if d.Session != nil {
-		end := d.Session.ExpiresAt(standing.TTL())
+	if answer.SessionActive {
+		end := presented.ExpiresAt(resolved.TTL())
 		answer.SessionExpiresAt = &end
 	}
 	return answer, nil

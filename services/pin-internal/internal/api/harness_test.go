@@ -34,11 +34,11 @@ const (
 // service is pin-internal on stores of its own, with one customer's identity on one instance.
 type service struct {
 	*webtest.Server
-	t        testing.TB
-	people   storetest.People
-	enroller *pin.Enroller
-	routes   []*echo.Route
-	log      *webtest.Log
+	t      testing.TB
+	people storetest.People
+	pins   *pin.Store
+	routes []*echo.Route
+	log    *webtest.Log
 
 	instance, customer, identity uuid.UUID
 	key                          token.Token
@@ -70,10 +70,10 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 
 	s := &service{t: t, people: storetest.NewPeople(t, database), log: &webtest.Log{}}
 	pool, registry := slowhash.NewPool(2, 200), prometheus.NewRegistry()
-	s.enroller = pin.NewEnroller(db, ring, pool)
+	s.pins = pin.NewStore(db, ring, pool)
 	surface := &api.API{
 		Spec: spec, Keys: credential.Keys{DB: db}, Directory: directory.Directory{DB: db}, Sessions: session.Store{Redis: redis},
-		Verifier: pin.NewVerifier(db, redis, ring, pool, pin.DefaultBudget, registry), Enroller: s.enroller,
+		Verifier: pin.NewVerifier(pin.VerifierConfig{DB: db, Redis: redis, Keys: ring, Pool: pool, Budget: pin.DefaultBudget, Registry: registry}), PINs: s.pins,
 	}
 	e := web.New(web.Options{Log: s.log.Logger(), Registry: registry, Spec: spec, Unavailable: stores.Unavailable})
 	before := len(e.Routes())

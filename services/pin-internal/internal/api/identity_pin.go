@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
@@ -16,7 +17,7 @@ func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObj
 	if err != nil {
 		return nil, err
 	}
-	status, err := a.Enroller.Set(ctx, r.InstanceID, holder, r.Body.PIN, by)
+	status, err := a.PINs.Set(ctx, r.InstanceID, holder, r.Body.PIN, by)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Enroller.Remove(ctx, holder, by); err != nil {
+	if err := a.PINs.Remove(ctx, holder, by); err != nil {
 		return nil, err
 	}
 	return gen.RemoveIdentityPIN204Response{}, nil
@@ -46,6 +47,6 @@ func (a *API) mayChange(ctx context.Context, instance, identity uuid.UUID, curre
 	if err != nil {
 		return pin.Holder{}, pin.Authority{}, err
 	}
-	by, err := a.Verifier.Prove(ctx, subject(ctx, instance, nil, &identity), current, a.presented(ctx, presented))
+	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), current, a.presented(ctx, presented))
 	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, by, err
 }

@@ -2,8 +2,6 @@
 package api
 
 import (
-	"context"
-
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
@@ -22,7 +20,7 @@ type API struct {
 	Spec      *web.Spec
 	Keys      credential.Keys
 	Verifier  *pin.Verifier
-	Enroller  *pin.Enroller
+	PINs      *pin.Store
 	Directory directory.Directory
 	Sessions  session.Store
 }
@@ -132,9 +130,8 @@ func singlePINSession(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// subject returns the customer or identity that a request names, with the proxy key of the request.
-func subject(ctx context.Context, instance uuid.UUID, customer, identity *uuid.UUID) pin.Subject {
-	return pin.Subject{Key: caller.From(ctx).Key, InstanceID: instance, CustomerID: nullUUID(customer), IdentityID: nullUUID(identity)}
+func subject(instance uuid.UUID, customer, identity *uuid.UUID) pin.Subject {
+	return pin.Subject{InstanceID: instance, CustomerID: nullUUID(customer), IdentityID: nullUUID(identity)}
 }
 
 func nullUUID(id *uuid.UUID) uuid.NullUUID {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
@@ -20,17 +21,17 @@ func (a *API) IntrospectSession(ctx context.Context, r gen.IntrospectSessionRequ
 	if x.IdentityID.Valid {
 		identity = &x.IdentityID.UUID
 	}
-	standing, err := a.Verifier.Standing(ctx, subject(ctx, r.InstanceID, &x.CustomerID, identity))
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &x.CustomerID, identity))
 	if errors.Is(err, pin.ErrNotWithin) {
 		return gen.IntrospectSession200JSONResponse{}, nil // the subject left the instance, or never was in it
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !standing.Accepts(x) {
+	if !resolved.Accepts(x) {
 		return gen.IntrospectSession200JSONResponse{}, nil
 	}
-	end := x.ExpiresAt(standing.TTL())
+	end := x.ExpiresAt(resolved.TTL())
 	return gen.IntrospectSession200JSONResponse{Active: true, CustomerID: &x.CustomerID, IdentityID: identity, ExpiresAt: &end}, nil
 }
 

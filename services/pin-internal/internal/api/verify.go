@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
@@ -15,7 +16,7 @@ var refusals = map[pin.Outcome]gen.VerificationError{
 
 // VerifyPIN checks a PIN that a person gave.
 func (a *API) VerifyPIN(ctx context.Context, r gen.VerifyPINRequestObject) (gen.VerifyPINResponseObject, error) {
-	result, err := a.Verifier.Verify(ctx, subject(ctx, r.InstanceID, r.Body.CustomerID, r.Body.IdentityID), r.Body.PIN)
+	result, err := a.Verifier.Verify(ctx, caller.From(ctx).Key, subject(r.InstanceID, r.Body.CustomerID, r.Body.IdentityID), r.Body.PIN)
 	if err != nil {
 		return nil, err
 	}

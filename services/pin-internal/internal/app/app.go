@@ -45,8 +45,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 		API: &api.API{
 			Spec:      spec,
 			Keys:      credential.Keys{DB: r.DB},
-			Verifier:  pin.NewVerifier(r.DB, r.Redis, ring, r.Pool, s.Budget, r.Registry),
-			Enroller:  pin.NewEnroller(r.DB, ring, r.Pool),
+			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: ring, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			PINs:      pin.NewStore(r.DB, ring, r.Pool),
 			Directory: directory.Directory{DB: r.DB},
 			Sessions:  session.Store{Redis: r.Redis},
 		},

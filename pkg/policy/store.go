@@ -1,4 +1,4 @@
-package pin
+package policy
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"github.com/countersign/countersign/pkg/directory"
 )
 
-// Policies keeps the policy of each instance.
-type Policies struct{ DB *sqlx.DB }
+// Store reads and changes the policies of the instances.
+type Store struct{ DB *sqlx.DB }
 
-// PolicyChange is what to change of a policy; nil stays as it is. Ranges are those of the OpenAPI document, and of the
-// table's checks.
-type PolicyChange struct {
+// Change holds the new values of a policy. A nil field does not change. The OpenAPI document and the table's constraints
+// define the ranges.
+type Change struct {
 	AppliesTo           *string
 	RequiredSkills      *[]string
 	SessionTTLMinutes   *int
@@ -27,12 +27,12 @@ type PolicyChange struct {
 	KYCRequired         *bool
 }
 
-const policyColumns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
+const columns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
 
 // Get returns an instance's policy, or directory.ErrNoInstance.
-func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
+func (s Store) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
 	var policy Policy
-	err := p.DB.GetContext(ctx, &policy, `select `+policyColumns+` from instances where id = $1`, instance)
+	err := s.DB.GetContext(ctx, &policy, `select `+columns+` from instances where id = $1`, instance)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Policy{}, directory.ErrNoInstance
 	}
@@ -42,11 +42,11 @@ func (p Policies) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
 	return policy, nil
 }
 
-// Change changes an instance's policy and returns it, or directory.ErrNoInstance. It holds from the next question on, for sessions
-// that exist too.
-func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyChange) (Policy, error) {
-	if change == (PolicyChange{}) {
-		return p.Get(ctx, instance)
+// Change changes an instance's policy and returns the new policy, or directory.ErrNoInstance. The new policy applies from the
+// next request on, also to existing sessions.
+func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (Policy, error) {
+	if change == (Change{}) {
+		return s.Get(ctx, instance)
 	}
 	const q = `
 		update instances
@@ -55,13 +55,13 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 		       pin_change_requires_proof = coalesce($5, pin_change_requires_proof),
 		       kyc_required = coalesce($6, kyc_required), updated_at = now()
 		 where id = $1
-		returning ` + policyColumns
+		returning ` + columns
 	var skills any
 	if change.RequiredSkills != nil {
 		skills = pq.StringArray(*change.RequiredSkills)
 	}
 	var policy Policy
-	err := audit.Change(ctx, p.DB, func(tx *sqlx.Tx) (audit.Event, error) {
+	err := audit.Change(ctx, s.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired)
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, directory.ErrNoInstance
@@ -75,5 +75,8 @@ func (p Policies) Change(ctx context.Context, instance uuid.UUID, change PolicyC
 			"kyc_required": policy.KYCRequired,
 		}}, nil
 	})
-	return policy, err
+	if err != nil {
+		return Policy{}, err
+	}
+	return policy, nil
 }

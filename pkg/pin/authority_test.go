@@ -13,7 +13,7 @@ func TestAProofIsOfOnePIN(t *testing.T) {
 	t.Parallel()
 	admins := func(w *world, h pin.Holder, p *pin.PIN) {
 		if p == nil {
-			if err := w.enroller.Remove(w.t.Context(), h, pin.ByAdmin); err != nil {
+			if err := w.pins.Remove(w.t.Context(), h, pin.ByAdmin); err != nil {
 				w.t.Fatal(err)
 			}
 			return
@@ -51,15 +51,15 @@ func TestAProofIsOfOnePIN(t *testing.T) {
 						w.set(holder, *p, pin.ByAdmin)
 					}
 				}
-				by, err := w.verifier.Prove(t.Context(), w.subject(), &rule.current, nil)
+				by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), &rule.current, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
 				rule.meanwhile(w)
 				if change == "set" {
-					_, err = w.enroller.Set(t.Context(), w.instance, w.identityHolder(), parse("2749"), by)
+					_, err = w.pins.Set(t.Context(), w.instance, w.identityHolder(), parse("2749"), by)
 				} else {
-					err = w.enroller.Remove(t.Context(), w.identityHolder(), by)
+					err = w.pins.Remove(t.Context(), w.identityHolder(), by)
 				}
 				if !errors.Is(err, want) {
 					t.Errorf("%s: %v, want %v", change, err, want)
@@ -76,36 +76,36 @@ func TestOtherProofsAreOfOnePIN(t *testing.T) {
 	w.people.Exec(`update instances set pin_change_requires_proof = true`)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	confirmed := session.Store{Redis: w.redis}.Find(t.Context(), w.verify(rightPIN).Session.Reveal())
-	bySession, err := w.verifier.Prove(t.Context(), w.subject(), nil, confirmed)
+	bySession, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, confirmed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bySelf, err := w.verifier.ProveSelf(t.Context(), w.customer, rightPIN)
+	byCustomer, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-	if _, err := w.enroller.Set(t.Context(), w.instance, w.identityHolder(), thirdPIN, bySession); !errors.Is(err, pin.ErrChanged) {
+	if _, err := w.pins.Set(t.Context(), w.instance, w.identityHolder(), thirdPIN, bySession); !errors.Is(err, pin.ErrChanged) {
 		t.Errorf("by a session that is dead: %v", err)
 	}
-	if _, err := w.enroller.Set(t.Context(), w.instance, w.customerHolder(), thirdPIN, bySelf); !errors.Is(err, pin.ErrChanged) {
+	if _, err := w.pins.Set(t.Context(), w.instance, w.customerHolder(), thirdPIN, byCustomer); !errors.Is(err, pin.ErrChanged) {
 		t.Errorf("by a PIN that was replaced: %v", err)
 	}
-	if err := w.enroller.Remove(t.Context(), w.customerHolder(), bySelf); !errors.Is(err, pin.ErrChanged) {
+	if err := w.pins.Remove(t.Context(), w.customerHolder(), byCustomer); !errors.Is(err, pin.ErrChanged) {
 		t.Errorf("removed by a PIN that was replaced: %v", err)
 	}
-	if bySelf, err = w.verifier.ProveSelf(t.Context(), w.customer, rightPIN); err != nil {
+	if byCustomer, err = w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN); err != nil {
 		t.Fatal(err)
 	}
 	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin) // which is nothing to the customer's
-	w.set(w.customerHolder(), thirdPIN, bySelf)
-	if _, err := w.verifier.ProveSelf(t.Context(), w.customer, rightPIN); !errors.Is(err, pin.ErrProofWrong) {
+	w.set(w.customerHolder(), thirdPIN, byCustomer)
+	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN); !errors.Is(err, pin.ErrProofWrong) {
 		t.Errorf("the old PIN: %v", err)
 	}
-	if err := w.enroller.Remove(t.Context(), w.customerHolder(), pin.ByAdmin); err != nil {
+	if err := w.pins.Remove(t.Context(), w.customerHolder(), pin.ByAdmin); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.verifier.ProveSelf(t.Context(), w.customer, thirdPIN); !errors.Is(err, pin.ErrNotSet) {
+	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, thirdPIN); !errors.Is(err, pin.ErrNotSet) {
 		t.Errorf("none: %v", err)
 	}
 }
@@ -117,12 +117,12 @@ func TestAProofIsOfThePINOfThatMoment(t *testing.T) {
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	for name, change := range map[string]func(pin.Authority) error{
 		"set": func(by pin.Authority) error {
-			_, err := w.enroller.Set(t.Context(), w.instance, w.customerHolder(), thirdPIN, by)
+			_, err := w.pins.Set(t.Context(), w.instance, w.customerHolder(), thirdPIN, by)
 			return err
 		},
-		"remove": func(by pin.Authority) error { return w.enroller.Remove(t.Context(), w.customerHolder(), by) },
+		"remove": func(by pin.Authority) error { return w.pins.Remove(t.Context(), w.customerHolder(), by) },
 	} {
-		by, err := w.verifier.ProveSelf(t.Context(), w.customer, rightPIN)
+		by, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,10 +143,10 @@ func TestAProofIsOfThePINOfThatMoment(t *testing.T) {
 	// One who had a PIN of their own once may be given another on the strength of their customer's.
 	w.people.Exec(`update instances set pin_change_requires_proof = true`)
 	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin)
-	if err := w.enroller.Remove(t.Context(), w.identityHolder(), pin.ByAdmin); err != nil {
+	if err := w.pins.Remove(t.Context(), w.identityHolder(), pin.ByAdmin); err != nil {
 		t.Fatal(err)
 	}
-	by, err := w.verifier.Prove(t.Context(), w.subject(), &rightPIN, nil)
+	by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), &rightPIN, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (w *world) kyc(user uuid.UUID, status string) {
 
 // trySet sets a PIN as an agent would.
 func (w *world) trySet(h pin.Holder) error {
-	_, err := w.enroller.Set(context.Background(), w.instance, h, rightPIN, pin.ByAgent)
+	_, err := w.pins.Set(context.Background(), w.instance, h, rightPIN, pin.ByAgent)
 	return err
 }
 

@@ -1,0 +1,236 @@
+package pin
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/slowhash"
+)
+
+// Errors of changing a PIN.
+var (
+	ErrGone         = fault.New(fault.NotFound, "holder_not_found", "Customer or identity not found")
+	ErrLocked       = fault.New(fault.Conflict, "pin_locked", "The PIN is locked or deactivated")
+	ErrUnidentified = fault.New(fault.Conflict, "kyc_required", "The customer's identity has to be verified before a PIN may be set (kyc_required)")
+	ErrChanged      = fault.New(fault.Conflict, "pin_changed", "The PIN was changed meanwhile")
+)
+
+// Holder is the customer or the identity that a PIN and its guess budget belong to. It is an identity if IdentityID is given,
+// else the customer.
+type Holder struct {
+	CustomerID uuid.UUID
+	IdentityID uuid.NullUUID
+}
+
+// ID returns the identity's id or the customer's id.
+func (h Holder) ID() uuid.UUID {
+	if h.IdentityID.Valid {
+		return h.IdentityID.UUID
+	}
+	return h.CustomerID
+}
+
+// Status is the state of a holder's own PIN. Times are by Postgres's clock.
+type Status struct {
+	CreatedAt   *time.Time `db:"created_at"`
+	HasPIN      bool       `db:"has_pin"`
+	IsActive    bool       `db:"is_active"`
+	IsLocked    bool       `db:"is_locked"`
+	LockedUntil *time.Time `db:"locked_until"`
+}
+
+// Store sets, removes and unlocks PINs.
+type Store struct {
+	db     *sqlx.DB
+	hasher hasher
+}
+
+// NewStore returns a Store.
+func NewStore(db *sqlx.DB, keys *keyring.Ring, pool *slowhash.Pool) *Store {
+	return &Store{db, hasher{keys, pool}}
+}
+
+// statusColumns are the fields of Status, for a row h of pin_holders.
+const statusColumns = `h.pin_set_at as created_at, h.verifier is not null as has_pin,
+	h.verifier is not null and h.deactivated_by is null as is_active,
+	coalesce(h.locked_until > now() and h.deactivated_by is null, false) as is_locked,
+	case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
+
+// Status returns the state of a holder's own PIN. If the holder never had a PIN, it returns the zero Status.
+func (s *Store) Status(ctx context.Context, h Holder) (Status, error) {
+	var status Status
+	err := s.db.GetContext(ctx, &status, `select `+statusColumns+` from pin_holders h where h.holder_id = $1`, h.ID())
+	if errors.Is(err, sql.ErrNoRows) {
+		return Status{}, nil
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("reading a PIN's status: %w", err)
+	}
+	return status, nil
+}
+
+// Set sets a holder's PIN and replaces the old PIN. Sessions that are based on the old PIN end, and verifications of the old
+// PIN that still run cannot be settled as right. tenant is the instance whose place in the hashing pool is used.
+//
+// If an instance on which the PIN applies demands it (kyc_required), only an admin sets a PIN for a customer whose identity is
+// not verified. The statement that sets the PIN checks this itself.
+//
+// Errors: ErrWeak, slowhash.ErrBusy, ErrChanged if another PIN was proved, ErrGone if the holder was deleted meanwhile, and,
+// unless the authority is an admin's, ErrLocked and ErrUnidentified.
+func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority) (Status, error) {
+	if err := Check(p); err != nil {
+		return Status{}, err
+	}
+	verifier, err := s.hasher.hash(ctx, tenant, h.ID(), p)
+	if err != nil {
+		return Status{}, err
+	}
+	const q = `
+		insert into pin_holders as h (holder_id, customer_id, identity_id, verifier, generation, pin_set_at)
+		select $1, who.customer_id, who.identity_id, $4, gen_random_uuid(), now()
+		  from (select $2::uuid as customer_id, $3::uuid as identity_id) who
+		 where ($5 or ` + identified + `) and (not $6 or $7 is not distinct from ` + applying + `)
+		on conflict (holder_id) do update
+		   set verifier = excluded.verifier, generation = excluded.generation, pin_set_at = excluded.pin_set_at,
+		       session_generation = gen_random_uuid(),
+		       window_start = case when $5 then h.charged else h.window_start end,
+		       forgiven = case when $5 then h.charged else h.forgiven end,
+		       locks = case when $5 then 0 else h.locks end,
+		       locked_until = case when $5 then null else h.locked_until end,
+		       deactivated_by = case when $5 then null else h.deactivated_by end
+		 where ($5 or ` + unlocked + `) and (not $6 or h.generation is not distinct from $8)
+		returning ` + statusColumns
+	var status Status
+	err = s.change(ctx, "pin.set", h, func(tx *sqlx.Tx) error {
+		err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier,
+			by.party == admin, by.proof.given, by.proof.applying, by.proof.own)
+		if errors.Is(err, sql.ErrNoRows) {
+			return whyRefused(ctx, tx, h)
+		}
+		return err
+	})
+	return status, err
+}
+
+// unlocked is true for a holder's row h that an agent or a customer may change.
+const unlocked = budget.Allows
+
+// identified is true for a holder, who, whose PIN an agent or a customer may set: the customer's identity is verified, or no
+// instance on which the PIN applies demands that. An identity's own PIN applies on its instance. A customer's PIN applies on
+// each instance that the customer is within.
+const identified = `(exists (select from kyc_approvals a where a.customer_id = who.customer_id)
+		        or not exists (select from identities d join instances i on i.id = d.instance_id
+		                        where d.customer_id = who.customer_id and d.id = coalesce(who.identity_id, d.id) and i.kyc_required)
+		           and (who.identity_id is not null
+		                or not exists (select from instances i where i.owner_customer_id = who.customer_id and i.kyc_required)))`
+
+// applying is the generation of the PIN that applies to a holder, who.
+const applying = `(select p.generation from pin_holders p
+		             where p.holder_id in (who.customer_id, who.identity_id) and p.verifier is not null
+		             order by p.identity_id nulls last limit 1)`
+
+// whyRefused returns the reason why Set changed no row.
+func whyRefused(ctx context.Context, tx *sqlx.Tx, h Holder) error {
+	const q = `
+		select ` + identified + ` as identified,
+		       exists (select from pin_holders h where h.holder_id = $3 and not (` + unlocked + `)) as locked
+		  from (select $1::uuid as customer_id, $2::uuid as identity_id) who`
+	var is struct{ Identified, Locked bool }
+	err := tx.GetContext(ctx, &is, q, h.CustomerID, h.IdentityID, h.ID())
+	switch {
+	case err != nil:
+		return err
+	case !is.Identified:
+		return ErrUnidentified
+	case is.Locked:
+		return ErrLocked
+	}
+	return ErrChanged
+}
+
+// Remove removes a holder's own PIN. If there is none, it does nothing. The lock and the counts stay. It returns ErrChanged if
+// another PIN was proved, and ErrLocked unless the authority is an admin's.
+func (s *Store) Remove(ctx context.Context, h Holder, by Authority) error {
+	const q = `
+		with old as (
+		    select h.verifier is not null as had_pin, $2 or ` + unlocked + ` as allowed,
+		           not $3 or h.generation is not distinct from $4 as proved
+		      from pin_holders h where h.holder_id = $1 for update
+		), removed as (
+		    update pin_holders h
+		       set verifier = null, generation = null, pin_set_at = null, session_generation = gen_random_uuid()
+		      from old
+		     where h.holder_id = $1 and old.had_pin and old.allowed and old.proved
+		)
+		select had_pin, allowed, proved from old`
+	return s.change(ctx, "pin.removed", h, func(tx *sqlx.Tx) error {
+		var old struct {
+			HadPIN  bool `db:"had_pin"`
+			Allowed bool `db:"allowed"`
+			Proved  bool `db:"proved"`
+		}
+		err := tx.GetContext(ctx, &old, q, h.ID(), by.party == admin, by.proof.given, by.proof.own)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return errUnchanged
+		case err != nil:
+			return err
+		case !old.Allowed:
+			return ErrLocked
+		case !old.HadPIN:
+			return errUnchanged
+		case !old.Proved:
+			return ErrChanged
+		}
+		return nil
+	})
+}
+
+// Unlock ends a lock and starts a new window of attempts. The doubling of locks and the number of consecutive failures stay. A
+// deactivated PIN stays deactivated until it is set again.
+func (s *Store) Unlock(ctx context.Context, h Holder) (Status, error) {
+	const q = `
+		update pin_holders h set locked_until = null, window_start = h.charged
+		 where h.holder_id = $1
+		returning ` + statusColumns
+	var status Status
+	err := s.change(ctx, "pin.unlocked", h, func(tx *sqlx.Tx) error {
+		err := tx.GetContext(ctx, &status, q, h.ID())
+		if errors.Is(err, sql.ErrNoRows) {
+			return errUnchanged // the holder never had a PIN
+		}
+		return err
+	})
+	return status, err
+}
+
+// errUnchanged ends a change that changed nothing, so that no audit row is written. It is not a failure.
+var errUnchanged = errors.New("nothing to change")
+
+// change makes one change to a holder's row, together with its audit row.
+func (s *Store) change(ctx context.Context, action string, h Holder, do func(*sqlx.Tx) error) error {
+	err := audit.Change(ctx, s.db, func(tx *sqlx.Tx) (audit.Event, error) {
+		return audit.Event{Action: action, CustomerID: audit.ID(h.CustomerID), IdentityID: h.IdentityID}, do(tx)
+	})
+	var pgErr *pq.Error
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case errors.As(err, &pgErr) && pgErr.Code == "23503": // foreign_key_violation
+		return ErrGone
+	case err != nil:
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	return nil
+}

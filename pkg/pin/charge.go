@@ -1,0 +1,233 @@
+package pin
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+)
+
+var (
+	errNotCharged = errors.New("the budget allows no further attempt")
+	errLost       = errors.New("the outcome came too late, or the PIN was replaced meanwhile")
+)
+
+//go:embed mirror.lua
+var mirrorLua string
+
+var mirrorScript = redis.NewScript(mirrorLua)
+
+// mirror keeps a copy of each holder's count and lock in Redis, so that most guesses of a flood are refused before they reach
+// the holder's row in Postgres. It refuses only with a lock that Postgres has written. If its data is lost or old, no outcome
+// changes.
+type mirror struct{ redis redis.UniversalClient }
+
+// mirrorTTL is how long Redis keeps the copy after the last attempt.
+const mirrorTTL = time.Hour
+
+func mirrorKey(holder uuid.UUID) string { return "pin:{" + holder.String() + "}:budget" }
+
+// count counts one attempt and returns the count. lastCharged is the number of the last charge that the caller saw in
+// Postgres. If Redis has a lock that a later charge wrote, count returns the end of that lock instead. If Redis does not
+// answer, count returns two zero values.
+func (m mirror) count(ctx context.Context, holder uuid.UUID, lastCharged int64) (count int64, lockedUntil time.Time) {
+	reply, err := mirrorScript.Run(ctx, m.redis, []string{mirrorKey(holder)}, lastCharged, mirrorTTL.Milliseconds()).Int64Slice()
+	if err != nil || len(reply) != 2 {
+		return 0, time.Time{} // in doubt Postgres decides
+	}
+	if reply[1] > 0 {
+		return 0, time.UnixMilli(reply[1])
+	}
+	return reply[0], time.Time{}
+}
+
+// rewrite replaces the copy in Redis with the state that the charge returned. It ignores errors, because no outcome depends on
+// the copy.
+func (m mirror) rewrite(ctx context.Context, a attempt) {
+	values := map[string]any{"count": a.Spent}
+	if a.LockedUntil != nil {
+		values["locked_by"], values["locked_until"] = a.Number, a.LockedUntil.UnixMilli()
+	}
+	key := mirrorKey(a.HolderID)
+	pipe := m.redis.TxPipeline()
+	pipe.HSet(ctx, key, values)
+	pipe.PExpire(ctx, key, mirrorTTL)
+	_, _ = pipe.Exec(ctx)
+}
+
+// attempt is one charged attempt, with the verifier at the moment of the charge.
+type attempt struct {
+	HolderID uuid.UUID `db:"holder_id"`
+	Number   int64     `db:"number"`
+	// Spent is the number of attempts in the current window, including this one.
+	Spent      int64     `db:"spent"`
+	Verifier   string    `db:"verifier"`
+	Generation uuid.UUID `db:"generation"`
+	// LockedUntil and Deactivated are the lock and the deactivation that this charge wrote, if it was the last allowed one.
+	LockedUntil *time.Time `db:"locked_until"`
+	Deactivated bool       `db:"deactivated"`
+}
+
+// chargeSQL is complete in testdata/charge.sql. It also ends the sessions of the PIN if it writes a lock.
+const chargeSQL = `
+	with charge as (
+	    update pin_holders h
+	       set (` + budget.Marks + `, session_generation) = (
+	           select ` + budget.Charged + `,
+	                  case when fills or ends then gen_random_uuid() else h.session_generation end
+	             from ` + budget.Next + `)
+	     where h.holder_id = $1 and h.verifier is not null and ` + budget.Allows + `
+	    returning h.holder_id, h.charged as number, h.charged - h.window_start as spent, h.verifier, h.generation,
+	              h.locked_until, h.deactivated_by is not null as deactivated
+	), attempt as (
+	    insert into attempts (holder_id, number, instance_id, request_id)
+	    select holder_id, number, $6, $7 from charge
+	)
+	select * from charge`
+
+// charge charges one attempt at the PIN that applies, in a transaction of its own. It returns errNotCharged if the budget
+// allows no further attempt.
+func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
+	var a attempt
+	args := append([]any{r.HolderID}, v.budget.Args()...)
+	err := v.chargeQ.get(ctx, v.db, &a, append(args, r.InstanceID, caller.From(ctx).RequestID)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return attempt{}, errNotCharged
+	}
+	if err != nil {
+		return attempt{}, fmt.Errorf("charging an attempt: %w", err)
+	}
+	return a, nil
+}
+
+// budgetState is a holder's budget after an attempt was settled.
+type budgetState struct {
+	At                time.Time  `db:"at"`
+	Spent             int64      `db:"spent"`
+	LockedUntil       *time.Time `db:"locked_until"`
+	Deactivated       bool       `db:"deactivated"`
+	SessionGeneration uuid.UUID  `db:"session_generation"`
+}
+
+const budgetColumns = `now() as at, h.charged - h.window_start as spent, h.session_generation, h.deactivated_by is not null as deactivated,
+	              case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
+
+// settleRightSQL is complete in testdata/settle_right.sql. A right attempt counts only for the PIN that it was compared with,
+// and only for a short time after its charge. So a replica that was stopped during a reset cannot undo later changes.
+const settleRightSQL = `
+	with settled as (
+	    update pin_holders h
+	       set ` + budget.Forgiven + `
+	     where h.holder_id = $1 and h.generation = $3
+	       and exists (select from attempts a where a.holder_id = $1 and a.number = $2 and a.outcome is null
+	                      and a.charged_at > now() - $4::float8 * interval '1 second')
+	    returning ` + budgetColumns + `
+	), noted as (
+	    update attempts set settled_at = now(), outcome = case when exists (select from settled) then 'right' else 'lost' end
+	     where holder_id = $1 and number = $2 and outcome is null
+	)
+	select * from settled`
+
+// settleRight settles an attempt as right, or returns errLost.
+func (v *Verifier) settleRight(ctx context.Context, a attempt) (budgetState, error) {
+	var after budgetState
+	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, verdictTime.Seconds())
+	if errors.Is(err, sql.ErrNoRows) {
+		return budgetState{}, errLost
+	}
+	if err != nil {
+		return budgetState{}, fmt.Errorf("settling a right attempt: %w", err)
+	}
+	return after, nil
+}
+
+const settleWrongSQL = `
+	update attempts set settled_at = now(), outcome = 'wrong'
+	 where holder_id = $1 and number = $2 and outcome is null`
+
+// settleWrong settles an attempt as wrong. If the charge wrote a lock or a deactivation, it also records that in the audit
+// trail. It changes no budget: a charged attempt counts as a failure from the start.
+func (v *Verifier) settleWrong(ctx context.Context, r Resolved, a attempt) (after budgetState, err error) {
+	err = stores.InTransaction(ctx, v.db, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, settleWrongSQL, a.HolderID, a.Number); err != nil {
+			return err
+		}
+		if action := a.auditAction(); action != "" {
+			c := caller.From(ctx)
+			if c.Kind == caller.ProxyKey {
+				c.ID = r.KeyID // before Resolve, only the text of the key was known
+			}
+			event := audit.Event{Action: action, CustomerID: r.CustomerID, IdentityID: r.IdentityID, InstanceID: audit.ID(r.InstanceID)}
+			if err := audit.Record(caller.NewContext(ctx, c), tx, event); err != nil {
+				return err
+			}
+		}
+		return tx.GetContext(ctx, &after, `select `+budgetColumns+` from pin_holders h where holder_id = $1`, a.HolderID)
+	})
+	if err != nil {
+		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
+	}
+	return after, nil
+}
+
+// auditAction names what the charge wrote besides the attempt; empty: nothing.
+func (a attempt) auditAction() string {
+	switch {
+	case a.Deactivated:
+		return "pin.deactivated"
+	case a.LockedUntil != nil:
+		return "pin.locked"
+	}
+	return ""
+}
+
+// renew stores a right PIN again, hashed with the current parameters and the current pepper, unless the PIN was replaced
+// meanwhile. The PIN stays the same, so its generations stay too. It ignores errors: the next right PIN tries again.
+func (v *Verifier) renew(ctx context.Context, place slowhash.Place, a attempt, p PIN) {
+	const q = `update pin_holders set verifier = $3 where holder_id = $1 and generation = $2`
+	if verifier, err := v.hasher.rehash(ctx, place, a.HolderID, p); err == nil {
+		_, _ = v.db.ExecContext(ctx, q, a.HolderID, a.Generation, verifier)
+	}
+}
+
+// prepared is a statement that is prepared at its first use, so that a service starts while its database is down. Without it,
+// lib/pq needs two round trips and Postgres plans the statement each time.
+type prepared struct {
+	query string
+
+	mu   sync.Mutex
+	stmt *sqlx.Stmt
+}
+
+// get reads the first row into dest. It returns sql.ErrNoRows if there is no row.
+func (p *prepared) get(ctx context.Context, db *sqlx.DB, dest any, args ...any) error {
+	stmt, err := p.prepare(ctx, db)
+	if err != nil {
+		return fmt.Errorf("preparing a statement: %w", err)
+	}
+	return stmt.GetContext(ctx, dest, args...)
+}
+
+func (p *prepared) prepare(ctx context.Context, db *sqlx.DB) (*sqlx.Stmt, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stmt != nil {
+		return p.stmt, nil
+	}
+	stmt, err := db.PreparexContext(ctx, p.query)
+	p.stmt = stmt
+	return stmt, err
+}

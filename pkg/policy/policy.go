@@ -1,0 +1,100 @@
+// Package policy decides, by an instance's PIN policy, whether a PIN is needed before a skill. It also stores that policy.
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// Policy is the PIN policy of one instance. The column names are the names of the contract.
+type Policy struct {
+	// AppliesTo is the role that must confirm: "owner", "customer", or "all" for both.
+	AppliesTo string `db:"pin_applies_to"`
+	// RequiredSkills are the protected skills. An entry is a name, or a prefix that ends in "*".
+	RequiredSkills pq.StringArray `db:"pin_required_skills"`
+	// SessionTTLMinutes is how long a confirmation lasts: 1 to 1440 minutes.
+	SessionTTLMinutes int `db:"pin_session_ttl_minutes"`
+	// ChangeRequiresProof means that an agent must prove the PIN that applies before it sets or removes a PIN.
+	ChangeRequiresProof bool `db:"pin_change_requires_proof"`
+	// KYCRequired means that only an admin sets a PIN for a customer whose identity is not verified.
+	KYCRequired bool `db:"kyc_required"`
+}
+
+// TTL returns how long a confirmation lasts.
+func (p Policy) TTL() time.Duration { return time.Duration(p.SessionTTLMinutes) * time.Minute }
+
+// Reason says why a PIN is needed or not needed. The values are in the contract.
+type Reason string
+
+// The reasons.
+const (
+	PINNeeded         Reason = "pin_needed"
+	NoActivePIN       Reason = "no_active_pin"
+	RoleExempt        Reason = "role_exempt"
+	SkillNotProtected Reason = "skill_not_protected"
+	SessionActive     Reason = "session_active"
+)
+
+// Question is what Decide must know about a subject.
+type Question struct {
+	// HasPIN is true if a PIN applies, even a locked or deactivated one.
+	HasPIN bool
+	// Roles are the roles that the subject may have. There is at least one.
+	Roles []string
+	// Skill is nil if the agent names no skill.
+	Skill *string
+	// SessionActive is true if the agent presents a valid session.
+	SessionActive bool
+}
+
+// Decision is the answer to a Question.
+type Decision struct {
+	Required bool
+	Reason   Reason
+	// Role is the strictest of the roles.
+	Role string
+	// SkillProtected is nil if the agent named no skill.
+	SkillProtected *bool
+}
+
+// Decide decides whether a PIN is needed. A locked or deactivated PIN is needed like any other PIN: an exhausted guess budget
+// must not remove the protection.
+func (p Policy) Decide(q Question) Decision {
+	role, exempt := p.strictestRole(q.Roles)
+	d := Decision{Required: true, Reason: PINNeeded, Role: role}
+	if q.Skill != nil {
+		protected := p.protects(*q.Skill)
+		d.SkillProtected = &protected
+	}
+	switch {
+	case !q.HasPIN:
+		d.Required, d.Reason = false, NoActivePIN
+	case exempt:
+		d.Required, d.Reason = false, RoleExempt
+	case d.SkillProtected != nil && !*d.SkillProtected:
+		d.Required, d.Reason = false, SkillNotProtected
+	case q.SessionActive:
+		d.Required, d.Reason = false, SessionActive
+	}
+	return d
+}
+
+// strictestRole returns a role that the policy applies to. If there is none, it returns the first role, which is exempt.
+func (p Policy) strictestRole(roles []string) (role string, exempt bool) {
+	for _, role := range roles {
+		if p.AppliesTo == "all" || p.AppliesTo == role {
+			return role, false
+		}
+	}
+	return roles[0], true
+}
+
+func (p Policy) protects(skill string) bool {
+	return slices.ContainsFunc(p.RequiredSkills, func(pattern string) bool {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		return pattern == skill || isPrefix && strings.HasPrefix(skill, prefix)
+	})
+}
