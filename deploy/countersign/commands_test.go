@@ -86,7 +86,7 @@ func TestAdmin(t *testing.T) {
 func TestAdminResetsASecondFactor(t *testing.T) {
 	db := withDatabase(t)
 	runs(t, "", "admin", "--email", "ada@example.com").want(t, exitDone)
-	for email, want := range map[string]string{"bob@example.com": "No user has this email address", "ada@example.com": "There is no such second factor"} {
+	for email, want := range map[string]string{"bob@example.com": "No user has this email address", "ada@example.com": "There is no second factor"} {
 		if r := runs(t, "", "admin", "--email", email, "--reset-mfa").want(t, exitFailed); !strings.Contains(r.errOut, want) {
 			t.Errorf("%s: %q", email, r.errOut)
 		}

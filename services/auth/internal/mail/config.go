@@ -7,27 +7,27 @@ import (
 	"strings"
 )
 
-// Config says where mails go, and from whom. Neither a server nor a folder: nowhere, they stay in the outbox.
+// Config says how mails are sent. Without a server and a folder, mails stay in the outbox.
 type Config struct {
-	// SMTP is the mail server, smtp:// (STARTTLS) or smtps:// (TLS from the first byte), as smtp://user:password@host:587.
-	// smtp:// takes ?starttls=mandatory (the default), opportunistic or none, and both ?timeout=20s, for each step. It is
-	// secret.
+	// SMTP is the URL of the mail server, for example smtp://user:password@host:587. smtp:// uses STARTTLS, smtps:// uses TLS
+	// from the first byte. smtp:// takes ?starttls=mandatory (the default), opportunistic or none. Both take ?timeout=20s, the
+	// limit of each step of the SMTP conversation. It is secret.
 	SMTP string `envconfig:"SMTP_URL"`
-	// Folder is where mails are written as files, in the place of a server.
+	// Folder is the folder where mails are written as files, instead of a server.
 	Folder string `envconfig:"MAIL_DIR"`
-	// From is who writes, as Countersign <no-reply@example.com>.
+	// From is the sender, for example Countersign <no-reply@example.com>.
 	From string `envconfig:"MAIL_FROM" default:"Countersign <no-reply@localhost>"`
-	// LinkURL is the base URL of the links in mails, in the place of PUBLIC_URL, for who has pages of their own.
+	// LinkURL is the base URL of the links in mails, for deployments with pages of their own. Default: PUBLIC_URL.
 	LinkURL string `envconfig:"EMAIL_LINK_URL"`
 }
 
 var (
-	errFrom = errors.New("MAIL_FROM is not an email address, as Countersign <no-reply@example.com>")
-	errSMTP = errors.New("SMTP_URL is not an smtp:// or smtps:// URL with a host, and of parameters only starttls (mandatory, opportunistic or none, for smtp://) and timeout")
+	errFrom = errors.New("MAIL_FROM must be an email address, for example Countersign <no-reply@example.com>")
+	errSMTP = errors.New("SMTP_URL must be an smtp:// or smtps:// URL with a host; allowed parameters are timeout and, for smtp://, starttls (mandatory, opportunistic or none)")
 	errBoth = errors.New("SMTP_URL and MAIL_DIR are both set")
 )
 
-// Check names what is wrong and prints none of it.
+// Check returns an error that names every wrong setting and contains no value.
 func (c Config) Check() error {
 	var problems []error
 	if from, err := mail.ParseAddress(c.From); err != nil || !isASCII(from.Address) {
@@ -49,7 +49,7 @@ func (c Config) linkURL(publicURL string) string {
 	return strings.TrimSuffix(publicURL, "/")
 }
 
-// delivery returns nil when there is none.
+// delivery returns nil when neither a server nor a folder is set.
 func (c Config) delivery(log *slog.Logger) delivery {
 	from, err := mail.ParseAddress(c.From)
 	if err != nil {

@@ -12,69 +12,71 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// letter is a mail on its way. Written twice it is the same, to the byte, and so a server or a reader can tell that it
-// came twice.
+// letter is a mail with its contents. Its bytes are the same at every attempt, so that servers and mail programs can recognize
+// a duplicate.
 type letter struct {
 	id   uuid.UUID
 	kind Kind
 	to   string
-	// link is empty in a notice.
+	// link is empty in a Notice.
 	link             secret.Text
 	created, expires time.Time
 }
 
-// pages are where links lead, below the base URL.
+// pages are the paths of the links' pages, below the base URL.
 var pages = map[Kind]string{Confirm: "/verify-email", Reset: "/reset-password"}
 
 var subjects = map[Kind]string{
 	Confirm: "Confirm your email address",
 	Reset:   "Choose a new password",
-	Notice:  "You have an account already",
+	Notice:  "You already have an account",
 }
 
-// texts are plain ASCII in short lines, so that no mail program has a reason to break a link.
+// texts are ASCII with short lines, so that no mail program encodes the text or breaks a link.
 var texts = map[Kind]string{
 	Confirm: `Hello,
 
-somebody signed up with this email address and asked for this mail on
-{created}.
+this mail was requested on {created},
+after a signup with this email address.
 
-If it was you, open this page to confirm the address:
+If you signed up, open this page to confirm your address:
 
 {link}
 
-It makes the password good that was chosen at that signup. The link can be
-used once, until {expires}.
+It also confirms the password that was chosen in this signup. You can use
+the link once, until {expires}.
 
-If it was not you, do not open it: without you nothing comes of it.
+If you did not sign up, do not open the link. The address is then not
+confirmed, and the account cannot be used.
 `,
 	Reset: `Hello,
 
-somebody wants to choose a new password for the account with this email
-address, and asked for this mail on {created}.
+a new password for the account with this email address was requested on
+{created}.
 
-If it was you, open this page:
+If you requested it, open this page to choose the password:
 
 {link}
 
-The link can be used once, until {expires}.
-It ends every session of the account.
+You can use the link once, until {expires}.
+All sessions of the account end when the new password is set.
 
-If it was not you, do nothing: the password stays as it is.
+If you did not request it, do nothing. Your password does not change.
 `,
 	Notice: `Hello,
 
-somebody tried to sign up with this email address on
+there was a signup with this email address on
 {created}.
 
-It has an account already, and nothing was changed. If it was you, sign in
-with the password that you have, or ask for a new one where you sign in.
+The address already has an account, and nothing was changed. If you signed
+up, sign in with your password, or choose a new password on the sign-in
+page.
 
-If it was not you, there is nothing to do.
+If you did not sign up, you do not need to do anything.
 `,
 }
 
-// eml returns the whole mail in the form of RFC 5322. It is ASCII unless the address is not.
+// eml returns the mail in the format of RFC 5322. It is ASCII unless the address is not.
 func (l letter) eml(from mail.Address) []byte {
 	moment := func(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
 	body := strings.NewReplacer("{created}", moment(l.created), "{expires}", moment(l.expires), "{link}", l.link.Reveal()).Replace(texts[l.kind])
@@ -86,7 +88,7 @@ func (l letter) eml(from mail.Address) []byte {
 		{"Subject", subjects[l.kind]},
 		{"Date", l.created.UTC().Format(time.RFC1123Z)},
 		{"Message-ID", fmt.Sprintf("<%s@%s>", l.id, domain)},
-		{"Auto-Submitted", "auto-generated"}, // nobody's absence is to be answered (RFC 3834)
+		{"Auto-Submitted", "auto-generated"}, // no automatic replies (RFC 3834)
 		{"MIME-Version", "1.0"},
 		{"Content-Type", "text/plain; charset=us-ascii"},
 		{"Content-Transfer-Encoding", "7bit"},

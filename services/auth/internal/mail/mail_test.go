@@ -12,7 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-func TestMailServersThatCanBeNamed(t *testing.T) {
+func TestSMTPURLs(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]server{
 		"smtp://mail.example.com":                             {host: "mail.example.com", port: 587, starttls: gomail.TLSMandatory, step: stepTime},
@@ -40,12 +40,12 @@ func TestMailServersThatCanBeNamed(t *testing.T) {
 	}
 }
 
-func TestALetterIsPlainAndTheSameEachTime(t *testing.T) {
+func TestLetterIsASCIIAndTheSameAtEveryAttempt(t *testing.T) {
 	t.Parallel()
 	from := mail.Address{Name: "Zürich Ünlimited, Inc.", Address: "no-reply@example.com"}
 	const link = "https://auth.example.com/some/where/verify-email#token=csl_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjkmnpqrstvwxyz"
-	for kind := range lives {
-		l := letter{id: uuid.New(), kind: kind, to: "ann@example.com", created: time.Now(), expires: time.Now().Add(lives[kind])}
+	for kind := range lifetimes {
+		l := letter{id: uuid.New(), kind: kind, to: "ann@example.com", created: time.Now(), expires: time.Now().Add(lifetimes[kind])}
 		if kind != Notice {
 			l.link = secret.New(link)
 		}

@@ -1,7 +1,7 @@
-// Package mail brings people what they must have by mail: the link that confirms their address, the one by which they
-// choose a new password, the notice that they have an account. A mail is written in the transaction of what it speaks
-// of, and is then sent at least once, by whichever replica comes first, through restarts and a mail server that is away,
-// for as long as its link is good. A stolen database holds no link: tokens are derived from a key that is not in it.
+// Package mail sends mails to users: the link that confirms an address, the link that resets a password, and the notice that
+// an address already has an account. A mail is written to the outbox, in the transaction of the change that it is about. Then
+// a sender of any replica sends it at least once. It retries while the mail server is unreachable, until the link expires.
+// The database does not contain the links' tokens: they are derived from a key.
 package mail
 
 import (
@@ -23,35 +23,36 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// Kind is what a mail is for.
+// Kind is the purpose of a mail.
 type Kind string
 
 // The kinds of mails.
 const (
-	// Confirm has the link that confirms an address, and with it the one signup that the mail is about.
+	// Confirm has a link that confirms the address and the signup that the mail is about.
 	Confirm Kind = "confirm"
-	// Reset has the link by which a new password is chosen.
+	// Reset has a link to choose a new password.
 	Reset Kind = "reset"
-	// Notice says to somebody who signs up that the address has an account. It has no link.
+	// Notice tells a user who signs up again that the address already has an account. It has no link.
 	Notice Kind = "notice"
 )
 
-// lives says how long a mail's link is good, and how long it is tried to send it.
-var lives = map[Kind]time.Duration{Confirm: 24 * time.Hour, Reset: 15 * time.Minute, Notice: 24 * time.Hour}
+// lifetimes is how long a mail's link is valid, and how long senders try to send the mail.
+var lifetimes = map[Kind]time.Duration{Confirm: 24 * time.Hour, Reset: 15 * time.Minute, Notice: 24 * time.Hour}
 
-// Outbox takes mails in.
+// Outbox stores mails that are to be sent.
 type Outbox struct {
 	ring *keyring.Ring
 	wake chan struct{}
 }
 
-// NewOutbox returns the outbox of a process. Its ring is what links are derived from.
+// NewOutbox returns the outbox of a process. It derives the links' tokens from the ring's keys.
 func NewOutbox(ring *keyring.Ring) *Outbox {
 	return &Outbox{ring: ring, wake: make(chan struct{}, workers)}
 }
 
-// Put writes a mail to a user, in the transaction it is handed; to uuid.Nil it writes none, after the same work. A
-// Confirm makes passwordHash the user's password. When the transaction is committed, Wake sends the mail.
+// Put stores a mail to a user, in the transaction of the change that it is about. For uuid.Nil it does the same work and stores
+// nothing. When the user follows the link of a Confirm mail, passwordHash becomes the user's password. Call Wake after the
+// commit.
 func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind, passwordHash string) error {
 	id := uuid.New()
 	link, err := o.token(o.ring.Current(), id)
@@ -62,8 +63,8 @@ func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind, 
 		insert into mails (id, user_id, kind, token_hash, password_hash, expires_at)
 		select $1, id, $3, case when $3 <> 'notice' then $4::bytea end, nullif($5, ''), now() + make_interval(secs => $6)
 		  from users where id = $2`
-	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), passwordHash, lives[kind].Seconds()); err != nil {
-		return fmt.Errorf("writing a mail: %w", err)
+	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), passwordHash, lifetimes[kind].Seconds()); err != nil {
+		return fmt.Errorf("storing a mail: %w", err)
 	}
 	return nil
 }
@@ -92,15 +93,15 @@ func withdraw(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, linkHash []byte,
 	return slices.Contains(valid, true), nil
 }
 
-// Wake lets a sender of this process look into the outbox at once.
+// Wake makes a sender of this process read the outbox now.
 func (o *Outbox) Wake() {
 	select {
 	case o.wake <- struct{}{}:
-	default: // all of them are about to look
+	default: // every sender will read the outbox
 	}
 }
 
-// token derives the token in a mail's link, under one key of the ring.
+// token derives the token of a mail's link from one key of the ring.
 func (o *Outbox) token(key string, mail uuid.UUID) (token.Token, error) {
 	subkey, err := o.ring.Subkey(key, keyring.MailLinks)
 	if err != nil {
@@ -111,8 +112,8 @@ func (o *Outbox) token(key string, mail uuid.UUID) (token.Token, error) {
 	return token.From(token.Link, [sha256.Size]byte(mac.Sum(nil))), nil
 }
 
-// link returns the link of a mail, which leads to a page. The key that was current when the mail was written may be
-// another one now, or another one at the replica that wrote it: the hash tells.
+// link returns the link of a mail to a page. The mail may have been stored under another key than the current one; the hash
+// of its token tells which.
 func (o *Outbox) link(page string, mail uuid.UUID, hash []byte) (secret.Text, error) {
 	for _, key := range o.ring.IDs() {
 		t, err := o.token(key, mail)
@@ -126,5 +127,14 @@ func (o *Outbox) link(page string, mail uuid.UUID, hash []byte) (secret.Text, er
 	return secret.Text{}, errNoKey
 }
 
-// errNoKey says that the key of a mail's link is not on the ring, or not on this replica's ring yet.
+// errNoKey means that the key of a mail's link is not on this replica's ring.
 var errNoKey = errors.New("the key of the link is not on the ring")
+
+// Overdue returns the number of mails that are still to be sent and were written longer ago than age.
+func Overdue(ctx context.Context, db *sqlx.DB, age time.Duration) (n int, err error) {
+	const q = `select count(*) from mails where due_at is not null and created_at < now() - make_interval(secs => $1)`
+	if err := db.GetContext(ctx, &n, q, age.Seconds()); err != nil {
+		return 0, fmt.Errorf("counting overdue mails: %w", err)
+	}
+	return n, nil
+}

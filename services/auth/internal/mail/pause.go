@@ -12,12 +12,12 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// Pause is how long after a mail to an address the next one can be asked for.
+// Pause is the minimum time between two mails to an address.
 const Pause = time.Minute
 
-// Ask asks for a mail to an address (in lower case), whether or not a user has it, and returns how long to wait: 0 says
-// that it may be sent, and that the next one may not. Confirmations and notices have one pause, resets another, so that
-// who has one of them sent keeps nobody from the other. first says that there was no mail yet, whatever was asked for.
+// Ask reports when a mail may be sent to an address (in lower case), whether or not a user has it. It returns 0 when the mail
+// may be sent now, which starts a new pause, and otherwise the time to wait. Confirmations and notices share one pause; resets
+// have another, so that requesting one kind does not delay the other. first ignores a running pause.
 func (o *Outbox) Ask(ctx context.Context, tx *sqlx.Tx, kind Kind, address string, first bool) (time.Duration, error) {
 	purpose := Confirm
 	if kind == Reset {
@@ -29,8 +29,9 @@ func (o *Outbox) Ask(ctx context.Context, tx *sqlx.Tx, kind Kind, address string
 	}
 	mac := hmac.New(sha256.New, subkey)
 	mac.Write([]byte(string(purpose) + ":" + address))
-	// Of many that ask at once one gets through: the others wait for its row and then find it fresh, but do not see it,
-	// for it is younger than their snapshot. Who comes later sees it and need not wait for anybody.
+	// Of concurrent requests, one gets 0. The others wait for its row lock, and then the condition of the update is false. They
+	// cannot read the new row, because it is younger than their snapshot, so they get the whole pause. Later requests find the
+	// row in their snapshot and do not wait for a lock.
 	const q = `
 		with asked as (
 			insert into mail_pauses as p (address_hash)
@@ -44,7 +45,7 @@ func (o *Outbox) Ask(ctx context.Context, tx *sqlx.Tx, kind Kind, address string
 		       (select least($2, greatest(1, $2 - extract(epoch from now() - mailed_at))) from mail_pauses where address_hash = $1), $2) end`
 	var seconds float64
 	if err := tx.GetContext(ctx, &seconds, q, mac.Sum(nil), Pause.Seconds(), first); err != nil {
-		return 0, fmt.Errorf("asking for a mail: %w", err)
+		return 0, fmt.Errorf("checking the pause between mails: %w", err)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
 }

@@ -18,29 +18,29 @@ import (
 )
 
 const (
-	// workers is how many mails a process sends side by side, so that one that hangs keeps few others.
+	// workers is how many mails a process sends at a time, so that a slow delivery delays few other mails.
 	workers = 4
-	// poll is how often each looks for mails of other processes, and for those that are to be tried again.
+	// poll is how often a worker looks for mails of other processes and for mails to retry.
 	poll = 5 * time.Second
-	// sendTime bounds one try, and lease is when another sender takes over from one that died meanwhile.
+	// sendTime limits one attempt. lease is the time after which another sender takes over a mail whose sender has died.
 	sendTime = time.Minute
 	lease    = 2 * sendTime
-	// The wait after a try that failed doubles from firstWait up to lastWait.
+	// The wait after a failed attempt doubles from firstWait to lastWait.
 	firstWait = 5 * time.Second
 	lastWait  = 30 * time.Minute
-	// settleTime bounds writing down what came of a try, also while the process is stopping.
+	// settleTime limits the statements after an attempt. They run even when the process stops.
 	settleTime = 5 * time.Second
 )
 
-// errRefused says that the mail server will not take this mail, however often it is tried.
-var errRefused = errors.New("the mail server refuses it")
+// errRefused means that the mail server refuses this mail permanently.
+var errRefused = errors.New("the mail server refuses the mail")
 
-// delivery brings a letter out of the house. Its error never repeats what a server said, which may be an address.
+// delivery delivers letters. Its errors never contain a server's text, which may contain an address.
 type delivery interface {
 	deliver(ctx context.Context, l letter) error
 }
 
-// Sender empties the outbox.
+// Sender sends the mails of the outbox.
 type Sender struct {
 	db     *sqlx.DB
 	outbox *Outbox
@@ -50,15 +50,15 @@ type Sender struct {
 	mails  *prometheus.CounterVec
 }
 
-// NewSender prepares the sender of a process; config was checked. publicURL is where links lead unless config says
-// otherwise.
+// NewSender returns the sender of a process and registers its metric. config must pass Check. publicURL is the base URL of
+// links, unless config has another one.
 func NewSender(config Config, publicURL string, db *sqlx.DB, outbox *Outbox, log *slog.Logger, registry prometheus.Registerer) *Sender {
 	s := &Sender{db: db, outbox: outbox, log: log, base: config.linkURL(publicURL), to: config.delivery(log)}
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "mails_total", Help: "Tries to send a mail, by kind and by what came of them.",
+		Name: "mails_total", Help: "Attempts to send a mail, by kind and outcome.",
 	}, []string{"kind", "result"})
 	registry.MustRegister(s.mails)
-	for kind := range lives {
+	for kind := range lifetimes {
 		for _, result := range []string{"sent", "failed", "given_up"} {
 			s.mails.WithLabelValues(string(kind), result)
 		}
@@ -66,12 +66,12 @@ func NewSender(config Config, publicURL string, db *sqlx.DB, outbox *Outbox, log
 	return s
 }
 
-// Run sends mails until ctx ends, and then returns when what is under way is settled.
+// Run sends mails until ctx ends. It returns when the running attempts are recorded.
 func (s *Sender) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	if s.to == nil {
-		s.log.Warn("neither SMTP_URL nor MAIL_DIR is set: mails stay in the outbox, and nobody can confirm an address")
+		s.log.Warn("neither SMTP_URL nor MAIL_DIR is set: mails stay in the outbox, and users cannot confirm their addresses")
 		return
 	}
 	for range workers {
@@ -83,7 +83,7 @@ func (s *Sender) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		found, err := s.next(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("the outbox cannot be read or written", "error", err.Error())
+			s.log.Warn("reading or writing the outbox failed", "error", err.Error())
 		}
 		if found && err == nil {
 			continue
@@ -96,7 +96,7 @@ func (s *Sender) work(ctx context.Context) {
 	}
 }
 
-// claimed is a mail that is ours for the time of the lease.
+// claimed is a mail that this sender has for the time of the lease.
 type claimed struct {
 	ID        uuid.UUID `db:"id"`
 	UserID    uuid.UUID `db:"user_id"`
@@ -109,7 +109,7 @@ type claimed struct {
 	Expired   bool      `db:"expired"`
 }
 
-// next sends the mail that is due first, and reports whether there was one.
+// next sends the mail with the earliest due time. It reports whether there was one.
 func (s *Sender) next(ctx context.Context) (bool, error) {
 	const q = `
 		update mails m set due_at = now() + make_interval(secs => $1), tries = m.tries + 1
@@ -126,12 +126,12 @@ func (s *Sender) next(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("claiming a mail: %w", err)
 	}
 	wait := min(firstWait<<min(c.Tries-1, 20), lastWait)
-	wait += rand.N(wait / 4) // mails that failed together do not come back together
-	failure := errors.New("its time is over")
+	wait += rand.N(wait / 4) // so that mails that failed together are not retried together
+	failure := errors.New("its link has expired")
 	if !c.Expired {
 		failure = s.send(ctx, c)
 	}
-	// What came of it is written down even when we are told to stop: else it would be sent again.
+	// The outcome is recorded even when the process stops: otherwise the mail would be sent again.
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	switch {
@@ -157,7 +157,7 @@ func (s *Sender) send(ctx context.Context, c claimed) error {
 	return s.to.deliver(ctx, l)
 }
 
-// settle ends a mail, with its row of the trail. It leaves alone one that was withdrawn meanwhile.
+// settle completes a mail and records that in the audit trail. It does not change a mail that was withdrawn meanwhile.
 func (s *Sender) settle(ctx context.Context, c claimed, result string, failure error) error {
 	s.note(c, result, failure)
 	return audit.Change(ctx, s.db, func(tx *sqlx.Tx) (audit.Event, error) {
@@ -172,12 +172,12 @@ func (s *Sender) settle(ctx context.Context, c claimed, result string, failure e
 	})
 }
 
-// postpone puts a mail off, unless it was withdrawn or taken over by another sender meanwhile.
+// postpone sets the time of the next attempt, unless the mail was withdrawn or another sender has taken it over.
 func (s *Sender) postpone(ctx context.Context, c claimed, wait time.Duration, failure error) error {
 	s.note(c, "failed", failure)
 	const q = `update mails set due_at = now() + make_interval(secs => $3) where id = $1 and tries = $2 and due_at is not null`
 	if _, err := s.db.ExecContext(ctx, q, c.ID, c.Tries, wait.Seconds()); err != nil {
-		return fmt.Errorf("putting a mail off: %w", err)
+		return fmt.Errorf("postponing a mail: %w", err)
 	}
 	return nil
 }
@@ -185,6 +185,6 @@ func (s *Sender) postpone(ctx context.Context, c claimed, wait time.Duration, fa
 func (s *Sender) note(c claimed, result string, failure error) {
 	s.mails.WithLabelValues(string(c.Kind), result).Inc()
 	if failure != nil {
-		s.log.Warn("a mail was not sent", "mail_id", c.ID, "kind", c.Kind, "tries", c.Tries, "again", result == "failed", "error", failure.Error())
+		s.log.Warn("sending a mail failed", "mail_id", c.ID, "kind", c.Kind, "tries", c.Tries, "retried", result == "failed", "error", failure.Error())
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// server is a mail server to which all mails are handed.
+// server is the mail server that takes all mails.
 type server struct {
 	from     mail.Address
 	host     string
@@ -30,7 +30,7 @@ type server struct {
 	starttls gomail.TLSPolicy
 	user     string
 	password secret.Text
-	// step is how long each step of the conversation may take.
+	// step limits each step of the SMTP conversation.
 	step time.Duration
 }
 
@@ -40,7 +40,7 @@ var policies = map[string]gomail.TLSPolicy{
 	"mandatory": gomail.TLSMandatory, "opportunistic": gomail.TLSOpportunistic, "none": gomail.NoTLS,
 }
 
-// parseSMTP reads SMTP_URL, or returns errSMTP.
+// parseSMTP parses SMTP_URL, or returns errSMTP.
 func parseSMTP(text string) (server, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.Fragment != "" {
@@ -80,7 +80,8 @@ func parseSMTP(text string) (server, error) {
 	return s, nil
 }
 
-// deliver hands a letter over. A refusal of the letter itself is errRefused; whatever else goes wrong may go well later.
+// deliver sends a letter. It returns errRefused when the server refuses the letter itself. After any other error a retry can
+// succeed.
 func (s server) deliver(ctx context.Context, l letter) error {
 	to, err := envelope(l.to)
 	if err != nil {
@@ -94,8 +95,8 @@ func (s server) deliver(ctx context.Context, l letter) error {
 	return s.converse(client, to, l)
 }
 
-// dial returns a connection over which may be sent: encrypted and authenticated as the settings demand. It is closed when
-// ctx ends, whatever it is waiting for.
+// dial returns a connection with the encryption and authentication of the settings. It is closed when ctx ends, also during a
+// read or a write.
 func (s server) dial(ctx context.Context) (*smtp.Client, error) {
 	connect := func(dialing context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(dialing, network, address)
@@ -124,13 +125,13 @@ func (s server) dial(ctx context.Context) (*smtp.Client, error) {
 	return client.DialToSMTPClientWithContext(ctx)
 }
 
-// converse speaks the part of the conversation that is about this letter.
+// converse runs the part of the SMTP conversation that is about this letter.
 func (s server) converse(client *smtp.Client, to string, l letter) error {
 	international, _ := client.Extension("SMTPUTF8")
 	if !isASCII(to) && !international {
-		return fmt.Errorf("%w: it does not know such addresses (SMTPUTF8)", errRefused)
+		return fmt.Errorf("%w: it does not support addresses that are not ASCII (SMTPUTF8)", errRefused)
 	}
-	client.SkipSMTPUTF8(isASCII(to)) // a server on the way that lacks it would send the mail back
+	client.SkipSMTPUTF8(isASCII(to)) // a later server without SMTPUTF8 would return the mail
 	var data io.WriteCloser
 	for _, step := range []struct {
 		name string
@@ -146,18 +147,18 @@ func (s server) converse(client *smtp.Client, to string, l letter) error {
 			return safe(step.name, err)
 		}
 		if err := step.take(); err != nil {
-			// Only of the recipient and of the mail is a refusal final: the rest an operator can mend.
+			// A refusal of the recipient or of the mail is permanent. An operator can correct the causes of all others.
 			if answer := (*textproto.Error)(nil); step.name != "MAIL" && errors.As(err, &answer) && answer.Code >= 500 {
 				return fmt.Errorf("%w: %d to %s", errRefused, answer.Code, step.name)
 			}
 			return safe(step.name, err)
 		}
 	}
-	_ = client.Quit() // the mail is theirs by now, however they say goodbye
+	_ = client.Quit() // the server has accepted the mail, whatever it answers now
 	return nil
 }
 
-// safe says what went wrong, without the words of the server, which like to repeat an address.
+// safe returns an error without the server's text, which often contains an address.
 func safe(step string, err error) error {
 	var answer *textproto.Error
 	var network *net.OpError
@@ -166,19 +167,19 @@ func safe(step string, err error) error {
 	case errors.As(err, &answer):
 		return fmt.Errorf("the mail server answered %d to %s", answer.Code, step)
 	case errors.As(err, &certificate):
-		return errors.New("the mail server has no certificate that is good for its name")
+		return errors.New("the mail server has no valid certificate for its name")
 	case errors.As(err, &network):
 		return fmt.Errorf("%s: %w", step, network)
 	}
-	return fmt.Errorf("%s: the mail server hung up, or does not offer what SMTP_URL asks for (STARTTLS, a way to authenticate)", step)
+	return fmt.Errorf("%s: the mail server closed the connection, or does not support what SMTP_URL requires (STARTTLS, authentication)", step)
 }
 
-// envelope returns an address as servers know it, with the domain in ASCII.
+// envelope returns an address with its domain in ASCII, as SMTP needs it.
 func envelope(address string) (string, error) {
 	local, domain, _ := strings.Cut(address, "@")
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
-		return "", fmt.Errorf("%w: there is no such domain", errRefused)
+		return "", fmt.Errorf("%w: the domain is invalid", errRefused)
 	}
 	return local + "@" + ascii, nil
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// Check judges a code of a user's active second factor. A right one is used up, its attempt and those before it are
-// forgiven, and open is done, in one transaction, so that a code opens one thing. It returns ErrWrong, ErrNone,
-// budget.ErrLocked, or what open does.
-func (f *Factors) Check(ctx context.Context, user uuid.UUID, code Code, open func(tx *sqlx.Tx) error) error {
-	return f.check(ctx, user, code, true, "second_factor.proved", open)
+// Check charges an attempt and compares a code with a user's active second factor. For a right code it runs do, makes the code
+// invalid and forgives the attempts, in one transaction, so that a code is used once. It returns ErrWrong, ErrNone,
+// ErrUnknownKey, budget.ErrLocked, or the error of do.
+func (f *Factors) Check(ctx context.Context, user uuid.UUID, code Code, do func(tx *sqlx.Tx) error) error {
+	return f.check(ctx, user, code, true, "second_factor.proved", do)
 }
 
-// check is Check for a factor that is active or is still to be. action is what is recorded of a right code.
-func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active bool, action string, open func(tx *sqlx.Tx) error) error {
+// check is Check for an active factor, or for one that is not confirmed yet. A right code is recorded under action.
+func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active bool, action string, do func(tx *sqlx.Tx) error) error {
 	known, err := f.factor(ctx, user, active)
 	if err != nil {
 		return err
 	}
-	if !code.recovery { // which is good even when the key that the secret lies under is lost
+	if !code.recovery { // a recovery code needs no key
 		if err := f.unseal(&known); err != nil {
 			return err
 		}
@@ -38,8 +38,8 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 		return err
 	}
 	err = audit.Change(ctx, f.db, func(tx *sqlx.Tx) (audit.Event, error) {
-		// First the user's row, as everybody who changes what signs a user in: nobody waits for one another in a circle, and
-		// what follows sees what those before did.
+		// Every transaction that changes a user's password, sessions or factors locks the user's row first. So they cannot
+		// deadlock, and the next statements see the changes of the previous transaction.
 		if _, err := tx.ExecContext(ctx, `select from users where id = $1 for no key update`, user); err != nil {
 			return audit.Event{}, fmt.Errorf("locking a user: %w", err)
 		}
@@ -49,7 +49,7 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 		if err := f.guesses.Right(ctx, tx, attempt); err != nil {
 			return audit.Event{}, err
 		}
-		return audit.Event{Action: action, TargetID: audit.ID(user), Details: map[string]any{"recovery_code": code.recovery}}, open(tx)
+		return audit.Event{Action: action, TargetID: audit.ID(user), Details: map[string]any{"recovery_code": code.recovery}}, do(tx)
 	})
 	if errors.Is(err, ErrWrong) {
 		return f.refuse(ctx, user, code, attempt)
@@ -57,7 +57,7 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 	return err
 }
 
-// factor is what a code is compared with.
+// factor is the second factor of a user.
 type factor struct {
 	user   uuid.UUID
 	active bool
@@ -66,7 +66,7 @@ type factor struct {
 	secret secret.Text
 }
 
-// factor returns a user's, with its secret sealed, or ErrNone.
+// factor returns a user's factor without its secret, or ErrNone.
 func (f *Factors) factor(ctx context.Context, user uuid.UUID, active bool) (factor, error) {
 	const q = `select secret_sealed from second_factors where user_id = $1 and (confirmed_at is not null) = $2`
 	found := factor{user: user, active: active}
@@ -80,7 +80,7 @@ func (f *Factors) factor(ctx context.Context, user uuid.UUID, active bool) (fact
 	return found, nil
 }
 
-// unseal fills in the secret, or returns ErrUnknownKey.
+// unseal opens the secret, or returns ErrUnknownKey.
 func (f *Factors) unseal(x *factor) error {
 	plain, err := f.ring.Open(keyring.SecondFactors, x.user.String(), x.sealed)
 	if errors.Is(err, keyring.ErrUnknownKey) {
@@ -93,11 +93,11 @@ func (f *Factors) unseal(x *factor) error {
 	return nil
 }
 
-// use compares a code and uses it up, or returns ErrWrong. Of many that show the same one, one gets through: the others
-// wait for the row and then find the code used.
+// use compares a code and makes it invalid, or returns ErrWrong. When several requests present the same code, one succeeds: the
+// others wait for the row and then find the code used.
 func (f *Factors) use(ctx context.Context, tx *sqlx.Tx, x factor, code Code) error {
 	if code.recovery {
-		return one(ErrWrong)(tx.ExecContext(ctx, `delete from recovery_codes where user_id = $1 and code_hash = $2`, x.user, code.hash(x.user)))
+		return oneRow(ErrWrong)(tx.ExecContext(ctx, `delete from recovery_codes where user_id = $1 and code_hash = $2`, x.user, code.hash(x.user)))
 	}
 	step, right, err := code.step(x.secret.Reveal(), f.Now())
 	if err != nil {
@@ -106,19 +106,16 @@ func (f *Factors) use(ctx context.Context, tx *sqlx.Tx, x factor, code Code) err
 	if !right {
 		return ErrWrong
 	}
-	// Another secret in its place, or one that was confirmed meanwhile, is another factor.
+	// The factor must still be the one that was read: not replaced, and not confirmed meanwhile.
 	const q = `
 		update second_factors set last_step = $2, confirmed_at = coalesce(confirmed_at, now())
 		 where user_id = $1 and last_step < $2 and secret_sealed = $3 and (confirmed_at is not null) = $4`
-	return one(ErrWrong)(tx.ExecContext(ctx, q, x.user, step, x.sealed, x.active))
+	return oneRow(ErrWrong)(tx.ExecContext(ctx, q, x.user, step, x.sealed, x.active))
 }
 
-// refuse records a wrong code and returns ErrWrong. Hanging up does not keep it off the record.
+// refuse records a wrong code and returns ErrWrong.
 func (f *Factors) refuse(ctx context.Context, user uuid.UUID, code Code, attempt budget.Attempt) error {
 	details := map[string]any{"recovery_code": code.recovery, "locked": attempt.LockedFor > 0}
 	event := audit.Event{Action: "second_factor.refused", TargetID: audit.ID(user), Details: details}
-	if err := audit.Record(context.WithoutCancel(ctx), f.db, event); err != nil {
-		return err
-	}
-	return ErrWrong
+	return audit.RecordRefusal(ctx, f.db, event, ErrWrong)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// ErrCodeForm says that a text is neither of the two kinds of codes.
+// ErrCodeForm means that a text is neither a TOTP code nor a recovery code.
 var ErrCodeForm = fault.New(fault.Invalid, "code_form", "A code has 6 digits, a recovery code 16 digits and letters without i, l, o and u").About("code")
 
-// Code is what somebody typed to prove a second factor: a code of the app, or a recovery code.
+// Code is what a user entered: a code of the app, or a recovery code.
 type Code struct {
 	text     secret.Text
 	recovery bool
@@ -31,8 +31,8 @@ var (
 	recoveryForm = regexp.MustCompile(`^[` + alphabet + `]{16}$`)
 )
 
-// ParseCode reads a code, or returns ErrCodeForm. Spaces and hyphens, which people type as they are shown, and the case of
-// letters do not count.
+// ParseCode parses a code, or returns ErrCodeForm. It ignores spaces, hyphens and the case of letters: apps show codes in
+// groups, and users type them like that.
 func ParseCode(text secret.Text) (Code, error) {
 	bare := strings.Map(func(r rune) rune {
 		switch {
@@ -50,7 +50,7 @@ func ParseCode(text secret.Text) (Code, error) {
 	return Code{secret.New(bare), recovery}, nil
 }
 
-// Methods are the authentication methods (RFC 8176) that a right code proves. A recovery code has no name of its own.
+// Methods returns the authentication methods (RFC 8176) that a right code proves. There is no method name for recovery codes.
 func (c Code) Methods() []string {
 	if c.recovery {
 		return []string{"mfa"}
@@ -58,11 +58,11 @@ func (c Code) Methods() []string {
 	return []string{"otp", "mfa"}
 }
 
-// period is how many seconds a time step lasts.
+// period is the length of a time step in seconds (RFC 6238, section 5.2).
 const period = 30
 
-// step returns the time step whose code this is: the present one, or, for clocks that disagree and people who are slow, the
-// one before or after.
+// step returns the time step of a code. It accepts the present step, and the one before and after it, for different clocks and
+// slow typing.
 func (c Code) step(key string, now time.Time) (int64, bool, error) {
 	present := now.Unix() / period
 	for _, step := range []int64{present, present - 1, present + 1} {
@@ -77,10 +77,10 @@ func (c Code) step(key string, now time.Time) (int64, bool, error) {
 	return 0, false, nil
 }
 
-// alphabet has 32 characters, none of which is taken for another when it is read from paper.
+// alphabet has 32 characters that are hard to confuse when they are read from paper.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// newRecoveryCode makes 80 random bits, as xxxx-xxxx-xxxx-xxxx.
+// newRecoveryCode returns 80 random bits as xxxx-xxxx-xxxx-xxxx.
 func newRecoveryCode() secret.Text {
 	var bits [16]byte
 	rand.Read(bits[:]) // never fails: the runtime aborts when the system has no randomness
@@ -94,8 +94,8 @@ func newRecoveryCode() secret.Text {
 	return secret.New(text.String())
 }
 
-// hash returns what a recovery code of this user is stored as. The id keeps one guess from being tried on everybody's at
-// once by who has the database.
+// hash returns the stored form of a recovery code. It includes the user's id, so that an attacker with a copy of the database
+// must guess each user's codes separately.
 func (c Code) hash(user uuid.UUID) []byte {
 	sum := sha256.Sum256(append(user[:], c.text.Reveal()...))
 	return sum[:]

@@ -8,7 +8,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// FuzzParseCode: a code has 6 ASCII digits or 16 characters of the alphabet, and however it is spelled it is one code.
+// FuzzParseCode checks that a code has 6 ASCII digits or 16 characters of the alphabet, and is the same in capitals.
 func FuzzParseCode(f *testing.F) {
 	for _, text := range []string{"123456", "123 456", "12345", "1234567", "１２３４５６", "abcd-efgh-jkmn-pqrs", "ABCDEFGHJKMNPQRS", "abcd-efgh-ijkl-mnop", "\u212abcdefghjkmnpqr", "\xff", "\x00"} {
 		f.Add(text)

@@ -9,8 +9,8 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// The test vectors of RFC 6238, appendix B: they have 8 digits, of which ours are the last 6.
-func TestStepsOfTheStandard(t *testing.T) {
+// The test vectors of RFC 6238, appendix B. They have 8 digits; this package uses the last 6.
+func TestTOTPStepsOfRFC6238(t *testing.T) {
 	t.Parallel()
 	key := base32.StdEncoding.EncodeToString([]byte("12345678901234567890"))
 	for seconds, digits := range map[int64]string{
@@ -29,7 +29,7 @@ func TestStepsOfTheStandard(t *testing.T) {
 	}
 }
 
-func TestWhatACodeProves(t *testing.T) {
+func TestAuthenticationMethodsOfCodes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"123456": "otp mfa", newRecoveryCode().Reveal(): "mfa"} {
 		code, err := ParseCode(secret.New(text))

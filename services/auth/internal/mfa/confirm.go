@@ -11,22 +11,23 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// recoveryCodes is how many a user gets.
+// recoveryCodes is the number of recovery codes of a user.
 const recoveryCodes = 10
 
-// Confirm makes an enrolled factor active for who shows a code of it, and does open in the same transaction. It returns the
-// recovery codes, to be shown this once.
-func (f *Factors) Confirm(ctx context.Context, user uuid.UUID, code Code, open func(tx *sqlx.Tx) error) (codes []secret.Text, err error) {
+// Confirm activates an enrolled factor with one of its codes, and runs do in the same transaction. It returns the recovery
+// codes, which are shown once, or the errors of Check.
+func (f *Factors) Confirm(ctx context.Context, user uuid.UUID, code Code, do func(tx *sqlx.Tx) error) (codes []secret.Text, err error) {
 	err = f.check(ctx, user, code, false, "second_factor.confirmed", func(tx *sqlx.Tx) error {
 		if codes, err = replaceCodes(ctx, tx, user); err != nil {
 			return err
 		}
-		return open(tx)
+		return do(tx)
 	})
 	return codes, err
 }
 
-// RenewRecoveryCodes replaces those that are left, for who shows a code. It returns the new ones, to be shown this once.
+// RenewRecoveryCodes replaces a user's recovery codes, with a code. It returns the new codes, which are shown once, or the errors
+// of Check.
 func (f *Factors) RenewRecoveryCodes(ctx context.Context, user uuid.UUID, code Code) (codes []secret.Text, err error) {
 	err = f.check(ctx, user, code, true, "recovery_codes.replaced", func(tx *sqlx.Tx) error {
 		codes, err = replaceCodes(ctx, tx, user)

@@ -1,6 +1,6 @@
-// Package signing keeps the Ed25519 keys by which access tokens are signed. The private halves lie sealed in the database
-// and are read for each signature, so that every replica signs with the same key, and stops the moment it is retired. A key is
-// published before it signs, and after it did for as long as its tokens are good.
+// Package signing stores the Ed25519 keys that sign access tokens. The private keys are sealed in the database and read for each
+// signature, so that every replica signs with the same key and stops when the key is retired. A public key is published some
+// time before its key signs, and after that until its last token has expired.
 package signing
 
 import (
@@ -22,11 +22,11 @@ import (
 )
 
 const (
-	// overlap is how long a new key is published before it signs, as long as there is another that does: twice the time for
-	// which verifiers may keep the answer of /.well-known/jwks.json.
+	// overlap is how long a new key is published before it signs, if another key can sign in that time: twice the time for
+	// which verifiers may cache /.well-known/jwks.json.
 	overlap = "interval '10 minutes'"
-	// lookEvery is how often a replica looks whether a key has to be made. It comes on top of the overlap.
-	lookEvery = time.Minute
+	// checkInterval is how often a replica checks whether a new key is needed.
+	checkInterval = time.Minute
 )
 
 // Keys are the signing keys of the deployment.
@@ -36,14 +36,14 @@ type Keys struct {
 	lifetime time.Duration
 }
 
-// New returns the keys in db, sealed under ring. lifetime is the age at which one is replaced: at least an hour.
+// New returns the keys in db, sealed with ring. lifetime is the age at which a key is replaced: at least 1h.
 func New(db *sqlx.DB, ring *keyring.Ring, lifetime time.Duration) *Keys {
 	return &Keys{db, ring, lifetime}
 }
 
-// Sign returns a JWT under the key in use, which its kid names.
+// Sign returns a JWT that is signed with the current key. Its kid is the key's id.
 func (k *Keys) Sign(ctx context.Context, claims jwt.Claims) (string, error) {
-	key, err := k.inUse(ctx)
+	key, err := k.current(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -56,15 +56,15 @@ func (k *Keys) Sign(ctx context.Context, claims jwt.Claims) (string, error) {
 	return text, nil
 }
 
-// Run has the next key ready before it is needed, until ctx ends.
+// Run creates the next key before it is needed, until ctx ends.
 func (k *Keys) Run(ctx context.Context, log *slog.Logger) {
-	ticker := time.NewTicker(lookEvery)
+	ticker := time.NewTicker(checkInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 			if err := k.Prepare(ctx); err != nil && ctx.Err() == nil {
-				log.Warn("the next signing key cannot be made yet", "error", err.Error())
+				log.Warn("creating the next signing key failed", "error", err.Error())
 			}
 		case <-ctx.Done():
 			return
@@ -72,11 +72,11 @@ func (k *Keys) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Prepare makes a key unless there is one that goes on signing: at the first start, when the last one is too old or is to
-// be retired, and when a ring was replaced. Those that are too old sign until the new one has been published for long
-// enough. Of several replicas that find none at once, one makes it for all.
+// Prepare creates a key if no key will sign on: at the first start, when the last key is too old or has an end, and when the
+// ring was replaced. Old keys sign until the new key has been published for the overlap. If several replicas need a key at the
+// same time, one of them creates it.
 func (k *Keys) Prepare(ctx context.Context) error {
-	keys, err := k.mine(ctx, k.db)
+	keys, err := k.usable(ctx, k.db)
 	if err != nil || goesOn(keys) {
 		return err
 	}
@@ -84,18 +84,19 @@ func (k *Keys) Prepare(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext('signing_keys'))`); err != nil {
 			return err
 		}
-		if keys, err := k.mine(ctx, tx); err != nil || goesOn(keys) {
-			return err // another replica was faster
+		if keys, err := k.usable(ctx, tx); err != nil || goesOn(keys) {
+			return err // another replica created the key
 		}
-		return k.make(ctx, tx)
+		return k.create(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("making a signing key: %w", err)
+		return fmt.Errorf("creating a signing key: %w", err)
 	}
 	return nil
 }
 
-func (k *Keys) make(ctx context.Context, tx *sqlx.Tx) error {
+// create stores a new key and sets the end of keys that are too old.
+func (k *Keys) create(ctx context.Context, tx *sqlx.Tx) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
@@ -114,14 +115,14 @@ func (k *Keys) make(ctx context.Context, tx *sqlx.Tx) error {
 	return err
 }
 
-// old is the age at which a key is replaced, $1 seconds.
+// old is the condition of keys that are older than $1 seconds.
 const old = `created_at <= now() - make_interval(secs => $1)`
 
-// key is one that may sign and that our ring opens.
+// key is a key that may sign and that the ring opens.
 type key struct {
 	ID     uuid.UUID `db:"id"`
 	Sealed []byte    `db:"private_sealed"`
-	// GoesOn says that it is neither old nor to be retired.
+	// GoesOn is true when the key is not too old and has no end.
 	GoesOn  bool `db:"goes_on"`
 	private ed25519.PrivateKey
 }
@@ -130,53 +131,53 @@ func goesOn(keys []key) bool {
 	return slices.ContainsFunc(keys, func(k key) bool { return k.GoesOn })
 }
 
-// inUse returns the newest key that has been published for long enough; when there is none, the one that has been for the
-// longest time.
-func (k *Keys) inUse(ctx context.Context) (key, error) {
-	keys, err := k.mine(ctx, k.db)
+// current returns the newest key that has been published for the overlap, or, without such a key, the oldest one. It creates a
+// key if there is none.
+func (k *Keys) current(ctx context.Context) (key, error) {
+	keys, err := k.usable(ctx, k.db)
 	if err == nil && len(keys) == 0 {
 		if err = k.Prepare(ctx); err == nil {
-			keys, err = k.mine(ctx, k.db)
+			keys, err = k.usable(ctx, k.db)
 		}
 	}
 	if err != nil {
 		return key{}, err
 	}
 	if len(keys) == 0 {
-		return key{}, errors.New("the signing key was retired the moment it was made")
+		return key{}, errors.New("the new signing key was retired at once")
 	}
 	return keys[0], nil
 }
 
-// mine returns the keys that may sign, the one to sign with first.
-func (k *Keys) mine(ctx context.Context, db sqlx.QueryerContext) ([]key, error) {
+// usable returns the keys that may sign and that the ring opens. The first one is the one to sign with.
+func (k *Keys) usable(ctx context.Context, db sqlx.QueryerContext) ([]key, error) {
 	const q = `
 		select id, private_sealed, retired_at is null and not ` + old + ` as goes_on
 		  from signing_keys where retired_at is null or retired_at > now()
 		 order by greatest(created_at, now() - ` + overlap + `), created_at desc, id`
-	var rows, mine []key
+	var rows, usable []key
 	if err := sqlx.SelectContext(ctx, db, &rows, q, k.lifetime.Seconds()); err != nil {
 		return nil, fmt.Errorf("looking up the signing keys: %w", err)
 	}
 	for _, row := range rows {
-		// One that does not open was sealed under a key that has left our ring; those who still have it may go on.
+		// A key that does not open was sealed with a key that is not on this ring. Replicas with that key may use it.
 		if seed, err := k.ring.Open(keyring.SigningKeys, row.ID.String(), row.Sealed); err == nil && len(seed) == ed25519.SeedSize {
 			row.private = ed25519.NewKeyFromSeed(seed)
-			mine = append(mine, row)
+			usable = append(usable, row)
 		}
 	}
-	return mine, nil
+	return usable, nil
 }
 
-// Public is the half of a key that everybody may know.
+// Public is a public key.
 type Public struct {
 	ID  uuid.UUID `db:"id"`
 	Key []byte    `db:"public_key"`
 }
 
-// Public returns the keys of all tokens that may still be good when tokens live this long, the newest first.
+// Public returns the public keys of all tokens with this lifetime that may still be valid, newest first.
 func (k *Keys) Public(ctx context.Context, lifetime time.Duration) ([]Public, error) {
-	// A minute more, for a signature that was under way while its key was retired.
+	// One more minute for a signature that was in progress when its key was retired.
 	const q = `
 		select id, public_key from signing_keys
 		 where retired_at is null or retired_at > now() - make_interval(secs => $1) - interval '1 minute'
