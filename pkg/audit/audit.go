@@ -32,9 +32,9 @@ type Event struct {
 // Record adds an event to the trail. db is the transaction of the change.
 func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error { return record(ctx, db, e, "") }
 
-// Refused records that a request of the caller was refused. It writes equal refusals of one caller at most once a minute, so
+// RecordRefusedAccess records that a request of the caller was refused. It writes equal refusals of one caller at most once a minute, so
 // that a caller that tries again and again does not fill the trail.
-func Refused(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
+func RecordRefusedAccess(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
 	return record(ctx, db, Event{Action: "access.refused", Details: details}, `
 		 where not exists (select from audit where action = $3 and actor_id = $2 and details = $10 and at > now() - interval '1 minute')`)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// The ids show that a cursor works with an old key, and that two cursors of one position differ.
+// A cursor is valid as long as its key is on the ring. Two cursors of one position differ, because each is encrypted separately.
 func TestCursorSurvivesKeyRotation(t *testing.T) {
 	t.Parallel()
 	const old, next = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="

@@ -8,7 +8,7 @@ import (
 
 // Text is a secret text. Every way to print or encode it gives [redacted]. Only Reveal returns the text.
 type Text struct {
-	// A pointer, because for a wrong verb fmt prints the fields of a value and calls no method. It then prints an address.
+	// A pointer, because fmt calls no method of a value if the verb is wrong. It prints the field, and a pointer prints as an address.
 	text *string
 }
 

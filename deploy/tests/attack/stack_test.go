@@ -96,7 +96,7 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	return s
 }
 
-// newPerson adds a customer with an identity whose PIN is right.
+// newPerson adds a customer with an identity. The identity's PIN is the constant right.
 func (s *stack) newPerson() person {
 	s.t.Helper()
 	p := person{customer: s.people.Customer()}

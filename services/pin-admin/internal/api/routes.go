@@ -110,7 +110,7 @@ func (a *API) allow(may func(caller.Caller) bool) echo.MiddlewareFunc {
 			web.LogAttr(c, "actor_kind", string(who.Kind), "actor_id", who.ID.String())
 			ctx := caller.NewContext(c.Request().Context(), who)
 			if !may(who) {
-				if err := audit.Refused(ctx, a.Trail.DB, map[string]any{"method": c.Request().Method, "route": c.Path()}); err != nil {
+				if err := audit.RecordRefusedAccess(ctx, a.Trail.DB, map[string]any{"method": c.Request().Method, "route": c.Path()}); err != nil {
 					return err
 				}
 				return caller.ErrForbidden
