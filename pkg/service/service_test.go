@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
-	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
 // fakeApp is a service with one page, and with background work that takes some time to end.
@@ -65,7 +65,7 @@ func start(t *testing.T, a *fakeApp, s *Settings) (stop func() error) {
 		}
 		return a, nil
 	}
-	go func() { ended <- Run(ctx, (&webtest.Log{}).Logger(), []byte("the document"), s, newApp) }()
+	go func() { ended <- Run(ctx, slog.New(slog.DiscardHandler), []byte("the document"), s, newApp) }()
 	for {
 		if conn, err := net.Dial("tcp", s.OpsListenAddr); err == nil {
 			conn.Close()
@@ -152,7 +152,7 @@ func TestServiceNeedsFreeAddresses(t *testing.T) {
 	s := &Settings{PostgresConfig: stores.PostgresConfig{URL: "postgres://127.0.0.1/x"}, RedisConfig: stores.RedisConfig{URL: "redis://127.0.0.1"},
 		HashPlaces: 1, ListenAddr: freeAddress(t), OpsListenAddr: listener.Addr().String()}
 	newApp := func(*Settings, Resources) (*fakeApp, error) { return &fakeApp{}, nil }
-	if err := Run(t.Context(), (&webtest.Log{}).Logger(), nil, s, newApp); err == nil || !strings.Contains(err.Error(), s.OpsListenAddr) {
+	if err := Run(t.Context(), slog.New(slog.DiscardHandler), nil, s, newApp); err == nil || !strings.Contains(err.Error(), s.OpsListenAddr) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -160,7 +160,7 @@ func TestServiceNeedsFreeAddresses(t *testing.T) {
 func TestUnknownArgumentsAreRefused(t *testing.T) {
 	newApp := func(*Settings, Resources) (*fakeApp, error) { return &fakeApp{}, nil }
 	for _, args := range [][]string{{"--help"}, {"health", "now"}} {
-		if err := command(t.Context(), (&webtest.Log{}).Logger(), args, nil, &Settings{}, newApp); err == nil || !strings.Contains(err.Error(), "health") {
+		if err := command(t.Context(), slog.New(slog.DiscardHandler), args, nil, &Settings{}, newApp); err == nil || !strings.Contains(err.Error(), "health") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}

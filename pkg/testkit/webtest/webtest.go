@@ -196,3 +196,22 @@ func (s *Server) NeverLogged(secrets ...string) {
 		}
 	}
 }
+
+// Want fails the test now unless an answer has this status. It returns the answer.
+func (s *Server) Want(a Answer, status int) Answer {
+	s.t.Helper()
+	if a.Status != status {
+		s.t.Fatalf("answered %d, want %d: %s", a.Status, status, a.Body)
+	}
+	return a
+}
+
+// Fields fails the test if a field of an answer is not as wanted. The keys are paths as in Answer.JSON. Numbers are float64.
+func (s *Server) Fields(a Answer, want map[string]any) {
+	s.t.Helper()
+	for path, value := range want {
+		if got := a.JSON(path); got != value {
+			s.t.Errorf("%s is %v, want %v in %s", path, got, value, a.Body)
+		}
+	}
+}

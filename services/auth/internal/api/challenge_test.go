@@ -149,7 +149,7 @@ func TestAResetPasswordLeavesTheSecondFactor(t *testing.T) {
 func TestAChallengeOpensOneSession(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.budget.Attempts, s.budget.Failures = 1000, 1000
+	s.settings.MFABudget.Attempts, s.settings.MFABudget.Failures = 1000, 1000
 	replicas := []*service{s.replica(oldKey), s.replica(oldKey)}
 	o := s.guarded()
 	challenge, codes := s.challenged(o), append([]string{s.next(o), s.code(o.secret, 1)}, o.recovery...)

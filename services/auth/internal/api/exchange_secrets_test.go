@@ -54,7 +54,7 @@ func (b bearer) tried(path string) (answer, error) {
 func TestRevealingAndTestingAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.rates.Decrypt, s.rates.Connection = 3, 3
+	s.settings.Rates.Decrypt, s.settings.Rates.Connection = 3, 3
 	b := bearer{s.replica(oldKey), s.bearer().access}
 	other := bearer{b.service, s.bearer().access}
 	paths := []string{b.stored(sandboxKey()), b.stored(sandboxKey())}

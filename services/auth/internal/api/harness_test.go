@@ -3,8 +3,6 @@ package api_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,31 +10,15 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/countersign/countersign/pkg/accesstoken"
-	"github.com/countersign/countersign/pkg/budget"
-	"github.com/countersign/countersign/pkg/credential"
-	"github.com/countersign/countersign/pkg/directory"
-	"github.com/countersign/countersign/pkg/keyring"
-	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
-	"github.com/countersign/countersign/pkg/web"
-	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api"
+	"github.com/countersign/countersign/services/auth/internal/app"
 	"github.com/countersign/countersign/services/auth/internal/exchange"
-	"github.com/countersign/countersign/services/auth/internal/kyc"
-	"github.com/countersign/countersign/services/auth/internal/login"
-	"github.com/countersign/countersign/services/auth/internal/mail"
-	"github.com/countersign/countersign/services/auth/internal/mfa"
-	"github.com/countersign/countersign/services/auth/internal/oauth"
-	"github.com/countersign/countersign/services/auth/internal/password"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
@@ -61,30 +43,22 @@ var plenty = api.Rates{
 // deployment is a database of the test's own, with one replica of the service or several.
 type deployment struct {
 	t *testing.T
-	// owner may see and do everything in the database.
+	// owner may read and change everything in the database.
 	owner  *sqlx.DB
 	people storetest.People
-	// asService is how the service connects to it.
+	// asService is the URL with which the service connects to the database.
 	asService string
+	redisURL  string
 	log       *webtest.Log
-	// origins are those that the replicas to come admit.
-	origins []string
-	// proxies and rates are theirs too.
-	proxies []netip.Prefix
-	rates   api.Rates
-	// budget is that of codes.
-	budget budget.Limits
-	// clock is the time that codes go by, in seconds since 1970. It stands unless the test moves it.
-	clock atomic.Int64
-	// sandbox is the URL of the exchange that they play.
+	// settings are those of the replicas that the test starts from now on.
+	settings app.Settings
+	// sandbox is the URL of the sandbox exchange for these replicas. Empty: the service's own.
 	sandbox string
-	// redisURL is where they count.
-	redisURL string
-	// kyc holds the KYC secrets of the replicas to come.
-	kyc kyc.Config
+	// clock is the time for TOTP codes, in seconds since 1970. Only the test changes it.
+	clock atomic.Int64
 
 	mu sync.Mutex
-	// secrets are all passwords and tokens that were sent or answered. None may stand in the log.
+	// secrets are all passwords and tokens that were sent or answered. The log must not contain them.
 	secrets map[string]bool
 }
 
@@ -92,23 +66,20 @@ type deployment struct {
 type service struct {
 	*deployment
 	server   *webtest.Server
-	routes   []*echo.Route
-	spec     *web.Spec
-	pool     *slowhash.Pool
-	keys     *signing.Keys
-	logins   *login.Logins
-	accounts *account.Accounts
+	app      *app.App
 	db       *sqlx.DB
-	outbox   *mail.Outbox
+	pool     *slowhash.Pool
 	registry *prometheus.Registry
 }
 
 func newService(t *testing.T) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
+	settings := app.DefaultSettings()
+	settings.PublicURL, settings.SignInURL, settings.SigningKeyLifetime = issuer, signIn, keyLifetime
+	settings.Config, settings.Rates, settings.KYC = lifetimes, plenty, kycSecrets
 	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
-		redisURL: storetest.Redis(t), rates: plenty, budget: mfa.DefaultBudget, sandbox: serve(t, exchange.Sandbox()), kyc: kycSecrets,
-		log: &webtest.Log{}, secrets: map[string]bool{}}
+		redisURL: storetest.Redis(t), settings: *settings, log: &webtest.Log{}, secrets: map[string]bool{}}
 	d.clock.Store(1_800_000_000)
 	s := d.replica(oldKey)
 	t.Cleanup(func() {
@@ -126,41 +97,18 @@ func (d *deployment) replica(keys string) *service {
 
 func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	d.t.Helper()
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: d.asService, Connections: 20})
+	r := webtest.Resources(d.t, d.log, webtest.Postgres(d.t, d.asService), storetest.RedisClient(d.t, d.redisURL))
+	r.Pool = pool
+	settings := d.settings
+	settings.Keys = keys
+	a, err := app.New(&settings, r)
 	must(d.t, err)
-	d.t.Cleanup(func() { db.Close() })
-	counts := storetest.RedisClient(d.t, d.redisURL)
-	ring, err := keyring.Parse(keys)
-	must(d.t, err)
-	document, err := os.ReadFile("../../openapi.yaml")
-	must(d.t, err)
-	spec, err := web.LoadSpec(document, directory.CheckEmail)
-	must(d.t, err)
-
-	s := &service{deployment: d, spec: spec, keys: signing.New(db, ring, keyLifetime), pool: pool, db: db, outbox: mail.NewOutbox(ring), registry: prometheus.NewRegistry()}
-	tokens := accesstoken.NewReader(db, issuer)
-	factors := mfa.New(db, ring, d.budget, issuer)
-	factors.Now = d.now
-	passwords := password.New(password.DefaultBudget, db, pool, s.registry)
-	sessions := &usersession.Sessions{Config: lifetimes, Issuer: issuer, DB: db, Ring: ring, SigningKeys: s.keys, AccessTokens: tokens}
-	s.logins = &login.Logins{DB: db, Passwords: passwords, Sessions: sessions, Factors: factors}
-	s.accounts = &account.Accounts{DB: db, Passwords: passwords, Outbox: s.outbox}
-	e := web.New(web.Options{Log: d.log.Logger(), Registry: s.registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, AllowedOrigins: d.origins, TrustedProxies: d.proxies})
-	(&api.API{
-		Spec: spec, AccessTokens: tokens, APIKeys: credential.Keys{DB: db}, Factors: factors, Keys: s.keys,
-		Accounts:  s.accounts,
-		Passwords: passwords,
-		Logins:    s.logins,
-		Sessions:  sessions,
-		OAuth:     &oauth.Tokens{DB: db, Sessions: sessions, AccessTokens: tokens},
-		Limiter:   ratelimit.New(counts), Rates: d.rates,
-		KYC:          kyc.New(d.kyc, db, s.registry),
-		Links:        api.Links{SignIn: signIn, Resend: issuer + "/auth/resend-verification"},
-		ExchangeKeys: &exchange.Keys{DB: db, Ring: ring, Connections: exchange.NewConnections(d.sandbox)},
-	}).Routes(e)
-	s.routes = e.Routes()
-	s.server = webtest.Serve(d.t, spec, d.log, e)
-	return s
+	d.t.Cleanup(a.CloseSandbox)
+	a.API.Factors.Now = d.now
+	if d.sandbox != "" {
+		a.API.ExchangeKeys.Connections = exchange.NewConnections(d.sandbox)
+	}
+	return &service{deployment: d, server: webtest.Serve(d.t, a.API.Spec, d.log, a.Handler()), app: a, db: r.DB, pool: pool, registry: r.Registry}
 }
 
 // now is the time that codes go by.

@@ -42,7 +42,7 @@ func (s *service) verifies(access string) bool {
 func TestJWKSVerifiesAccessTokens(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	must(t, s.keys.Prepare(context.Background()))
+	must(t, s.app.API.Keys.Prepare(context.Background()))
 	if n := len(s.published()); n != 1 {
 		t.Errorf("%d keys before the first login", n)
 	}

@@ -251,7 +251,7 @@ func TestKYCHealth(t *testing.T) {
 	if got, want := fmt.Sprint(a.body), fmt.Sprintf("map[providers:%v status:ok]", configured); got != want || !configured["sumsub"] || !configured["bearer"] || configured["onfido"] {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	s.kyc = kyc.Config{}
+	s.settings.KYC = kyc.Config{}
 	disabled := s.replica(oldKey)
 	if a := disabled.want(disabled.request(http.MethodGet, "/api/kyc/health/", nil), http.StatusOK); a.body["status"] != "disabled" {
 		t.Errorf("got %s", a.Body)

@@ -3,7 +3,6 @@ package api_test
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 // by X-Forwarded-For where it asks from.
 func (s *service) rated(server *storetest.RedisServer, change func(*service)) *service {
 	s.t.Helper()
-	s.redisURL, s.proxies = server.URL, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s.redisURL, s.settings.TrustedProxies = server.URL, []string{"127.0.0.0/8"}
 	change(s)
 	return s.replica(oldKey)
 }
@@ -24,7 +23,7 @@ func TestRequestsAreLimitedForEachClientAddress(t *testing.T) {
 	s := newService(t)
 	p := s.user()
 	server := storetest.OwnRedis(t)
-	first := s.rated(server, func(s *service) { s.rates.Login, s.rates.Signup = 3, 1 })
+	first := s.rated(server, func(s *service) { s.settings.Rates.Login, s.settings.Rates.Signup = 3, 1 })
 	replicas := []*service{first, s.replica(oldKey)}
 	for i, address := range []string{"203.0.113.7", "203.0.113.8", "2001:db8:1:2::1"} {
 		for n := range 5 {
@@ -54,7 +53,7 @@ func TestSignedInRequestsAreLimitedForEachUser(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	first, second := s.login(s.user()).access, s.login(s.user()).access
-	s = s.rated(storetest.OwnRedis(t), func(s *service) { s.rates.Challenge = 1 })
+	s = s.rated(storetest.OwnRedis(t), func(s *service) { s.settings.Rates.Challenge = 1 })
 	stepUp := func(access, address string, status int) {
 		t.Helper()
 		s.want(s.post("/auth/step-up", map[string]any{"password": "Wrong-canary-1"}, "Authorization", "Bearer "+access, "X-Forwarded-For", address), status)
@@ -68,7 +67,7 @@ func TestSignedInRequestsAreLimitedForEachUser(t *testing.T) {
 func TestMalformedRequestsCountToo(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s = s.rated(storetest.OwnRedis(t), func(s *service) { s.rates.Signup = 2 })
+	s = s.rated(storetest.OwnRedis(t), func(s *service) { s.settings.Rates.Signup = 2 })
 	s.want(s.post("/auth/signup", "{"), http.StatusUnprocessableEntity)
 	s.want(s.post("/auth/signup/", map[string]any{}), http.StatusUnprocessableEntity)
 	s.want(s.post("/auth/signup", newPerson().form()), http.StatusTooManyRequests)
@@ -79,7 +78,7 @@ func TestWithoutRedisPeopleSignInAndAreLimitedStill(t *testing.T) {
 	s := newService(t)
 	p := s.user()
 	server := storetest.OwnRedis(t)
-	s = s.rated(server, func(s *service) { s.rates.Login = 3 })
+	s = s.rated(server, func(s *service) { s.settings.Rates.Login = 3 })
 	server.Stop()
 	for range 3 {
 		s.login(p)
@@ -91,7 +90,7 @@ func TestTheTrailHasTheClientsAddress(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1")
-	s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	s.settings.TrustedProxies = []string{"127.0.0.1/32"}
 	proxied := s.replica(oldKey)
 	proxied.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1, 203.0.113.7")
 	for address, want := range map[string]int{"127.0.0.1": 1, "203.0.113.7": 1, "198.51.100.1": 0} {

@@ -48,7 +48,7 @@ func (d *deployment) read(raw []byte) letter {
 // sends starts a sender beside the replica, and returns what stops it.
 func (s *service) sends(config outbox.Config) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	sender := outbox.NewSender(config, issuer, s.db, s.outbox, s.log.Logger(), prometheus.NewRegistry())
+	sender := outbox.NewSender(config, issuer, s.db, s.app.Outbox, s.log.Logger(), prometheus.NewRegistry())
 	var running sync.WaitGroup
 	running.Go(func() { sender.Run(ctx) })
 	running.Go(func() { prune.Run(ctx, s.log.Logger(), sender.Prune) })

@@ -199,7 +199,7 @@ func TestACodeIsGoodForAStepBeforeAndAfterAndOnce(t *testing.T) {
 func TestOfManyWhoShowOneCodeOneGetsThrough(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.budget.Attempts, s.budget.Failures = 1000, 1000
+	s.settings.MFABudget.Attempts, s.settings.MFABudget.Failures = 1000, 1000
 	replicas := []*service{s.replica(oldKey), s.replica(oldKey)}
 	o := s.guarded()
 	for _, code := range []string{s.next(o), o.recovery[0]} {

@@ -102,7 +102,7 @@ func TestBadRequestsOfOAuth(t *testing.T) {
 		a := away.post(path, body+credentials, "Content-Type", "application/x-www-form-urlencoded")
 		s.refused(path, a, http.StatusServiceUnavailable, "temporarily_unavailable")
 	}
-	rated := s.rated(storetest.OwnRedis(t), func(s *service) { s.rates.Token = 1 })
+	rated := s.rated(storetest.OwnRedis(t), func(s *service) { s.settings.Rates.Token = 1 })
 	rated.refused("within the limit", rated.form("/oauth/token", "grant_type", "x"), http.StatusBadRequest, "unsupported_grant_type")
 	rated.refused("over the limit", rated.form("/oauth/token", "grant_type", "x"), http.StatusTooManyRequests, "temporarily_unavailable")
 }

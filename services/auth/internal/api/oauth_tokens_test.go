@@ -108,12 +108,12 @@ func TestATokenCannotBeTwoThings(t *testing.T) {
 	access := s.login(s.user()).access
 	claims, _ := s.claimsOf(access)
 	claims.ClientID, claims.Scope = uuid.New(), "admin"
-	text, err := s.keys.Sign(context.Background(), claims)
+	text, err := s.app.API.Keys.Sign(context.Background(), claims)
 	must(t, err)
 	s.want(s.profile(text), http.StatusUnauthorized)
 	claims = accesstoken.Claims{RegisteredClaims: claims.RegisteredClaims, Scope: "admin"}
 	claims.ExpiresAt = jwt.NewNumericDate(time.Now().Add(time.Hour))
-	text, err = s.keys.Sign(context.Background(), claims)
+	text, err = s.app.API.Keys.Sign(context.Background(), claims)
 	must(t, err)
 	s.want(s.profile(text), http.StatusUnauthorized)
 }

@@ -56,7 +56,7 @@ func TestSecondFactorResetByTheOperator(t *testing.T) {
 	s := newService(t)
 	o := s.guarded()
 	challenge := s.challenged(o)
-	for range s.budget.Attempts {
+	for range s.settings.MFABudget.Attempts {
 		s.answers(challenge, s.wrong(o))
 	}
 	if err := operator.ResetSecondFactor(asOperator(t), s.owner, "nobody@example.test"); !errors.Is(err, operator.ErrNoUser) {

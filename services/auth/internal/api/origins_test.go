@@ -13,7 +13,7 @@ const console = "https://admin.example.test"
 func TestOnlyNamedOriginsMayAsk(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.origins = []string{"https://other.example.test", console}
+	s.settings.AllowedOrigins = []string{"https://other.example.test", console}
 	s = s.replica(oldKey)
 	preflight := map[string]string{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
 	for _, rule := range []struct {

@@ -90,12 +90,12 @@ func TestEveryAnswerCostsAHash(t *testing.T) {
 	replica := s.replicaOver(oldKey, slowhash.NewPool(0, places))
 	for name, p := range map[string]person{"known": s.user(), "unknown": newPerson()} {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		if _, err := replica.logins.Login(ctx, p.email, secret.New("Wrong-canary-1")); err == nil || errors.Is(err, login.ErrRefused) {
+		if _, err := replica.app.API.Logins.Login(ctx, p.email, secret.New("Wrong-canary-1")); err == nil || errors.Is(err, login.ErrRefused) {
 			t.Errorf("login, %s address: answered %v without a hash", name, err)
 		}
 		cancel()
 		ctx, cancel = context.WithTimeout(context.Background(), 500*time.Millisecond)
-		if _, err := replica.accounts.Signup(ctx, p.email, secret.New("Wrong-canary-1")); err == nil {
+		if _, err := replica.app.API.Accounts.Signup(ctx, p.email, secret.New("Wrong-canary-1")); err == nil {
 			t.Errorf("signup, %s address: answered without a hash", name)
 		}
 		cancel()

@@ -98,7 +98,7 @@ func TestMailsSurviveWhatMailServersDo(t *testing.T) {
 			}
 			server.tell(nil)
 			s.due()
-			s.outbox.Wake()
+			s.app.Outbox.Wake()
 			s.empty()
 			mails := server.mails()
 			if len(mails) != rule.copies {
@@ -149,7 +149,7 @@ func TestAServerThatIsDownAndComesBack(t *testing.T) {
 	p := s.signedUp()
 	s.tried(1)
 	s.due()
-	s.outbox.Wake()
+	s.app.Outbox.Wake()
 	s.tried(2)
 	stop() // a restart forgets nothing
 	server := serveMail(t, mailServerOptions{port: port})

@@ -31,7 +31,7 @@ func (s *service) minted(access string, change func(*accesstoken.Claims)) string
 	s.t.Helper()
 	claims, _ := s.claimsOf(access)
 	change(&claims)
-	text, err := s.keys.Sign(context.Background(), claims)
+	text, err := s.app.API.Keys.Sign(context.Background(), claims)
 	must(s.t, err)
 	return text
 }

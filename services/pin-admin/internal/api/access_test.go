@@ -19,7 +19,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	signedIn := map[string]string{"Authorization": "Bearer " + user}
 	parameter := regexp.MustCompile(`:\w+`)
 	forUsers := map[string]int{"GET /v1/me/pin": 200, "PUT /v1/me/pin": 422, "DELETE /v1/me/pin": 422, "GET /v1/instances/:instance_id/pin-policy": 404}
-	for _, route := range s.routes {
+	for _, route := range s.app.Echo.Routes() {
 		name := route.Method + " " + route.Path
 		if !strings.HasPrefix(route.Path, "/v1/") {
 			continue
@@ -51,16 +51,16 @@ func TestRefusalsAreNotedOnceAMinute(t *testing.T) {
 	customer := s.people.Customer().String()
 	user, claims := s.signIn("user@example.com", "user")
 	for range 3 {
-		s.want(s.as(user, "DELETE", "/v1/customers/"+customer, nil), 403)
-		s.want(s.as(user, "GET", "/v1/customers/"+uuid.NewString(), nil), 403)
+		s.Want(s.as(user, "DELETE", "/v1/customers/"+customer, nil), 403)
+		s.Want(s.as(user, "GET", "/v1/customers/"+uuid.NewString(), nil), 403)
 	}
-	s.want(s.ask("GET", "/v1/me/pin", nil), 403)
-	trail := s.want(s.ask("GET", "/v1/audit?action=access.refused", nil), 200)
-	s.fields(trail, object{
+	s.Want(s.ask("GET", "/v1/me/pin", nil), 403)
+	trail := s.Want(s.ask("GET", "/v1/audit?action=access.refused", nil), 200)
+	s.Fields(trail, object{
 		"items.0.actor.kind": "api_key", "items.0.details.route": "/v1/me/pin", "items.0.details.method": "GET",
 		"items.1.actor.kind": "user", "items.1.actor.id": claims.Subject, "items.1.details.route": "/v1/customers/:customer_id", "items.1.details.method": "GET",
 		"items.2.details.method": "DELETE", "items.2.customer_id": nil, "items.3": nil})
 	s.people.Exec(`update audit set at = at - interval '61 seconds'`)
-	s.want(s.as(user, "DELETE", "/v1/customers/"+customer, nil), 403)
-	s.fields(s.want(s.ask("GET", "/v1/audit", nil), 200), object{"items.0.details.method": "DELETE", "items.3.details.method": "DELETE", "items.4": nil})
+	s.Want(s.as(user, "DELETE", "/v1/customers/"+customer, nil), 403)
+	s.Fields(s.Want(s.ask("GET", "/v1/audit", nil), 200), object{"items.0.details.method": "DELETE", "items.3.details.method": "DELETE", "items.4": nil})
 }

@@ -16,7 +16,7 @@ import (
 
 func (s *service) trail(query string) webtest.Answer {
 	s.t.Helper()
-	return s.want(s.ask("GET", "/v1/audit?"+query, nil), 200)
+	return s.Want(s.ask("GET", "/v1/audit?"+query, nil), 200)
 }
 
 func TestTheTrailOfAChange(t *testing.T) {
@@ -25,28 +25,28 @@ func TestTheTrailOfAChange(t *testing.T) {
 	admin, claims := s.signIn("admin@example.com", "admin")
 	requestID := uuid.NewString()
 	header := map[string]string{"Authorization": "Bearer " + admin, "X-Request-Id": requestID}
-	created := s.want(s.Do(webtest.Request{Method: "POST", Path: "/v1/customers", Header: header, Body: object{"email": "ann@example.com", "display_name": "Ann Lee"}}), 201)
-	s.fields(s.trail(""), object{
+	created := s.Want(s.Do(webtest.Request{Method: "POST", Path: "/v1/customers", Header: header, Body: object{"email": "ann@example.com", "display_name": "Ann Lee"}}), 201)
+	s.Fields(s.trail(""), object{
 		"items.0.action": "customer.created", "items.0.actor.kind": "user", "items.0.actor.id": claims.Subject, "items.0.request_id": requestID,
 		"items.0.address": "127.0.0.1", "items.0.customer_id": created.JSON("id"), "items.0.identity_id": nil, "items.0.instance_id": nil, "items.0.target_id": nil,
 		"items.1": nil, "next_cursor": nil})
 
 	instance := s.people.Instance().String()
 	customer := "/v1/customers/" + created.JSON("id").(string)
-	s.want(s.ask("PATCH", customer, object{"email": "bea@example.com"}), 200)
-	s.fields(s.trail("limit=1"), object{"items.0.action": "customer.updated", "items.0.actor.kind": "api_key", "items.0.details.changed.0": "email", "items.0.details.changed.1": nil})
-	s.want(s.ask("PATCH", "/v1/instances/"+instance, object{"owner_customer_id": created.JSON("id")}), 200)
-	s.fields(s.trail("limit=1"), object{"items.0.instance_id": instance, "items.0.details.owner_customer_id": created.JSON("id")})
+	s.Want(s.ask("PATCH", customer, object{"email": "bea@example.com"}), 200)
+	s.Fields(s.trail("limit=1"), object{"items.0.action": "customer.updated", "items.0.actor.kind": "api_key", "items.0.details.changed.0": "email", "items.0.details.changed.1": nil})
+	s.Want(s.ask("PATCH", "/v1/instances/"+instance, object{"owner_customer_id": created.JSON("id")}), 200)
+	s.Fields(s.trail("limit=1"), object{"items.0.instance_id": instance, "items.0.details.owner_customer_id": created.JSON("id")})
 	identity, _ := s.add(customer+"/identities", object{"instance_id": instance, "channel": "sms", "external_id": "+4930", "display_name": "Ann Lee"})
-	s.want(s.ask("PATCH", identity, object{"role_override": "owner"}), 200)
-	s.fields(s.trail("limit=1"), object{"items.0.instance_id": instance, "items.0.customer_id": created.JSON("id"), "items.0.identity_id": identity[len(identity)-36:],
+	s.Want(s.ask("PATCH", identity, object{"role_override": "owner"}), 200)
+	s.Fields(s.trail("limit=1"), object{"items.0.instance_id": instance, "items.0.customer_id": created.JSON("id"), "items.0.identity_id": identity[len(identity)-36:],
 		"items.0.details.changed.0": "role_override", "items.0.details.role_override": "owner", "items.0.details.verified": false})
 	key, issued := s.add("/v1/instances/"+instance+"/proxy-keys", object{"name": "Ann's"})
-	s.want(s.ask("DELETE", key, nil), 204)
-	s.fields(s.trail("limit=2"), object{"items.0.action": "proxy_key.revoked", "items.0.target_id": issued.JSON("id"), "items.0.instance_id": instance,
+	s.Want(s.ask("DELETE", key, nil), 204)
+	s.Fields(s.trail("limit=2"), object{"items.0.action": "proxy_key.revoked", "items.0.target_id": issued.JSON("id"), "items.0.instance_id": instance,
 		"items.1.target_id": issued.JSON("id"), "items.1.details.prefix": issued.JSON("prefix")})
-	s.want(s.ask("PATCH", "/v1/instances/"+instance+"/pin-policy", object{"pin_applies_to": "owner"}), 200)
-	s.fields(s.trail("limit=1"), object{"items.0.action": "policy.changed", "items.0.details.pin_applies_to": "owner"})
+	s.Want(s.ask("PATCH", "/v1/instances/"+instance+"/pin-policy", object{"pin_applies_to": "owner"}), 200)
+	s.Fields(s.trail("limit=1"), object{"items.0.action": "policy.changed", "items.0.details.pin_applies_to": "owner"})
 
 	// The trail outlives people: it names what is personal, and does not repeat it.
 	for _, personal := range []string{"ann@", "bea@", "Ann", "+4930"} {
@@ -55,11 +55,11 @@ func TestTheTrailOfAChange(t *testing.T) {
 		}
 	}
 	before := s.trail("").Body
-	s.want(s.ask("PATCH", customer, object{}), 200)
-	s.want(s.ask("PATCH", customer, object{"email": "no address"}), 422)
-	s.want(s.ask("PATCH", identity, object{}), 200)
-	s.want(s.ask("DELETE", key, nil), 204)
-	s.want(s.ask("DELETE", customer, nil), 409)
+	s.Want(s.ask("PATCH", customer, object{}), 200)
+	s.Want(s.ask("PATCH", customer, object{"email": "no address"}), 422)
+	s.Want(s.ask("PATCH", identity, object{}), 200)
+	s.Want(s.ask("DELETE", key, nil), 204)
+	s.Want(s.ask("DELETE", customer, nil), 409)
 	if s.trail("").Body != before {
 		t.Error("what changed nothing left a trail")
 	}
@@ -142,10 +142,10 @@ func TestPagesStayRightWhileRowsAreAdded(t *testing.T) {
 	if sorted := slices.Sorted(slices.Values(ids)); len(slices.Compact(sorted)) != len(ids) {
 		t.Error("a row stands on two pages")
 	}
-	s.fields(s.trail("action=test.row&limit=200"), object{"items.73.action": "test.row", "items.74": nil, "next_cursor": nil})
+	s.Fields(s.trail("action=test.row&limit=200"), object{"items.73.action": "test.row", "items.74": nil, "next_cursor": nil})
 	s.people.Exec(`delete from audit where action = 'test.row'`)
 	add(7)
-	s.fields(s.trail("action=test.row&limit=7"), object{"next_cursor": nil}) // the last page is full
+	s.Fields(s.trail("action=test.row&limit=7"), object{"next_cursor": nil}) // the last page is full
 }
 
 func TestCursorsCannotBeMadeUp(t *testing.T) {
@@ -153,7 +153,7 @@ func TestCursorsCannotBeMadeUp(t *testing.T) {
 	s := newService(t)
 	s.people.Exec(`insert into audit (actor_kind, action, request_id, address) select 'operator', 'test.row', '', '' from generate_series(1, 3)`)
 	cursor, _ := s.trail("limit=1").JSON("next_cursor").(string)
-	s.fields(s.trail("limit=1&cursor="+cursor), object{"items.0.action": "test.row"})
+	s.Fields(s.trail("limit=1&cursor="+cursor), object{"items.0.action": "test.row"})
 	forge := func(ring string, purpose keyring.Purpose, plain string) string {
 		r, err := keyring.Parse(ring)
 		must(t, err)
@@ -189,5 +189,5 @@ func TestCursorsCannotBeMadeUp(t *testing.T) {
 		}
 	}
 	s.people.Exec(`delete from audit`)
-	s.fields(s.trail("limit=1&cursor="+cursor), object{"items.0": nil, "next_cursor": nil})
+	s.Fields(s.trail("limit=1&cursor="+cursor), object{"items.0": nil, "next_cursor": nil})
 }

@@ -16,7 +16,7 @@ type object = map[string]any
 // add creates something and returns the path it is then found at.
 func (s *service) add(list string, body any) (string, webtest.Answer) {
 	s.t.Helper()
-	a := s.want(s.ask("POST", list, body), 201)
+	a := s.Want(s.ask("POST", list, body), 201)
 	return list + "/" + a.JSON("id").(string), a
 }
 
@@ -24,32 +24,32 @@ func TestACustomerThroughItsWholeLife(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	path, created := s.add("/v1/customers", object{"email": "Ann.Lee@Example.com", "display_name": "Ann Lee"})
-	s.fields(created, object{"email": "ann.lee@example.com", "display_name": "Ann Lee"})
-	if read := s.want(s.ask("GET", path, nil), 200); read.Body != created.Body {
+	s.Fields(created, object{"email": "ann.lee@example.com", "display_name": "Ann Lee"})
+	if read := s.Want(s.ask("GET", path, nil), 200); read.Body != created.Body {
 		t.Errorf("read %s, created %s", read.Body, created.Body)
 	}
-	s.fields(s.want(s.ask("GET", strings.ToUpper(path[:14])+path[14:], nil), 404), object{"detail": "Not Found"}) // only ids are without case
-	s.want(s.ask("GET", "/v1/customers/"+strings.ToUpper(path[14:])+"/", nil), 200)
+	s.Fields(s.Want(s.ask("GET", strings.ToUpper(path[:14])+path[14:], nil), 404), object{"detail": "Not Found"}) // only ids are without case
+	s.Want(s.ask("GET", "/v1/customers/"+strings.ToUpper(path[14:])+"/", nil), 200)
 
-	s.fields(s.want(s.ask("PATCH", path, object{"email": "ann@example.com"}), 200), object{"email": "ann@example.com", "display_name": "Ann Lee"})
-	s.fields(s.want(s.ask("PATCH", path, object{"display_name": "Ann"}), 200), object{"email": "ann@example.com", "display_name": "Ann"})
-	named := s.want(s.ask("PATCH", path, object{}), 200)
-	s.fields(named, object{"display_name": "Ann"})
-	null := s.want(s.ask("PATCH", path, object{"display_name": nil}), 200)
-	s.fields(null, object{"email": "ann@example.com", "display_name": nil})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"email": "ann@example.com"}), 200), object{"email": "ann@example.com", "display_name": "Ann Lee"})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"display_name": "Ann"}), 200), object{"email": "ann@example.com", "display_name": "Ann"})
+	named := s.Want(s.ask("PATCH", path, object{}), 200)
+	s.Fields(named, object{"display_name": "Ann"})
+	null := s.Want(s.ask("PATCH", path, object{"display_name": nil}), 200)
+	s.Fields(null, object{"email": "ann@example.com", "display_name": nil})
 	if null.JSON("updated_at") == created.JSON("updated_at") || null.JSON("created_at") != created.JSON("created_at") {
 		t.Errorf("times of %s, created %s", null.Body, created.Body)
 	}
-	s.want(s.ask("PATCH", path, object{"email": "ANN@example.com"}), 200) // its own address is not taken
+	s.Want(s.ask("PATCH", path, object{"email": "ANN@example.com"}), 200) // its own address is not taken
 
-	if gone := s.want(s.ask("DELETE", path, nil), 204); gone.Body != "" {
+	if gone := s.Want(s.ask("DELETE", path, nil), 204); gone.Body != "" {
 		t.Errorf("204 with a body: %q", gone.Body)
 	}
 	for _, method := range []string{"GET", "DELETE"} {
-		s.fields(s.want(s.ask(method, path, nil), 404), object{"detail": "Customer not found"})
+		s.Fields(s.Want(s.ask(method, path, nil), 404), object{"detail": "Customer not found"})
 	}
-	s.want(s.ask("PATCH", path, object{"display_name": "x"}), 404)
-	s.want(s.ask("PATCH", path, object{}), 404)
+	s.Want(s.ask("PATCH", path, object{"display_name": "x"}), 404)
+	s.Want(s.ask("PATCH", path, object{}), 404)
 	s.actions("customer.created", "customer.updated", "customer.updated", "customer.updated", "customer.updated", "customer.deleted")
 }
 
@@ -97,10 +97,10 @@ func TestBadCustomers(t *testing.T) {
 			}
 		}
 	}
-	s.fields(s.want(s.ask("POST", "/v1/customers", `{}`), 422), object{"detail.0.type": "missing", "detail.0.loc.1": "email"})
-	s.want(s.ask("POST", "/v1/customers", object{"email": "b@example.com", "display_name": long}), 201)
-	s.want(s.ask("POST", "/v1/customers", object{"email": "c@example.com", "display_name": nil, "id": uuid.NewString(), "admin": true}), 201)
-	s.fields(s.want(s.ask("GET", path, nil), 200), object{"email": "ann@example.com", "display_name": "Ann"})
+	s.Fields(s.Want(s.ask("POST", "/v1/customers", `{}`), 422), object{"detail.0.type": "missing", "detail.0.loc.1": "email"})
+	s.Want(s.ask("POST", "/v1/customers", object{"email": "b@example.com", "display_name": long}), 201)
+	s.Want(s.ask("POST", "/v1/customers", object{"email": "c@example.com", "display_name": nil, "id": uuid.NewString(), "admin": true}), 201)
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), object{"email": "ann@example.com", "display_name": "Ann"})
 }
 
 func TestOneAddressIsOneCustomer(t *testing.T) {
@@ -109,8 +109,8 @@ func TestOneAddressIsOneCustomer(t *testing.T) {
 	s.add("/v1/customers", object{"email": "ann@example.com"})
 	other, _ := s.add("/v1/customers", object{"email": "bea@example.com"})
 	taken := object{"detail": "A customer with this email address exists already"}
-	s.fields(s.want(s.ask("POST", "/v1/customers", object{"email": "ANN@example.com"}), 409), taken)
-	s.fields(s.want(s.ask("PATCH", other, object{"email": "Ann@Example.com"}), 409), taken)
+	s.Fields(s.Want(s.ask("POST", "/v1/customers", object{"email": "ANN@example.com"}), 409), taken)
+	s.Fields(s.Want(s.ask("PATCH", other, object{"email": "Ann@Example.com"}), 409), taken)
 	s.together("/v1/customers", func(int) any { return object{"email": "cem@example.com"} })
 }
 
@@ -148,15 +148,15 @@ func TestWhatGoesWithACustomer(t *testing.T) {
 	customer, instance := s.people.Customer(), s.people.Instance()
 	identity := s.people.Identity(customer, instance)
 	path := "/v1/customers/" + customer.String()
-	s.want(s.ask("POST", path+"/pin", object{"pin": goodPIN}), 200)
-	s.want(s.ask("POST", path+"/identities/"+identity.String()+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", path+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", path+"/identities/"+identity.String()+"/pin", object{"pin": goodPIN}), 200)
 	s.people.Exec(`insert into attempts (holder_id, number, instance_id, request_id) values ($1, 1, $2, '')`, customer, instance)
 
-	s.want(s.ask("PATCH", "/v1/instances/"+instance.String(), object{"owner_customer_id": customer}), 200)
-	s.fields(s.want(s.ask("DELETE", path, nil), 409), object{"detail": "The customer owns an instance: give it another owner first"})
-	s.want(s.ask("GET", path+"/pin", nil), 200)
-	s.want(s.ask("PATCH", "/v1/instances/"+instance.String(), object{"owner_customer_id": nil}), 200)
-	s.want(s.ask("DELETE", path, nil), 204)
+	s.Want(s.ask("PATCH", "/v1/instances/"+instance.String(), object{"owner_customer_id": customer}), 200)
+	s.Fields(s.Want(s.ask("DELETE", path, nil), 409), object{"detail": "The customer owns an instance: give it another owner first"})
+	s.Want(s.ask("GET", path+"/pin", nil), 200)
+	s.Want(s.ask("PATCH", "/v1/instances/"+instance.String(), object{"owner_customer_id": nil}), 200)
+	s.Want(s.ask("DELETE", path, nil), 204)
 
 	for _, table := range []string{"customers", "identities", "pin_holders", "attempts"} {
 		var left int
@@ -165,7 +165,7 @@ func TestWhatGoesWithACustomer(t *testing.T) {
 			t.Errorf("%d rows of %s are left", left, table)
 		}
 	}
-	s.want(s.ask("GET", "/v1/instances/"+instance.String(), nil), 200)
-	trail := s.want(s.ask("GET", "/v1/audit?customer_id="+customer.String(), nil), 200)
-	s.fields(trail, object{"items.0.action": "customer.deleted", "items.1.action": "pin.set", "items.2.action": "pin.set", "items.3": nil})
+	s.Want(s.ask("GET", "/v1/instances/"+instance.String(), nil), 200)
+	trail := s.Want(s.ask("GET", "/v1/audit?customer_id="+customer.String(), nil), 200)
+	s.Fields(trail, object{"items.0.action": "customer.deleted", "items.1.action": "pin.set", "items.2.action": "pin.set", "items.3": nil})
 }

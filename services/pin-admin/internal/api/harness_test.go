@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,26 +11,15 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"github.com/labstack/echo/v4"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/accesstoken"
-	"github.com/countersign/countersign/pkg/audit"
-	"github.com/countersign/countersign/pkg/credential"
-	"github.com/countersign/countersign/pkg/directory"
-	"github.com/countersign/countersign/pkg/keyring"
-	"github.com/countersign/countersign/pkg/pin"
-	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/schema"
-	"github.com/countersign/countersign/pkg/session"
-	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
-	"github.com/countersign/countersign/pkg/web"
-	"github.com/countersign/countersign/services/pin-admin/internal/api"
+	"github.com/countersign/countersign/services/pin-admin/internal/app"
+	"github.com/countersign/countersign/services/pin-admin/internal/console"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
@@ -49,7 +35,7 @@ type service struct {
 	*webtest.Server
 	t       testing.TB
 	people  storetest.People
-	routes  []*echo.Route
+	app     *app.App
 	signing ed25519.PrivateKey
 	kid     uuid.UUID
 
@@ -62,69 +48,35 @@ type service struct {
 	board *wakeup.Board
 }
 
-func newService(t testing.TB) *service { return newServiceOn(t, patient(t, storetest.Redis(t))) }
-
-// patient is a client that waits for a Redis which is slow because of other tests: the service's own gives up early.
-func patient(t testing.TB, redisURL string) redis.UniversalClient {
-	t.Helper()
-	options, err := redis.ParseURL(redisURL)
-	must(t, err)
-	options.ReadTimeout, options.WriteTimeout, options.DialTimeout = time.Minute, time.Minute, time.Minute
-	client := redis.NewClient(options)
-	t.Cleanup(func() { client.Close() })
-	return client
+func newService(t testing.TB) *service {
+	return newServiceOn(t, storetest.RedisClient(t, storetest.Redis(t)))
 }
 
 func newServiceOn(t testing.TB, client redis.UniversalClient) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinAdmin), Connections: 10})
-	must(t, err)
-	t.Cleanup(func() { db.Close() })
-	return serve(t, database, db, client)
+	return serve(t, database, webtest.Postgres(t, database.URLAs(schema.RolePinAdmin)), client)
 }
 
-// serve starts pin-admin on a test's database, through a connection that may have something to tell.
+// serve starts pin-admin with the test's database. A test can pass a connection that observes the statements.
 func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient) *service {
 	t.Helper()
-	ring, err := keyring.Parse(keys)
-	must(t, err)
-	spec := loadSpec(t)
+	settings := app.DefaultSettings()
+	settings.Keys, settings.Issuer = keys, issuer
 	log := &webtest.Log{}
-	s := &service{t: t, people: storetest.NewPeople(t, database), database: database, redis: client}
-	board := wakeup.NewBoard(db, client, log.Logger())
+	a, err := app.New(settings, webtest.Resources(t, log, db, client))
+	must(t, err)
+	s := &service{t: t, people: storetest.NewPeople(t, database), database: database, redis: client, app: a, board: a.API.Waiting}
 	running, stop := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() { board.Run(running) })
-	s.board = board
+	background.Go(func() { a.Run(running) })
 	s.stop = func() { stop(); background.Wait() }
 	t.Cleanup(s.stop)
-	pool, registry := slowhash.NewPool(2, 200), prometheus.NewRegistry()
-	surface := &api.API{
-		Spec: spec, Waiting: board, AccessTokens: accesstoken.NewReader(db, issuer),
-		Directory: directory.Directory{DB: db}, Keys: credential.Keys{DB: db},
-		PINs:     pin.NewStore(db, ring, pool),
-		Verifier: pin.NewVerifier(pin.VerifierConfig{DB: db, Redis: client, Keys: ring, Pool: pool, Budget: pin.DefaultBudget, Registry: registry}),
-		Policies: policy.Store{DB: db},
-		Sessions: pin.Sessions{DB: db, Store: session.Store{Redis: client}}, Trail: audit.Trail{DB: db, Ring: ring},
-	}
-	e := web.New(web.Options{Log: log.Logger(), Registry: registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers})
-	surface.Routes(e)
-	s.routes = e.Routes()
-	s.Server = webtest.Serve(t, spec, log, e)
+	s.Server = webtest.Serve(t, a.API.Spec, log, a.Handler())
 	s.apiKey = s.people.APIKey("admin")
 	s.kid, s.signing = s.signingKey()
 	t.Cleanup(func() { s.NeverLogged(goodPIN, otherPIN, s.apiKey.Reveal()) })
 	return s
-}
-
-func loadSpec(t testing.TB) *web.Spec {
-	t.Helper()
-	document, err := os.ReadFile("../../openapi.yaml")
-	must(t, err)
-	spec, err := web.LoadSpec(document, directory.CheckEmail)
-	must(t, err)
-	return spec
 }
 
 func must(t testing.TB, err error) {
@@ -183,36 +135,14 @@ func (s *service) as(token, method, path string, body any) webtest.Answer {
 	return s.Do(webtest.Request{Method: method, Path: path, Header: map[string]string{"Authorization": "Bearer " + token}, Body: body})
 }
 
-func (s *service) want(a webtest.Answer, status int) webtest.Answer {
-	s.t.Helper()
-	if a.Status != status {
-		s.t.Fatalf("answered %d, want %d: %s", a.Status, status, a.Body)
-	}
-	return a
-}
-
-func (s *service) fields(a webtest.Answer, want map[string]any) {
-	s.t.Helper()
-	for path, value := range want {
-		if got := a.JSON(path); got != value {
-			s.t.Errorf("%s is %v, want %v in %s", path, got, value, a.Body)
-		}
-	}
-}
-
-func TestRoutesAreTheDocuments(t *testing.T) {
+func TestRoutesAreDocumented(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	var routes []string
-	for _, r := range s.routes {
-		if !strings.HasPrefix(r.Path, "/openapi") && !strings.HasPrefix(r.Path, "/docs") && !strings.HasPrefix(r.Path, "/console") {
-			routes = append(routes, r.Method+" "+r.Path)
-		}
+	pages, err := console.Pages(issuer)
+	must(t, err)
+	var console []string
+	for path := range pages {
+		console = append(console, "GET "+path)
 	}
-	operations := loadSpec(t).Operations()
-	slices.Sort(routes)
-	slices.Sort(operations)
-	if !slices.Equal(routes, operations) {
-		t.Errorf("routes %v\nthe document has %v", routes, operations)
-	}
+	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations(), console...)
 }

@@ -16,30 +16,30 @@ func TestAnIdentityThroughItsWholeLife(t *testing.T) {
 	customer, instance, elsewhere := s.people.Customer(), s.people.Instance(), s.people.Instance()
 	list := "/v1/customers/" + customer.String() + "/identities"
 	path, created := s.add(list, object{"instance_id": instance, "channel": "telegram", "external_id": "100"})
-	s.fields(created, object{"customer_id": customer.String(), "instance_id": instance.String(), "channel": "telegram", "external_id": "100",
+	s.Fields(created, object{"customer_id": customer.String(), "instance_id": instance.String(), "channel": "telegram", "external_id": "100",
 		"display_name": nil, "role_override": nil, "verified": false})
-	if read := s.want(s.ask("GET", path, nil), 200); read.Body != created.Body {
+	if read := s.Want(s.ask("GET", path, nil), 200); read.Body != created.Body {
 		t.Errorf("read %s, created %s", read.Body, created.Body)
 	}
 	full := object{"channel": "whatsapp", "external_id": "é", "display_name": "Ann", "role_override": "owner", "verified": true}
-	s.fields(s.want(s.ask("PATCH", path, full), 200), full)
-	s.fields(s.want(s.ask("PATCH", path, object{"verified": false}), 200), object{"role_override": "owner", "display_name": "Ann", "verified": false})
-	s.fields(s.want(s.ask("PATCH", path, object{"display_name": nil}), 200), object{"role_override": "owner", "display_name": nil})
-	s.fields(s.want(s.ask("PATCH", path, object{"role_override": nil}), 200), object{"role_override": nil, "external_id": "é"})
+	s.Fields(s.Want(s.ask("PATCH", path, full), 200), full)
+	s.Fields(s.Want(s.ask("PATCH", path, object{"verified": false}), 200), object{"role_override": "owner", "display_name": "Ann", "verified": false})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"display_name": nil}), 200), object{"role_override": "owner", "display_name": nil})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"role_override": nil}), 200), object{"role_override": nil, "external_id": "é"})
 	// Whose it is, and where, stays, whatever is sent.
-	s.fields(s.want(s.ask("PATCH", path, object{"customer_id": s.people.Customer(), "instance_id": elsewhere, "id": uuid.New()}), 200), object{
+	s.Fields(s.Want(s.ask("PATCH", path, object{"customer_id": s.people.Customer(), "instance_id": elsewhere, "id": uuid.New()}), 200), object{
 		"customer_id": customer.String(), "instance_id": instance.String(), "id": created.JSON("id")})
 
 	stranger := "/v1/customers/" + s.people.Customer().String() + "/identities" + path[len(list):]
 	for _, at := range []string{stranger, list + "/" + uuid.NewString()} {
-		s.fields(s.want(s.ask("GET", at, nil), 404), object{"detail": "Identity not found"})
-		s.want(s.ask("PATCH", at, object{"verified": true}), 404)
-		s.want(s.ask("PATCH", at, object{}), 404)
-		s.want(s.ask("DELETE", at, nil), 404)
+		s.Fields(s.Want(s.ask("GET", at, nil), 404), object{"detail": "Identity not found"})
+		s.Want(s.ask("PATCH", at, object{"verified": true}), 404)
+		s.Want(s.ask("PATCH", at, object{}), 404)
+		s.Want(s.ask("DELETE", at, nil), 404)
 	}
-	s.want(s.ask("POST", path+"/pin", object{"pin": goodPIN}), 200)
-	s.want(s.ask("DELETE", path, nil), 204)
-	s.want(s.ask("DELETE", path, nil), 404)
+	s.Want(s.ask("POST", path+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("DELETE", path, nil), 204)
+	s.Want(s.ask("DELETE", path, nil), 404)
 	var holders int
 	if s.people.Get(&holders, `select count(*) from pin_holders`); holders != 0 {
 		t.Error("the PIN of an identity outlived it")
@@ -83,14 +83,14 @@ func TestBadIdentities(t *testing.T) {
 	for _, needed := range []string{"instance_id", "channel", "external_id"} {
 		whole := object{"instance_id": instance, "channel": "sms", "external_id": "2"}
 		delete(whole, needed)
-		s.fields(s.want(s.ask("POST", list, whole), 422), object{"detail.0.type": "missing", "detail.0.loc.1": needed})
+		s.Fields(s.Want(s.ask("POST", list, whole), 422), object{"detail.0.type": "missing", "detail.0.loc.1": needed})
 	}
-	unknown := s.want(s.ask("POST", list, object{"instance_id": uuid.New(), "channel": "sms", "external_id": "2"}), 422)
-	s.fields(unknown, object{"detail.0.type": "value_error", "detail.0.loc.1": "instance_id", "detail.0.msg": "Value error, There is no such instance"})
+	unknown := s.Want(s.ask("POST", list, object{"instance_id": uuid.New(), "channel": "sms", "external_id": "2"}), 422)
+	s.Fields(unknown, object{"detail.0.type": "value_error", "detail.0.loc.1": "instance_id", "detail.0.msg": "Value error, There is no such instance"})
 	nobody := "/v1/customers/" + uuid.NewString() + "/identities"
-	s.want(s.ask("POST", nobody, object{"instance_id": instance, "channel": "sms", "external_id": "2"}), 404)
-	s.want(s.ask("GET", nobody, nil), 404)
-	s.want(s.ask("POST", list, object{"instance_id": instance, "channel": "sms", "external_id": strings.Repeat("é", 255)}), 201)
+	s.Want(s.ask("POST", nobody, object{"instance_id": instance, "channel": "sms", "external_id": "2"}), 404)
+	s.Want(s.ask("GET", nobody, nil), 404)
+	s.Want(s.ask("POST", list, object{"instance_id": instance, "channel": "sms", "external_id": strings.Repeat("é", 255)}), 201)
 }
 
 func TestOneAccountIsOneIdentity(t *testing.T) {
@@ -101,12 +101,12 @@ func TestOneAccountIsOneIdentity(t *testing.T) {
 	account := object{"instance_id": instance, "channel": "voice", "external_id": "+4930"}
 	s.add(mine, account)
 	taken := object{"detail": "This account on this channel of this instance is an identity already"}
-	s.fields(s.want(s.ask("POST", mine, account), 409), taken)
-	s.fields(s.want(s.ask("POST", yours, account), 409), taken)
+	s.Fields(s.Want(s.ask("POST", mine, account), 409), taken)
+	s.Fields(s.Want(s.ask("POST", yours, account), 409), taken)
 	s.add(yours, object{"instance_id": instance, "channel": "sms", "external_id": "+4930"})
 	s.add(yours, object{"instance_id": elsewhere, "channel": "voice", "external_id": "+4930"})
 	path, _ := s.add(yours, object{"instance_id": instance, "channel": "voice", "external_id": "+4931"})
-	s.fields(s.want(s.ask("PATCH", path, object{"external_id": "+4930"}), 409), taken)
+	s.Fields(s.Want(s.ask("PATCH", path, object{"external_id": "+4930"}), 409), taken)
 	s.together(mine, func(int) any { return object{"instance_id": instance, "channel": "email", "external_id": "a"} })
 }
 
@@ -121,21 +121,21 @@ func TestLookup(t *testing.T) {
 		query := url.Values{"instance_id": {instance}, "channel": {channel}, "external_id": {account}}
 		return s.ask("GET", "/v1/customers/lookup/identity?"+query.Encode(), nil)
 	}
-	s.fields(s.want(look(instance, "web_chat", account), 200), object{
+	s.Fields(s.Want(look(instance, "web_chat", account), 200), object{
 		"identity_id": identity.JSON("id"), "customer_id": customer.JSON("id"), "customer_email": "ann@example.com", "channel": "web_chat",
 		"external_id": account, "display_name": "Ann", "role_override": "owner", "verified": true})
-	s.want(s.ask("PATCH", at, object{"display_name": "Ann at work"}), 200)
-	s.fields(s.want(look(strings.ToUpper(instance), "web_chat", account), 200), object{"display_name": "Ann at work"})
-	s.fields(s.want(look(instance, "sms", account), 404), object{"detail": "Identity not found"})
-	s.want(look(instance, "web_chat", "%"), 404)
-	s.want(look(s.people.Instance().String(), "web_chat", account), 404)
-	s.fields(s.want(look(instance, "fax", account), 422), object{"detail.0.type": "enum", "detail.0.loc.0": "query", "detail.0.loc.1": "channel"})
-	s.fields(s.want(look("x", "sms", account), 422), object{"detail.0.type": "uuid_parsing", "detail.0.loc.1": "instance_id"})
-	s.want(look(instance, "sms", strings.Repeat("é", 255)), 404)
-	s.want(look(instance, "sms", strings.Repeat("é", 256)), 422)
-	s.want(s.ask("GET", "/v1/customers/lookup/identity", nil), 422)
-	s.want(s.ask("POST", "/v1/customers/lookup/identity", nil), 405)
+	s.Want(s.ask("PATCH", at, object{"display_name": "Ann at work"}), 200)
+	s.Fields(s.Want(look(strings.ToUpper(instance), "web_chat", account), 200), object{"display_name": "Ann at work"})
+	s.Fields(s.Want(look(instance, "sms", account), 404), object{"detail": "Identity not found"})
+	s.Want(look(instance, "web_chat", "%"), 404)
+	s.Want(look(s.people.Instance().String(), "web_chat", account), 404)
+	s.Fields(s.Want(look(instance, "fax", account), 422), object{"detail.0.type": "enum", "detail.0.loc.0": "query", "detail.0.loc.1": "channel"})
+	s.Fields(s.Want(look("x", "sms", account), 422), object{"detail.0.type": "uuid_parsing", "detail.0.loc.1": "instance_id"})
+	s.Want(look(instance, "sms", strings.Repeat("é", 255)), 404)
+	s.Want(look(instance, "sms", strings.Repeat("é", 256)), 422)
+	s.Want(s.ask("GET", "/v1/customers/lookup/identity", nil), 422)
+	s.Want(s.ask("POST", "/v1/customers/lookup/identity", nil), 405)
 	// "lookup" is nobody's id.
-	s.fields(s.want(s.ask("GET", "/v1/customers/lookup", nil), 422), object{"detail.0.type": "uuid_parsing", "detail.0.loc.1": "customer_id"})
-	s.want(s.ask("GET", "/v1/customers/lookup/pin", nil), 422)
+	s.Fields(s.Want(s.ask("GET", "/v1/customers/lookup", nil), 422), object{"detail.0.type": "uuid_parsing", "detail.0.loc.1": "customer_id"})
+	s.Want(s.ask("GET", "/v1/customers/lookup/pin", nil), 422)
 }

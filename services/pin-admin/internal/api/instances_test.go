@@ -12,23 +12,23 @@ func TestAnInstanceThroughItsWholeLife(t *testing.T) {
 	s := newService(t)
 	owner := s.people.Customer().String()
 	path, created := s.add("/v1/instances", object{"name": "Shop"})
-	s.fields(created, object{"name": "Shop", "owner_customer_id": nil})
-	if read := s.want(s.ask("GET", path, nil), 200); read.Body != created.Body {
+	s.Fields(created, object{"name": "Shop", "owner_customer_id": nil})
+	if read := s.Want(s.ask("GET", path, nil), 200); read.Body != created.Body {
 		t.Errorf("read %s, created %s", read.Body, created.Body)
 	}
-	s.fields(s.want(s.ask("PATCH", path, object{"owner_customer_id": owner}), 200), object{"name": "Shop", "owner_customer_id": owner})
-	s.fields(s.want(s.ask("PATCH", path, object{"name": "Shop 2"}), 200), object{"name": "Shop 2", "owner_customer_id": owner})
-	s.fields(s.want(s.ask("PATCH", path, object{}), 200), object{"name": "Shop 2", "owner_customer_id": owner})
-	s.fields(s.want(s.ask("PATCH", path, object{"owner_customer_id": nil}), 200), object{"name": "Shop 2", "owner_customer_id": nil})
-	s.fields(s.want(s.ask("GET", path+"/pin-policy", nil), 200), object{"pin_applies_to": "all"})
-	s.want(s.ask("DELETE", path, nil), 204)
+	s.Fields(s.Want(s.ask("PATCH", path, object{"owner_customer_id": owner}), 200), object{"name": "Shop", "owner_customer_id": owner})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"name": "Shop 2"}), 200), object{"name": "Shop 2", "owner_customer_id": owner})
+	s.Fields(s.Want(s.ask("PATCH", path, object{}), 200), object{"name": "Shop 2", "owner_customer_id": owner})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"owner_customer_id": nil}), 200), object{"name": "Shop 2", "owner_customer_id": nil})
+	s.Fields(s.Want(s.ask("GET", path+"/pin-policy", nil), 200), object{"pin_applies_to": "all"})
+	s.Want(s.ask("DELETE", path, nil), 204)
 	for _, method := range []string{"GET", "DELETE"} {
-		s.fields(s.want(s.ask(method, path, nil), 404), object{"detail": "Instance not found"})
+		s.Fields(s.Want(s.ask(method, path, nil), 404), object{"detail": "Instance not found"})
 	}
-	s.want(s.ask("PATCH", path, object{"name": "x"}), 404)
+	s.Want(s.ask("PATCH", path, object{"name": "x"}), 404)
 
 	_, owned := s.add("/v1/instances", object{"name": "Shop", "owner_customer_id": owner}) // a name may stand twice
-	s.fields(owned, object{"owner_customer_id": owner})
+	s.Fields(owned, object{"owner_customer_id": owner})
 	s.actions("instance.created", "instance.updated", "instance.updated", "instance.updated", "instance.deleted", "instance.created")
 }
 
@@ -52,8 +52,8 @@ func TestBadInstances(t *testing.T) {
 			}
 		}
 	}
-	s.fields(s.want(s.ask("POST", "/v1/instances", `{}`), 422), object{"detail.0.type": "missing", "detail.0.loc.1": "name"})
-	s.fields(s.want(s.ask("GET", path, nil), 200), object{"name": "Shop", "owner_customer_id": nil})
+	s.Fields(s.Want(s.ask("POST", "/v1/instances", `{}`), 422), object{"detail.0.type": "missing", "detail.0.loc.1": "name"})
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), object{"name": "Shop", "owner_customer_id": nil})
 	s.actions("instance.created")
 }
 
@@ -63,9 +63,9 @@ func TestWhatGoesWithAnInstance(t *testing.T) {
 	customer, instance := s.people.Customer(), s.people.Instance()
 	identity := s.people.Identity(customer, instance)
 	s.people.ProxyKey(instance)
-	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
-	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/identities/"+identity.String()+"/pin", object{"pin": goodPIN}), 200)
-	s.want(s.ask("DELETE", "/v1/instances/"+instance.String(), nil), 204)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/identities/"+identity.String()+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("DELETE", "/v1/instances/"+instance.String(), nil), 204)
 	for query, want := range map[string]int{
 		`select count(*) from identities`: 0, `select count(*) from proxy_keys`: 0, `select count(*) from pin_holders`: 1, `select count(*) from customers`: 1,
 	} {

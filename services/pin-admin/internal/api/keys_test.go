@@ -34,7 +34,7 @@ func TestProxyKeysSideBySide(t *testing.T) {
 	list := "/v1/instances/" + instance.String() + "/proxy-keys"
 	before := time.Now()
 	old, oldKey := s.add(list, object{})
-	s.fields(oldKey, object{"name": nil, "expires_at": nil, "revoked_at": nil, "last_used_at": nil})
+	s.Fields(oldKey, object{"name": nil, "expires_at": nil, "revoked_at": nil, "last_used_at": nil})
 	_, newKey := s.add(list, object{"name": "next", "expires_at": before.Add(time.Hour).Format(time.RFC3339)})
 	for _, a := range []webtest.Answer{oldKey, newKey} {
 		key := a.JSON("key").(string)
@@ -48,17 +48,17 @@ func TestProxyKeysSideBySide(t *testing.T) {
 	s.shownOnce(list, oldKey, newKey)
 
 	for range 2 {
-		s.want(s.ask("DELETE", old, nil), 204)
+		s.Want(s.ask("DELETE", old, nil), 204)
 		if s.opens(oldKey.JSON("key").(string), instance) || !s.opens(newKey.JSON("key").(string), instance) {
 			t.Error("after revoking the old key it must open nothing, and the new one still its instance")
 		}
 	}
-	listed := s.want(s.ask("GET", list+"?sort_dir=asc", nil), 200)
-	s.fields(listed, object{"total": 2.0, "items.1.name": "next", "items.1.revoked_at": nil})
+	listed := s.Want(s.ask("GET", list+"?sort_dir=asc", nil), 200)
+	s.Fields(listed, object{"total": 2.0, "items.1.name": "next", "items.1.revoked_at": nil})
 	if listed.JSON("items.0.revoked_at") == nil || listed.JSON("items.0.last_used_at") == nil {
 		t.Errorf("a revoked key that was used: %s", listed.Body)
 	}
-	s.want(s.ask("POST", list, nil), 201) // no body does as well as {}
+	s.Want(s.ask("POST", list, nil), 201) // no body does as well as {}
 	s.actions("proxy_key.issued", "proxy_key.issued", "proxy_key.revoked", "proxy_key.issued")
 }
 
@@ -87,23 +87,23 @@ func TestAPIKeysSideBySide(t *testing.T) {
 	}
 	readerAt, reader := s.add(list, object{"name": "reader", "scopes": []string{"read"}})
 	adminAt, admin := s.add(list, object{"scopes": []string{"admin", "read"}, "expires_at": time.Now().Add(time.Hour).Format(time.RFC3339)})
-	s.fields(admin, object{"name": nil, "scopes.0": "admin", "scopes.1": "read", "revoked_at": nil})
+	s.Fields(admin, object{"name": nil, "scopes.0": "admin", "scopes.1": "read", "revoked_at": nil})
 	if key := admin.JSON("key").(string); !strings.HasPrefix(key, "csa_") {
 		t.Error("the prefix of an API key")
 	}
 	s.shownOnce(list, reader, admin)
 
-	s.want(with(reader, "GET", list, nil), 200)
-	s.want(with(reader, "POST", list, object{"scopes": []string{"read"}}), 403)
-	s.want(with(reader, "DELETE", readerAt, nil), 403)
-	s.want(with(admin, "POST", list, object{"scopes": []string{"admin"}}), 201) // admin is everything
+	s.Want(with(reader, "GET", list, nil), 200)
+	s.Want(with(reader, "POST", list, object{"scopes": []string{"read"}}), 403)
+	s.Want(with(reader, "DELETE", readerAt, nil), 403)
+	s.Want(with(admin, "POST", list, object{"scopes": []string{"admin"}}), 201) // admin is everything
 
-	s.want(with(admin, "DELETE", adminAt, nil), 204) // its own
-	s.want(with(admin, "GET", list, nil), 401)
-	s.want(s.ask("DELETE", adminAt, nil), 204)
-	s.want(with(reader, "GET", list, nil), 200)
+	s.Want(with(admin, "DELETE", adminAt, nil), 204) // its own
+	s.Want(with(admin, "GET", list, nil), 401)
+	s.Want(s.ask("DELETE", adminAt, nil), 204)
+	s.Want(with(reader, "GET", list, nil), 200)
 	s.people.Exec(`update api_keys set expires_at = now() where name = 'reader'`)
-	s.want(with(reader, "GET", list, nil), 401)
+	s.Want(with(reader, "GET", list, nil), 401)
 	s.actions("api_key.issued", "api_key.issued", "access.refused", "access.refused", "api_key.issued", "api_key.revoked")
 }
 
@@ -145,17 +145,17 @@ func TestBadKeys(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", body, a.Status, a.Body, kind)
 		}
 	}
-	s.want(s.ask("POST", proxyKeys, object{"expires_at": "9999-12-31T23:59:59Z", "name": nil}), 201)
+	s.Want(s.ask("POST", proxyKeys, object{"expires_at": "9999-12-31T23:59:59Z", "name": nil}), 201)
 	key, _ := s.add(proxyKeys, object{"expires_at": nil})
-	s.fields(s.want(s.ask("POST", "/v1/instances/"+uuid.NewString()+"/proxy-keys", object{}), 404), object{"detail": "Instance not found"})
+	s.Fields(s.Want(s.ask("POST", "/v1/instances/"+uuid.NewString()+"/proxy-keys", object{}), 404), object{"detail": "Instance not found"})
 	for _, path := range []string{
 		"/v1/api-keys/" + uuid.NewString(), proxyKeys + "/" + uuid.NewString(),
 		"/v1/instances/" + s.people.Instance().String() + "/proxy-keys" + key[len(proxyKeys):], // another instance's
 		"/v1/api-keys" + key[len(proxyKeys):],                                                  // a proxy key is no API key
 	} {
-		s.fields(s.want(s.ask("DELETE", path, nil), 404), object{"detail": "Key not found"})
+		s.Fields(s.Want(s.ask("DELETE", path, nil), 404), object{"detail": "Key not found"})
 	}
-	s.want(s.ask("DELETE", "/v1/api-keys/x", nil), 422)
+	s.Want(s.ask("DELETE", "/v1/api-keys/x", nil), 422)
 	var revoked int
 	if s.people.Get(&revoked, `select count(*) from proxy_keys where revoked_at is not null`); revoked != 0 {
 		t.Error(fmt.Sprint("keys were revoked by somebody else's name: ", revoked))
@@ -198,8 +198,8 @@ func TestAnAPIKeysAccessToken(t *testing.T) {
 		}
 	}
 	s.people.Exec(`update api_keys set expires_at = null`)
-	s.want(s.as(all, "GET", "/v1/me/pin", nil), 403) // it is nobody
-	s.fields(s.want(s.as(all, "GET", "/v1/audit?action=customer.created", nil), 200), object{"items.0.actor.kind": "api_key", "items.0.actor.id": key.String()})
+	s.Want(s.as(all, "GET", "/v1/me/pin", nil), 403) // it is nobody
+	s.Fields(s.Want(s.as(all, "GET", "/v1/audit?action=customer.created", nil), 200), object{"items.0.actor.kind": "api_key", "items.0.actor.id": key.String()})
 	var used bool
 	if s.people.Get(&used, `select last_used_at is not null from api_keys`); !used {
 		t.Error("the use of the key was not noted")

@@ -73,13 +73,13 @@ func TestLists(t *testing.T) {
 			{"search=" + url.QueryEscape(`$1`), nil, nil},
 			{"search=nobody&page=2", nil, object{"total": 0.0}},
 		} {
-			a := s.want(s.ask("GET", path+"?"+rule.query, nil), 200)
+			a := s.Want(s.ask("GET", path+"?"+rule.query, nil), 200)
 			if got := texts(a, field); !slices.Equal(got, rule.want) {
 				t.Errorf("%s?%s: %q, want %q", path, rule.query, got, rule.want)
 			}
-			s.fields(a, rule.rest)
+			s.Fields(a, rule.rest)
 		}
-		named := texts(s.want(s.ask("GET", path+"?sort_by="+field+"&sort_dir=asc&per_page=100", nil), 200), field)
+		named := texts(s.Want(s.ask("GET", path+"?sort_by="+field+"&sort_dir=asc&per_page=100", nil), 200), field)
 		named = slices.DeleteFunc(named, func(name string) bool { return name == "" || name == "agent" })
 		if !slices.Equal(named, []string{"alpha", "bravo", "Charlie", "delta"}) {
 			t.Errorf("%s by name: %q", path, named)
@@ -103,7 +103,7 @@ func TestSearchTakesEveryCharacterForItself(t *testing.T) {
 		`%`: {`100% Shop`}, `0% s`: {`100% Shop`}, `shop`: {`100 Shop`, `100% Shop`}, `_`: {`a_b`}, `A_B`: {`a_b`}, `\`: {`back\slash`}, `\S`: {`back\slash`},
 		`ack\`: {`back\slash`}, `üNÏ`: {`Ünïcode`}, `'Q`: {`'quoted"`}, `.*`: {`(.*)`}, `%%`: {}, `100%25`: {}, strings.Repeat("é", 255): {}, ` `: {`100 Shop`, `100% Shop`},
 	} {
-		a := s.want(s.ask("GET", "/v1/instances?search="+url.QueryEscape(search), nil), 200)
+		a := s.Want(s.ask("GET", "/v1/instances?search="+url.QueryEscape(search), nil), 200)
 		if got := texts(a, "name"); !slices.Equal(got, want) || a.JSON("total") != float64(len(want)) {
 			t.Errorf("%q: %q of %v, want %q", search, got, a.JSON("total"), want)
 		}
@@ -122,11 +122,11 @@ func TestPagesDoNotOverlap(t *testing.T) {
 			seen := map[string]bool{}
 			for page := 1; page <= 6; page++ {
 				path := fmt.Sprintf("/v1/customers/%s/identities?per_page=10&page=%d&sort_by=%s&sort_dir=%s", customer, page, sort, direction)
-				a := s.want(s.ask("GET", path, nil), 200)
+				a := s.Want(s.ask("GET", path, nil), 200)
 				for _, id := range texts(a, "id") {
 					seen[id] = true
 				}
-				s.fields(a, object{"total": 53.0})
+				s.Fields(a, object{"total": 53.0})
 				s.people.Exec(`update identities set updated_at = now() where external_id like $1 || '%'`, page) // moves them in the table
 			}
 			if len(seen) != 53 {
@@ -166,10 +166,10 @@ func TestBadListParameters(t *testing.T) {
 				t.Errorf("%s?%s: %d %s, want %s", path, rule.query, a.Status, a.Body, rule.kind)
 			}
 		}
-		several := s.want(s.ask("GET", path+"?page=0&per_page=101&sort_dir=up", nil), 422)
+		several := s.Want(s.ask("GET", path+"?page=0&per_page=101&sort_dir=up", nil), 422)
 		if issues, _ := several.JSON("detail").([]any); len(issues) != 3 {
 			t.Errorf("%s: %d issues, want 3", path, len(issues))
 		}
 	}
-	s.want(s.ask("GET", "/v1/instances/"+uuid.NewString()+"/proxy-keys", nil), 404)
+	s.Want(s.ask("GET", "/v1/instances/"+uuid.NewString()+"/proxy-keys", nil), 404)
 }

@@ -31,7 +31,7 @@ func TestAUserChangesTheirOwnPIN(t *testing.T) {
 	customer, access := s.customerWhoSignsIn()
 	unproved := func(a webtest.Answer) {
 		t.Helper()
-		if challenge := s.want(a, 401).Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_user_authentication"`) || !strings.Contains(challenge, `max_age="300"`) {
+		if challenge := s.Want(a, 401).Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_user_authentication"`) || !strings.Contains(challenge, `max_age="300"`) {
 			t.Errorf("WWW-Authenticate: %s", challenge)
 		}
 	}
@@ -41,20 +41,20 @@ func TestAUserChangesTheirOwnPIN(t *testing.T) {
 	unproved(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}))
 	unproved(s.as(access, "DELETE", mine, nil))
 	s.people.Exec(`update user_sessions set proved_at = now() - interval '290 seconds'`)
-	s.want(s.as(access, "DELETE", mine, nil), 204) // there is none
-	s.fields(s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200), object{"has_pin": true, "is_active": true, "is_locked": false})
-	s.fields(s.want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200), object{"has_pin": true})
+	s.Want(s.as(access, "DELETE", mine, nil), 204) // there is none
+	s.Fields(s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200), object{"has_pin": true, "is_active": true, "is_locked": false})
+	s.Fields(s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200), object{"has_pin": true})
 	// Then also by the current one, in each of the two.
 	s.stale()
 	unproved(s.as(access, "PUT", mine+"/", object{"pin": otherPIN}))
 	unproved(s.as(access, "DELETE", mine, object{}))
-	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
-	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200)
-	s.want(s.as(access, "DELETE", mine, object{"current_pin": goodPIN}), 403)
-	if removed := s.want(s.as(access, "DELETE", mine, object{"current_pin": otherPIN}), 204); removed.Body != "" {
+	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
+	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200)
+	s.Want(s.as(access, "DELETE", mine, object{"current_pin": goodPIN}), 403)
+	if removed := s.Want(s.as(access, "DELETE", mine, object{"current_pin": otherPIN}), 204); removed.Body != "" {
 		t.Errorf("204 with a body: %q", removed.Body)
 	}
-	s.fields(s.want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
+	s.Fields(s.Want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
 	if n := s.charged(); n != 4 {
 		t.Errorf("%d attempts were charged, want 4", n)
 	}
@@ -73,8 +73,8 @@ func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	customer, access := s.customerWhoSignsIn()
-	s.want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
-	s.want(s.as(access, "PUT", mine, object{"pin": "1234", "current_pin": otherPIN}), 422) // which costs nothing
+	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
+	s.Want(s.as(access, "PUT", mine, object{"pin": "1234", "current_pin": otherPIN}), 422) // which costs nothing
 	answers := make(chan int, 30)
 	var wait sync.WaitGroup
 	for i := range 30 {
@@ -100,9 +100,9 @@ func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
 		t.Errorf("%d attempts were charged, answered %v", n, count)
 	}
 	// One after another, what each is answered is known too.
-	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
 	for range 5 {
-		s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
+		s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
 	}
 	var trail bool
 	s.people.Get(&trail, `select exists (select from audit where action = 'pin.locked' and actor_kind = 'user' and customer_id = $1
@@ -113,19 +113,19 @@ func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
 	for _, state := range []string{`select`, `update pin_holders set deactivated_by = charged, locked_until = null`} {
 		s.people.Exec(state)
 		for _, body := range []object{{"pin": otherPIN}, {"pin": otherPIN, "current_pin": goodPIN}} {
-			s.want(s.as(access, "PUT", mine, body), 409)
-			s.want(s.as(access, "DELETE", mine, body), 409)
+			s.Want(s.as(access, "PUT", mine, body), 409)
+			s.Want(s.as(access, "DELETE", mine, body), 409)
 		}
 	}
-	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
 	// A new PIN of their own renews nothing; the right one does.
-	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
-	s.want(s.as(access, "PUT", mine, object{"pin": otherPIN}), 200)
+	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
+	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN}), 200)
 	var spent int
 	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 1 {
 		t.Errorf("%d spent after a new PIN, want 1", spent)
 	}
-	s.want(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}), 200)
+	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}), 200)
 	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 0 {
 		t.Errorf("%d spent after the right one, want 0", spent)
 	}
@@ -137,19 +137,19 @@ func TestWhoHasNoPINOfTheirOwn(t *testing.T) {
 	stranger, _ := s.signIn("nobody@example.com", "admin")
 	s.people.Customer()
 	for _, method := range []string{"PUT", "DELETE"} {
-		s.fields(s.want(s.as(stranger, method, mine, object{"pin": goodPIN, "current_pin": goodPIN}), 409), object{"detail": "The signed-in user is not a customer"})
-		s.want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is nobody
-		s.want(s.Do(webtest.Request{Method: method, Path: mine, Body: object{"pin": goodPIN}}), 401)
+		s.Fields(s.Want(s.as(stranger, method, mine, object{"pin": goodPIN, "current_pin": goodPIN}), 409), object{"detail": "The signed-in user is not a customer"})
+		s.Want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is nobody
+		s.Want(s.Do(webtest.Request{Method: method, Path: mine, Body: object{"pin": goodPIN}}), 401)
 	}
 	_, access := s.customerWhoSignsIn()
 	for body, kind := range map[string]string{
 		``: "missing", `{}`: "missing", `{"pin": 8317}`: "string_type", `{"pin": "831"}`: "string_too_short", `{"pin": "8317x"}`: "string_pattern_mismatch",
 		`{"pin": "1234"}`: "value_error", `{"pin": "83174629", "current_pin": null}`: "string_type", `{"pin": "83174629", "current_pin": "x"}`: "string_too_short",
 	} {
-		s.fields(s.want(s.as(access, "PUT", mine, body), 422), object{"detail.0.type": kind})
+		s.Fields(s.Want(s.as(access, "PUT", mine, body), 422), object{"detail.0.type": kind})
 	}
-	s.want(s.as(access, "DELETE", mine, `{"current_pin": 4242}`), 422)
-	s.fields(s.want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
+	s.Want(s.as(access, "DELETE", mine, `{"current_pin": 4242}`), 422)
+	s.Fields(s.Want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
 }
 
 func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
@@ -171,7 +171,7 @@ func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
 	if _, err := words.Receive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
+	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
 	if a := <-answers; a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}

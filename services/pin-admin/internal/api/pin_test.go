@@ -19,18 +19,18 @@ func TestAPINThroughItsWholeLife(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			absent := map[string]any{"has_pin": false, "is_active": false, "is_locked": false, "locked_until": nil, "created_at": nil}
-			s.fields(s.want(s.ask("GET", path, nil), 200), absent)
-			s.want(s.ask("DELETE", path, nil), 204)
-			set := s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200)
-			s.fields(set, map[string]any{"has_pin": true, "is_active": true, "is_locked": false, "locked_until": nil})
+			s.Fields(s.Want(s.ask("GET", path, nil), 200), absent)
+			s.Want(s.ask("DELETE", path, nil), 204)
+			set := s.Want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200)
+			s.Fields(set, map[string]any{"has_pin": true, "is_active": true, "is_locked": false, "locked_until": nil})
 			if at, _ := set.JSON("created_at").(string); !strings.HasSuffix(at, "Z") {
 				t.Errorf("created_at %q", at)
 			}
-			s.want(s.ask("POST", path, map[string]any{"pin": otherPIN}), 200)
-			if removed := s.want(s.ask("DELETE", path, nil), 204); removed.Body != "" {
+			s.Want(s.ask("POST", path, map[string]any{"pin": otherPIN}), 200)
+			if removed := s.Want(s.ask("DELETE", path, nil), 204); removed.Body != "" {
 				t.Errorf("204 with a body: %q", removed.Body)
 			}
-			s.fields(s.want(s.ask("GET", path, nil), 200), absent)
+			s.Fields(s.Want(s.ask("GET", path, nil), 200), absent)
 		})
 	}
 	var verifiers int
@@ -45,22 +45,22 @@ func TestUnlock(t *testing.T) {
 	s := newService(t)
 	customer := s.people.Customer()
 	path := "/v1/customers/" + customer.String() + "/pin"
-	s.fields(s.want(s.ask("POST", path+"/unlock", nil), 200), map[string]any{"has_pin": false})
-	s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200)
+	s.Fields(s.Want(s.ask("POST", path+"/unlock", nil), 200), map[string]any{"has_pin": false})
+	s.Want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200)
 	s.people.Exec(`update pin_holders set charged = 7, window_start = 5, locks = 1, locked_by = 5, locked_until = now() + interval '1 hour'`)
-	locked := s.want(s.ask("GET", path, nil), 200)
-	if s.fields(locked, map[string]any{"is_locked": true, "is_active": true}); locked.JSON("locked_until") == nil {
+	locked := s.Want(s.ask("GET", path, nil), 200)
+	if s.Fields(locked, map[string]any{"is_locked": true, "is_active": true}); locked.JSON("locked_until") == nil {
 		t.Error("locked without an end")
 	}
-	s.fields(s.want(s.ask("POST", path+"/unlock", nil), 200), map[string]any{"is_locked": false, "locked_until": nil})
+	s.Fields(s.Want(s.ask("POST", path+"/unlock", nil), 200), map[string]any{"is_locked": false, "locked_until": nil})
 	var kept bool
 	s.people.Get(&kept, `select locks = 1 and forgiven = 0 and window_start = 7 from pin_holders`)
 	if !kept {
 		t.Error("an unlock must keep the doubling and the consecutive count, and begin a new window")
 	}
 	s.people.Exec(`update pin_holders set deactivated_by = 7, locked_until = now() + interval '1 hour'`)
-	s.fields(s.want(s.ask("GET", path, nil), 200), map[string]any{"has_pin": true, "is_active": false, "is_locked": false, "locked_until": nil})
-	s.fields(s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200), map[string]any{"is_active": true, "is_locked": false})
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), map[string]any{"has_pin": true, "is_active": false, "is_locked": false, "locked_until": nil})
+	s.Fields(s.Want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 200), map[string]any{"is_active": true, "is_locked": false})
 }
 
 func TestWhoIsNotThere(t *testing.T) {
@@ -74,14 +74,14 @@ func TestWhoIsNotThere(t *testing.T) {
 		"/v1/customers/" + customer.String() + "/identities/" + identity.String() + "/pin",
 		"/v1/customers/" + customer.String() + "/identities/" + uuid.NewString() + "/pin",
 	} {
-		s.want(s.ask("GET", path, nil), 404)
-		s.want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 404)
-		s.want(s.ask("DELETE", path, nil), 404)
-		s.want(s.ask("POST", path+"/unlock", nil), 404)
+		s.Want(s.ask("GET", path, nil), 404)
+		s.Want(s.ask("POST", path, map[string]any{"pin": goodPIN}), 404)
+		s.Want(s.ask("DELETE", path, nil), 404)
+		s.Want(s.ask("POST", path+"/unlock", nil), 404)
 	}
-	s.want(s.ask("GET", "/v1/customers/nobody/pin", nil), 422)
-	s.want(s.ask("GET", "/v1/instances/"+uuid.NewString()+"/pin-policy", nil), 404)
-	s.want(s.ask("PATCH", "/v1/instances/"+uuid.NewString()+"/pin-policy", map[string]any{}), 404)
+	s.Want(s.ask("GET", "/v1/customers/nobody/pin", nil), 422)
+	s.Want(s.ask("GET", "/v1/instances/"+uuid.NewString()+"/pin-policy", nil), 404)
+	s.Want(s.ask("PATCH", "/v1/instances/"+uuid.NewString()+"/pin-policy", map[string]any{}), 404)
 }
 
 func TestBadPINs(t *testing.T) {
@@ -92,10 +92,10 @@ func TestBadPINs(t *testing.T) {
 		``: "missing", `{}`: "missing", `{"pin": 8317}`: "string_type", `{"pin": "831"}`: "string_too_short", `{"pin": "8317x"}`: "string_pattern_mismatch",
 		`{"pin": "1234"}`: "value_error", `{"pin": "9999"}`: "value_error", `{"pin": "2001"}`: "value_error", `[1]`: "model_attributes_type", `{"pin`: "json_invalid",
 	} {
-		a := s.want(s.ask("POST", path, body), 422)
-		s.fields(a, map[string]any{"detail.0.type": kind})
+		a := s.Want(s.ask("POST", path, body), 422)
+		s.Fields(a, map[string]any{"detail.0.type": kind})
 	}
-	s.fields(s.want(s.ask("GET", path, nil), 200), map[string]any{"has_pin": false})
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), map[string]any{"has_pin": false})
 }
 
 func TestMyPIN(t *testing.T) {
@@ -106,9 +106,9 @@ func TestMyPIN(t *testing.T) {
 	s.people.Get(&email, `select email from customers where id = $1`, customer)
 	mine, _ := s.signIn(strings.ToUpper(email), "user")
 	stranger, _ := s.signIn("nobody@example.com", "user")
-	s.fields(s.want(s.as(mine, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": false})
-	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
-	s.fields(s.want(s.as(mine, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": true, "is_active": true})
-	s.fields(s.want(s.as(stranger, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": false})
-	s.want(s.ask("GET", "/v1/me/pin", nil), 403) // an API key is nobody
+	s.Fields(s.Want(s.as(mine, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": false})
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
+	s.Fields(s.Want(s.as(mine, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": true, "is_active": true})
+	s.Fields(s.Want(s.as(stranger, "GET", "/v1/me/pin", nil), 200), map[string]any{"has_pin": false})
+	s.Want(s.ask("GET", "/v1/me/pin", nil), 403) // an API key is nobody
 }

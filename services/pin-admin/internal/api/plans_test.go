@@ -40,7 +40,7 @@ func TestListsAndLookupsUseAnIndex(t *testing.T) {
 	s, plans := crowd(t, 20_000)
 	for _, probe := range probes {
 		plans.take()
-		s.want(s.ask("GET", probe.path, nil), 200)
+		s.Want(s.ask("GET", probe.path, nil), 200)
 		plans.check(t, probe.readsAll)
 	}
 }
@@ -128,7 +128,7 @@ func crowd(t testing.TB, n int) (*service, *plans) {
 	p := &plans{}
 	db := sqlx.NewDb(sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, p.note)), "postgres")
 	t.Cleanup(func() { db.Close() })
-	return serve(t, database, db, patient(t, storetest.Redis(t))), p
+	return serve(t, database, db, storetest.RedisClient(t, storetest.Redis(t))), p
 }
 
 // plans are those of the statements since they were last taken.

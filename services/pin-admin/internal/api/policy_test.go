@@ -10,19 +10,19 @@ func TestPolicy(t *testing.T) {
 	s := newService(t)
 	instance := s.people.Instance()
 	path := "/v1/instances/" + instance.String() + "/pin-policy"
-	fresh := s.want(s.ask("GET", path, nil), 200)
-	s.fields(fresh, map[string]any{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false, "kyc_required": false})
+	fresh := s.Want(s.ask("GET", path, nil), 200)
+	s.Fields(fresh, map[string]any{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false, "kyc_required": false})
 	if skills, ok := fresh.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
 		t.Errorf("a fresh policy protects %v", fresh.JSON("pin_required_skills"))
 	}
-	s.fields(s.want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{"pay*", "mail.send"}}), 200), map[string]any{
+	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{"pay*", "mail.send"}}), 200), map[string]any{
 		"pin_required_skills.0": "pay*", "pin_required_skills.1": "mail.send", "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
-	s.fields(s.want(s.ask("PATCH", path, map[string]any{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), map[string]any{
+	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), map[string]any{
 		"pin_required_skills.0": "pay*", "pin_applies_to": "owner", "pin_session_ttl_minutes": 1440.0})
-	s.fields(s.want(s.ask("PATCH", path, map[string]any{"kyc_required": true}), 200), map[string]any{"kyc_required": true, "pin_applies_to": "owner"})
-	s.fields(s.want(s.ask("PATCH", path, map[string]any{}), 200), map[string]any{"kyc_required": true})
-	s.want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{}}), 200)
-	after := s.want(s.ask("GET", path, nil), 200)
+	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{"kyc_required": true}), 200), map[string]any{"kyc_required": true, "pin_applies_to": "owner"})
+	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{}), 200), map[string]any{"kyc_required": true})
+	s.Want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{}}), 200)
+	after := s.Want(s.ask("GET", path, nil), 200)
 	if skills, _ := after.JSON("pin_required_skills").([]any); len(skills) != 0 || after.JSON("pin_applies_to") != "owner" {
 		t.Errorf("after an empty list: %s", after.Body)
 	}
@@ -67,7 +67,7 @@ func TestNonsensePolicies(t *testing.T) {
 		}
 	}
 	// Nothing of a half-good change was written.
-	s.fields(s.want(s.ask("GET", path, nil), 200), map[string]any{"pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), map[string]any{"pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
 }
 
 func TestTheOwnerMayReadThePolicy(t *testing.T) {
@@ -83,10 +83,10 @@ func TestTheOwnerMayReadThePolicy(t *testing.T) {
 	owners, _ := s.signIn(email(owner), "user")
 	others, _ := s.signIn(email(other), "user")
 	admins, _ := s.signIn("admin@example.com", "admin")
-	s.want(s.as(owners, "GET", path, nil), 200)
-	s.want(s.as(others, "GET", path, nil), 404)
-	s.want(s.as(admins, "GET", path, nil), 200)
-	s.want(s.as(owners, "PATCH", path, map[string]any{}), 403)
-	s.want(s.as(others, "PATCH", path, map[string]any{}), 403)
-	s.want(s.as(admins, "PATCH", path, map[string]any{}), 200)
+	s.Want(s.as(owners, "GET", path, nil), 200)
+	s.Want(s.as(others, "GET", path, nil), 404)
+	s.Want(s.as(admins, "GET", path, nil), 200)
+	s.Want(s.as(owners, "PATCH", path, map[string]any{}), 403)
+	s.Want(s.as(others, "PATCH", path, map[string]any{}), 403)
+	s.Want(s.as(admins, "PATCH", path, map[string]any{}), 200)
 }

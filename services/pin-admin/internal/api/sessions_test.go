@@ -102,22 +102,22 @@ func TestWhatEndsSessions(t *testing.T) {
 		left int
 	}{
 		{"nothing", func(c *confirmed) {}, 3},
-		{"ending them", func(c *confirmed) { c.want(c.ask("DELETE", c.at("/sessions"), nil), 204) }, 0},
-		{"setting the PIN", func(c *confirmed) { c.want(c.ask("POST", c.at("/pin"), object{"pin": goodPIN}), 200) }, 0},
-		{"removing the PIN", func(c *confirmed) { c.want(c.ask("DELETE", c.at("/pin"), nil), 204) }, 0},
+		{"ending them", func(c *confirmed) { c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204) }, 0},
+		{"setting the PIN", func(c *confirmed) { c.Want(c.ask("POST", c.at("/pin"), object{"pin": goodPIN}), 200) }, 0},
+		{"removing the PIN", func(c *confirmed) { c.Want(c.ask("DELETE", c.at("/pin"), nil), 204) }, 0},
 		{"a lock", func(c *confirmed) { c.people.Exec(`update pin_holders set locked_until = now() + interval '1 hour'`) }, 0},
 		{"a deactivation", func(c *confirmed) { c.people.Exec(`update pin_holders set deactivated_by = 1`) }, 0},
 		{"an identity's own PIN", func(c *confirmed) {
-			c.want(c.ask("POST", c.at("/identities/"+c.identity.String()+"/pin"), object{"pin": otherPIN}), 200)
+			c.Want(c.ask("POST", c.at("/identities/"+c.identity.String()+"/pin"), object{"pin": otherPIN}), 200)
 		}, 2},
-		{"deleting an identity", func(c *confirmed) { c.want(c.ask("DELETE", c.at("/identities/"+c.other.String()), nil), 204) }, 2},
-		{"deleting an instance", func(c *confirmed) { c.want(c.ask("DELETE", "/v1/instances/"+c.home.String(), nil), 204) }, 1},
+		{"deleting an identity", func(c *confirmed) { c.Want(c.ask("DELETE", c.at("/identities/"+c.other.String()), nil), 204) }, 2},
+		{"deleting an instance", func(c *confirmed) { c.Want(c.ask("DELETE", "/v1/instances/"+c.home.String(), nil), 204) }, 1},
 		{"another owner", func(c *confirmed) {
-			c.want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
+			c.Want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
 		}, 3}, // still within it, by an identity
 		{"another owner, and no identity", func(c *confirmed) {
-			c.want(c.ask("DELETE", c.at("/identities/"+c.identity.String()), nil), 204)
-			c.want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
+			c.Want(c.ask("DELETE", c.at("/identities/"+c.identity.String()), nil), 204)
+			c.Want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
 		}, 1},
 		{"an agent that ends one", func(c *confirmed) {
 			must(c.t, session.Store{Redis: c.redis}.Delete(c.t.Context(), c.home, c.asOwner.Reveal()))
@@ -130,10 +130,10 @@ func TestWhatEndsSessions(t *testing.T) {
 			if rule.name == "losing Redis's memory" {
 				url = storetest.OwnRedis(t).URL
 			}
-			c := newConfirmed(t, patient(t, url))
+			c := newConfirmed(t, storetest.RedisClient(t, url))
 			rule.do(c)
-			listed := c.want(c.ask("GET", c.at("/sessions"), nil), 200)
-			c.fields(listed, object{"total": float64(rule.left), fmt.Sprintf("items.%d", rule.left): nil})
+			listed := c.Want(c.ask("GET", c.at("/sessions"), nil), 200)
+			c.Fields(listed, object{"total": float64(rule.left), fmt.Sprintf("items.%d", rule.left): nil})
 			if got := c.live(); got != rule.left {
 				t.Errorf("an agent is told that %d sessions count, want %d", got, rule.left)
 			}
@@ -143,9 +143,9 @@ func TestWhatEndsSessions(t *testing.T) {
 
 func TestWhatIsTold(t *testing.T) {
 	t.Parallel()
-	c := newConfirmed(t, patient(t, storetest.Redis(t)))
-	listed := c.want(c.ask("GET", c.at("/sessions"), nil), 200)
-	c.fields(listed, object{"total": 3.0, "page": 1.0, "per_page": 20.0,
+	c := newConfirmed(t, storetest.RedisClient(t, storetest.Redis(t)))
+	listed := c.Want(c.ask("GET", c.at("/sessions"), nil), 200)
+	c.Fields(listed, object{"total": 3.0, "page": 1.0, "per_page": 20.0,
 		"items.0.instance_id": c.elsewhere.String(), "items.0.identity_id": c.other.String(),
 		"items.1.instance_id": c.home.String(), "items.1.identity_id": c.identity.String(),
 		"items.2.instance_id": c.home.String(), "items.2.identity_id": nil})
@@ -163,36 +163,36 @@ func TestWhatIsTold(t *testing.T) {
 	if got := lasts(); got != 30*time.Minute {
 		t.Errorf("a session lasts %s, want 30m", got)
 	}
-	c.want(c.ask("PATCH", "/v1/instances/"+c.elsewhere.String()+"/pin-policy", object{"pin_session_ttl_minutes": 7}), 200)
+	c.Want(c.ask("PATCH", "/v1/instances/"+c.elsewhere.String()+"/pin-policy", object{"pin_session_ttl_minutes": 7}), 200)
 	if got := lasts(); got != 7*time.Minute {
 		t.Errorf("under a stricter policy it lasts %s, want 7m", got)
 	}
-	c.fields(c.ask("GET", c.at("/sessions?per_page=2&page=2"), nil), object{"total": 3.0, "page": 2.0, "items.0.identity_id": nil, "items.1": nil})
-	c.fields(c.ask("GET", c.at("/sessions?page=999999999999999&per_page=100"), nil), object{"total": 3.0, "items.0": nil})
-	c.want(c.ask("GET", c.at("/sessions?page=0"), nil), 422)
-	c.want(c.ask("GET", c.at("/sessions?per_page=101"), nil), 422)
+	c.Fields(c.ask("GET", c.at("/sessions?per_page=2&page=2"), nil), object{"total": 3.0, "page": 2.0, "items.0.identity_id": nil, "items.1": nil})
+	c.Fields(c.ask("GET", c.at("/sessions?page=999999999999999&per_page=100"), nil), object{"total": 3.0, "items.0": nil})
+	c.Want(c.ask("GET", c.at("/sessions?page=0"), nil), 422)
+	c.Want(c.ask("GET", c.at("/sessions?per_page=101"), nil), 422)
 	stranger := "/v1/customers/" + c.people.Customer().String() + "/sessions"
-	c.fields(c.want(c.ask("GET", stranger, nil), 200), object{"total": 0.0})
-	c.want(c.ask("DELETE", stranger, nil), 204)
+	c.Fields(c.Want(c.ask("GET", stranger, nil), 200), object{"total": 0.0})
+	c.Want(c.ask("DELETE", stranger, nil), 204)
 	for _, method := range []string{"GET", "DELETE"} {
-		c.want(c.ask(method, "/v1/customers/"+uuid.NewString()+"/sessions", nil), 404)
+		c.Want(c.ask(method, "/v1/customers/"+uuid.NewString()+"/sessions", nil), 404)
 	}
 	// A session that is too old by Postgres's clock, though Redis still has it.
 	c.confirm(c.home, uuid.Nil, 31*time.Minute)
-	c.fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 3.0})
+	c.Fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 3.0})
 }
 
 func TestEndedSessionsAreForgotten(t *testing.T) {
 	t.Parallel()
-	c := newConfirmed(t, patient(t, storetest.Redis(t)))
-	c.want(c.ask("DELETE", c.at("/sessions"), nil), 204)
+	c := newConfirmed(t, storetest.RedisClient(t, storetest.Redis(t)))
+	c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204)
 	kept, err := c.redis.Keys(t.Context(), "pin:{"+c.customer.String()+"}:session*").Result()
 	must(t, err)
 	if len(kept) > 0 {
 		t.Errorf("Redis keeps %v", kept)
 	}
-	c.want(c.ask("POST", c.at("/pin"), object{"pin": goodPIN}), 200)
-	c.want(c.ask("POST", c.at("/identities/"+c.other.String()+"/pin"), object{"pin": goodPIN}), 200)
+	c.Want(c.ask("POST", c.at("/pin"), object{"pin": goodPIN}), 200)
+	c.Want(c.ask("POST", c.at("/identities/"+c.other.String()+"/pin"), object{"pin": goodPIN}), 200)
 	p, err := pin.Parse(goodPIN)
 	must(t, err)
 	for _, asked := range []struct {
@@ -203,16 +203,16 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 			t.Fatalf("verifying: %v", err)
 		}
 	}
-	c.fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 2.0, "items.0.identity_id": c.other.String(), "items.1.instance_id": c.home.String()})
-	c.want(c.ask("DELETE", c.at("/sessions"), nil), 204)
-	c.fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 0.0})
+	c.Fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 2.0, "items.0.identity_id": c.other.String(), "items.1.instance_id": c.home.String()})
+	c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204)
+	c.Fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 0.0})
 	c.actions("sessions.ended", "pin.set", "pin.set", "sessions.ended")
 }
 
 func TestSessionsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
-	c := newConfirmed(t, patient(t, server.URL))
+	c := newConfirmed(t, storetest.RedisClient(t, server.URL))
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: c.database.URLAs(schema.RolePinAdmin), Connections: 2})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
@@ -222,17 +222,17 @@ func TestSessionsWithoutRedis(t *testing.T) {
 	without := serve(t, c.database, db, hasty)
 
 	server.Pause()
-	away := without.want(without.ask("GET", c.at("/sessions"), nil), 503)
+	away := without.Want(without.ask("GET", c.at("/sessions"), nil), 503)
 	if away.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	without.want(without.ask("DELETE", c.at("/sessions"), nil), 204)
+	without.Want(without.ask("DELETE", c.at("/sessions"), nil), 204)
 	server.Resume()
 	// Redis still has them; what they rest on is gone.
 	if (session.Store{Redis: c.redis}).Find(t.Context(), c.asOwner.Reveal()) == nil {
 		t.Fatal("Redis has lost what it should have kept")
 	}
-	c.fields(c.want(c.ask("GET", c.at("/sessions"), nil), 200), object{"total": 0.0})
+	c.Fields(c.Want(c.ask("GET", c.at("/sessions"), nil), 200), object{"total": 0.0})
 	if c.live() != 0 {
 		t.Error("an agent may still use a session that was ended while Redis was away")
 	}

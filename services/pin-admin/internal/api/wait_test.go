@@ -24,13 +24,13 @@ func TestAwaitingAPIN(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	customer, access := s.customerWhoSignsIn()
-	absent := s.want(s.as(access, "GET", "/user/pin", nil), 404)
-	s.fields(absent, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": absent.Header.Get("X-Request-Id")})
+	absent := s.Want(s.as(access, "GET", "/user/pin", nil), 404)
+	s.Fields(absent, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": absent.Header.Get("X-Request-Id")})
 	if got := absent.Header.Get("Content-Type"); got != "application/vnd.api+json" {
 		t.Errorf("Content-Type %q", got)
 	}
-	over := s.want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // the wait runs out
-	s.fields(over, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": over.Header.Get("X-Request-Id")})
+	over := s.Want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // the wait runs out
+	s.Fields(over, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": over.Header.Get("X-Request-Id")})
 
 	answers := make(chan webtest.Answer)
 	for range 20 {
@@ -42,14 +42,14 @@ func TestAwaitingAPIN(t *testing.T) {
 			answers <- a
 		}()
 	}
-	s.want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
 	for range 20 {
 		if a := <-answers; a.Status != 200 || a.Body != "" || a.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%d %q", a.Status, a.Body)
 		}
 	}
-	s.want(s.as(access, "GET", "/user/pin?timeout=60", nil), 200)
-	s.want(s.as(access, "GET", "/user/pin", nil), 200)
+	s.Want(s.as(access, "GET", "/user/pin?timeout=60", nil), 200)
+	s.Want(s.as(access, "GET", "/user/pin", nil), 200)
 }
 
 func TestWhoMayNotAwaitAPIN(t *testing.T) {

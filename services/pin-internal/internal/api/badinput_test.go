@@ -66,7 +66,7 @@ func TestBadBodies(t *testing.T) {
 			}
 		}
 	}
-	s.fields(s.verify(wrong), map[string]any{"remaining_attempts": 4.0}) // I4: all of that was free
+	s.Fields(s.verify(wrong), map[string]any{"remaining_attempts": 4.0}) // I4: all of that was free
 }
 
 // What was checked is what is used: of two spellings of a name, and of a name that stands twice.
@@ -78,20 +78,20 @@ func TestOnlyTheCheckedValueCounts(t *testing.T) {
 		`{"pin": "` + wrong + `", "PIN": "` + right + `", "identity_id": "` + s.identity.String() + `"}`,
 		`{"pin": "` + right + `", "pin": "` + wrong + `", "identity_id": "` + s.identity.String() + `"}`,
 	} {
-		s.fields(s.want(s.post("/pin/verify", body), 200), map[string]any{"verified": false})
+		s.Fields(s.Want(s.post("/pin/verify", body), 200), map[string]any{"verified": false})
 	}
 	query := s.Do(webtest.Request{Method: "POST", Path: s.at("/pin/verify?pin=" + right), Header: s.bearer(), Body: map[string]any{"identity_id": s.identity}})
-	s.want(query, 422)
+	s.Want(query, 422)
 }
 
 func TestWeakPINsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, weak := range []string{"1234", "9012", "0987", "1122", "1111", "1987", "123123"} {
-		a := s.want(s.post(s.identityPath(), map[string]any{"pin": weak}), 422)
-		s.fields(a, map[string]any{"detail.0.type": "value_error", "detail.0.loc.1": "pin", "detail.0.msg": "Value error, The PIN is too easy to guess"})
+		a := s.Want(s.post(s.identityPath(), map[string]any{"pin": weak}), 422)
+		s.Fields(a, map[string]any{"detail.0.type": "value_error", "detail.0.loc.1": "pin", "detail.0.msg": "Value error, The PIN is too easy to guess"})
 	}
-	s.fields(s.verify(right), map[string]any{"error": "pin_not_set"})
+	s.Fields(s.verify(right), map[string]any{"error": "pin_not_set"})
 }
 
 func TestCredentials(t *testing.T) {
@@ -145,7 +145,7 @@ func TestCredentials(t *testing.T) {
 	}
 	a := s.Do(webtest.Request{Method: "POST", Path: s.at("/pin/verify"), Header: map[string]string{"Authorization": "bearer " + s.key.Reveal()},
 		Body: map[string]any{"pin": right, "identity_id": s.identity}})
-	s.fields(a, map[string]any{"verified": true})
+	s.Fields(a, map[string]any{"verified": true})
 }
 
 func TestPathsAndMethods(t *testing.T) {
@@ -178,7 +178,7 @@ func TestPathsAndMethods(t *testing.T) {
 		}
 	}
 	malformed := s.Do(webtest.Request{Method: "POST", Path: "/internal/v1/instances/x/pin/verify", Header: s.bearer(), Body: map[string]any{"pin": right}})
-	s.fields(s.want(malformed, 422), map[string]any{"detail.0.type": "uuid_parsing", "detail.0.loc.0": "path", "detail.0.loc.1": "instance_id"})
+	s.Fields(s.Want(malformed, 422), map[string]any{"detail.0.type": "uuid_parsing", "detail.0.loc.0": "path", "detail.0.loc.1": "instance_id"})
 }
 
 func TestQueries(t *testing.T) {
@@ -205,14 +205,14 @@ func TestQueries(t *testing.T) {
 			t.Errorf("?%s: %d %s", rule.query, a.Status, a.Body)
 		}
 	}
-	s.fields(s.want(s.post("/pin/check-required?customer_id=%zz", nil), 422), map[string]any{"detail.0.loc.0": "query"})
-	s.want(s.post("/pin/check-required?customer_id="+uuid.NewString(), nil), 404)
-	s.want(s.post("/pin/check-required?customer_id="+id+"&identity_id="+uuid.NewString(), nil), 404)
+	s.Fields(s.Want(s.post("/pin/check-required?customer_id=%zz", nil), 422), map[string]any{"detail.0.loc.0": "query"})
+	s.Want(s.post("/pin/check-required?customer_id="+uuid.NewString(), nil), 404)
+	s.Want(s.post("/pin/check-required?customer_id="+id+"&identity_id="+uuid.NewString(), nil), 404)
 	channel := s.Do(webtest.Request{Method: "GET", Path: s.at("/lookup/identity?channel=fax&external_id=1"), Header: s.bearer()})
-	s.fields(s.want(channel, 422), map[string]any{"detail.0.type": "enum",
+	s.Fields(s.Want(channel, 422), map[string]any{"detail.0.type": "enum",
 		"detail.0.msg": "Input should be 'telegram', 'whatsapp', 'voice', 'sms', 'email' or 'web_chat'"})
 	for n, status := range map[int]int{255: 404, 256: 422} {
-		s.want(s.Do(webtest.Request{Method: "GET", Path: s.at("/lookup/identity?channel=sms&external_id=" + strings.Repeat("é", n)), Header: s.bearer()}), status)
+		s.Want(s.Do(webtest.Request{Method: "GET", Path: s.at("/lookup/identity?channel=sms&external_id=" + strings.Repeat("é", n)), Header: s.bearer()}), status)
 	}
 }
 
@@ -224,10 +224,10 @@ func TestBodySizesAndTypes(t *testing.T) {
 		text := `{"pin": "` + right + `", "identity_id": "` + s.identity.String() + `", "more": "`
 		return text + strings.Repeat("x", size-len(text)-2) + `"}`
 	}
-	s.want(s.post("/pin/verify", body(16<<10)), 200)
+	s.Want(s.post("/pin/verify", body(16<<10)), 200)
 	large := s.post("/pin/verify", body(16<<10+1))
-	s.fields(s.want(large, 413), map[string]any{"detail": "Request body too large"})
-	s.want(s.post("/pin/check-required?customer_id="+s.customer.String(), body(17<<10)), 413)
+	s.Fields(s.Want(large, 413), map[string]any{"detail": "Request body too large"})
+	s.Want(s.post("/pin/check-required?customer_id="+s.customer.String(), body(17<<10)), 413)
 
 	for contentType, status := range map[string]int{"": 200, "application/json; charset=utf-8": 200, "application/merge-patch+json": 200,
 		"text/plain": 422, "application/x-www-form-urlencoded": 422, "nonsense;;": 422} {

@@ -13,35 +13,35 @@ import (
 func TestAPINThroughItsWholeLife(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.fields(s.verify(right), map[string]any{"verified": false, "error": "pin_not_set", "remaining_attempts": nil, "session_token": nil})
+	s.Fields(s.verify(right), map[string]any{"verified": false, "error": "pin_not_set", "remaining_attempts": nil, "session_token": nil})
 
-	set := s.want(s.post(s.identityPath(), map[string]any{"pin": right}), 200)
-	s.fields(set, map[string]any{"has_pin": true, "is_active": true, "is_locked": false, "locked_until": nil})
+	set := s.Want(s.post(s.identityPath(), map[string]any{"pin": right}), 200)
+	s.Fields(set, map[string]any{"has_pin": true, "is_active": true, "is_locked": false, "locked_until": nil})
 
 	verified := s.verify(right)
-	s.fields(verified, map[string]any{"verified": true, "error": nil, "session_ttl_minutes": 30.0, "remaining_attempts": 5.0})
+	s.Fields(verified, map[string]any{"verified": true, "error": nil, "session_ttl_minutes": 30.0, "remaining_attempts": 5.0})
 	session, _ := verified.JSON("session_token").(string)
 	if !strings.HasPrefix(session, "cst_") {
 		t.Fatalf("session_token %q", session)
 	}
-	s.fields(s.check(session, ""), map[string]any{"required": false, "reason": "session_active", "session_active": true, "pin_holder": "identity"})
+	s.Fields(s.check(session, ""), map[string]any{"required": false, "reason": "session_active", "session_active": true, "pin_holder": "identity"})
 	introspected := s.post("/pin/sessions/introspect", map[string]any{"session_token": session})
-	s.fields(introspected, map[string]any{"active": true, "customer_id": s.customer.String(), "identity_id": s.identity.String()})
+	s.Fields(introspected, map[string]any{"active": true, "customer_id": s.customer.String(), "identity_id": s.identity.String()})
 
-	s.fields(s.verify(wrong), map[string]any{"verified": false, "error": "invalid_pin", "remaining_attempts": 4.0})
+	s.Fields(s.verify(wrong), map[string]any{"verified": false, "error": "invalid_pin", "remaining_attempts": 4.0})
 	for range 3 {
 		s.verify(wrong)
 	}
 	fifth := s.verify(wrong)
-	s.fields(fifth, map[string]any{"error": "invalid_pin", "remaining_attempts": 0.0})
+	s.Fields(fifth, map[string]any{"error": "invalid_pin", "remaining_attempts": 0.0})
 	if fifth.JSON("locked_until") == nil || fifth.Header.Get("Retry-After") == "" {
 		t.Errorf("the lock is not told: %s", fifth.Body)
 	}
-	s.fields(s.verify(right), map[string]any{"verified": false, "error": "pin_locked", "remaining_attempts": 0.0})
-	s.fields(s.check(session, ""), map[string]any{"required": true, "reason": "pin_needed", "is_locked": true, "session_active": false})
-	s.fields(s.post("/pin/sessions/introspect", map[string]any{"session_token": session}), map[string]any{"active": false})
-	s.want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
-	s.want(s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}), 409)
+	s.Fields(s.verify(right), map[string]any{"verified": false, "error": "pin_locked", "remaining_attempts": 0.0})
+	s.Fields(s.check(session, ""), map[string]any{"required": true, "reason": "pin_needed", "is_locked": true, "session_active": false})
+	s.Fields(s.post("/pin/sessions/introspect", map[string]any{"session_token": session}), map[string]any{"active": false})
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
+	s.Want(s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}), 409)
 }
 
 // check asks whether a PIN is needed, with a session and for a skill when they are given.
@@ -53,23 +53,23 @@ func (s *service) check(session, skill string) webtest.Answer {
 	}
 	header := s.bearer()
 	header["X-Pin-Session"] = session
-	return s.want(s.Do(webtest.Request{Method: "POST", Path: s.at(path), Header: header}), 200)
+	return s.Want(s.Do(webtest.Request{Method: "POST", Path: s.at(path), Header: header}), 200)
 }
 
 func TestCheckRequired(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.fields(s.check("", ""), map[string]any{"required": false, "reason": "no_active_pin", "pin_set": false, "pin_holder": nil,
+	s.Fields(s.check("", ""), map[string]any{"required": false, "reason": "no_active_pin", "pin_set": false, "pin_holder": nil,
 		"role": "customer", "skill_protected": nil, "is_active": false})
 	s.setPIN()
-	s.fields(s.check("", ""), map[string]any{"required": true, "reason": "pin_needed", "pin_set": true, "is_active": true})
-	s.fields(s.check("", "pay"), map[string]any{"required": false, "reason": "skill_not_protected", "skill_protected": false})
+	s.Fields(s.check("", ""), map[string]any{"required": true, "reason": "pin_needed", "pin_set": true, "is_active": true})
+	s.Fields(s.check("", "pay"), map[string]any{"required": false, "reason": "skill_not_protected", "skill_protected": false})
 	s.people.Exec(`update instances set pin_required_skills = '{pay*}', pin_applies_to = 'owner'`)
-	s.fields(s.check("", "pay"), map[string]any{"required": false, "reason": "role_exempt", "skill_protected": true})
+	s.Fields(s.check("", "pay"), map[string]any{"required": false, "reason": "role_exempt", "skill_protected": true})
 	s.people.Exec(`update instances set owner_customer_id = $1`, s.customer)
-	s.fields(s.check("", "pay.all"), map[string]any{"required": true, "role": "owner"})
+	s.Fields(s.check("", "pay.all"), map[string]any{"required": true, "role": "owner"})
 	for _, malformed := range []string{"nonsense", "cst_", "cst_0", strings.Repeat("x", 500), s.key.Reveal()} {
-		s.fields(s.check(malformed, "pay"), map[string]any{"required": true, "session_active": false})
+		s.Fields(s.check(malformed, "pay"), map[string]any{"required": true, "session_active": false})
 	}
 }
 
@@ -82,14 +82,14 @@ func TestASessionIsBoundToItsInstance(t *testing.T) {
 	elsewhere := s.people.Instance()
 	s.people.Identity(s.customer, elsewhere)
 	s.instance, s.key = elsewhere, s.people.ProxyKey(elsewhere)
-	s.fields(s.post("/pin/sessions/introspect", map[string]any{"session_token": session}), map[string]any{"active": false})
-	s.want(s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: map[string]any{"session_token": session}}), 204)
+	s.Fields(s.post("/pin/sessions/introspect", map[string]any{"session_token": session}), map[string]any{"active": false})
+	s.Want(s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: map[string]any{"session_token": session}}), 204)
 	s.instance, s.key = mine, s.people.ProxyKey(mine)
 	body := map[string]any{"session_token": session}
-	s.fields(s.post("/pin/sessions/introspect", body), map[string]any{"active": true})
+	s.Fields(s.post("/pin/sessions/introspect", body), map[string]any{"active": true})
 	for range 2 {
-		s.want(s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: body}), 204)
-		s.fields(s.post("/pin/sessions/introspect", body), map[string]any{"active": false})
+		s.Want(s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: body}), 204)
+		s.Fields(s.post("/pin/sessions/introspect", body), map[string]any{"active": false})
 	}
 }
 
@@ -98,39 +98,39 @@ func TestAPolicyMayDemandProof(t *testing.T) {
 	s := newService(t)
 	s.people.Exec(`update instances set pin_change_requires_proof = true`)
 	s.setPIN() // no PIN applies yet: nothing to prove
-	s.want(s.post(s.identityPath(), map[string]any{"pin": other}), 403)
-	s.want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
-	s.fields(s.verify(wrong), map[string]any{"remaining_attempts": 3.0}) // the proof was charged
-	s.want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 200)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other}), 403)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
+	s.Fields(s.verify(wrong), map[string]any{"remaining_attempts": 3.0}) // the proof was charged
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 200)
 
 	session, _ := s.verify(other).JSON("session_token").(string)
 	remove := webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}
-	s.want(s.Do(remove), 403)
+	s.Want(s.Do(remove), 403)
 	remove.Header["X-Pin-Session"] = session
-	s.want(s.Do(remove), 204)
+	s.Want(s.Do(remove), 204)
 
 	s.setPIN()
 	for range 5 {
-		s.want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
+		s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
 	}
-	s.want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 409)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 409)
 }
 
 func TestAPolicyMayDemandAVerifiedIdentity(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.people.Exec(`update instances set kyc_required = true`)
-	refused := s.want(s.post(s.identityPath(), map[string]any{"pin": right}), 409)
+	refused := s.Want(s.post(s.identityPath(), map[string]any{"pin": right}), 409)
 	if detail, _ := refused.JSON("detail").(string); !strings.Contains(detail, "kyc_required") {
 		t.Errorf("got %s", refused.Body)
 	}
-	s.fields(s.check("", ""), map[string]any{"pin_set": false})
+	s.Fields(s.check("", ""), map[string]any{"pin_set": false})
 	s.people.Exec(`insert into users (email, password_hash, email_confirmed_at) select email, 'x', now() from customers`)
 	s.people.Exec(`insert into kyc_events (provider, event_id, user_id, type, status, occurred_at) select 'sumsub', '1', id, 'applicantReviewed', 'approved', now() from users`)
 	s.setPIN()
 	s.people.Exec(`update kyc_events set status = 'rejected'`)
-	s.want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
-	s.fields(s.verify(right), map[string]any{"verified": true})
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
+	s.Fields(s.verify(right), map[string]any{"verified": true})
 }
 
 func TestLookup(t *testing.T) {
@@ -142,11 +142,11 @@ func TestLookup(t *testing.T) {
 	look := func(query string) webtest.Answer {
 		return s.Do(webtest.Request{Method: "GET", Path: s.at("/lookup/identity?" + query), Header: s.bearer()})
 	}
-	s.fields(s.want(look("channel=telegram&external_id="+externalID), 200), map[string]any{"identity_id": s.identity.String(),
+	s.Fields(s.Want(look("channel=telegram&external_id="+externalID), 200), map[string]any{"identity_id": s.identity.String(),
 		"customer_id": s.customer.String(), "customer_email": email, "role_override": nil, "verified": false, "display_name": nil})
-	s.want(look("channel=whatsapp&external_id="+externalID), 404)
-	s.want(look("channel=telegram&external_id=nobody"), 404)
-	s.want(look("channel=telegram&external_id=%27%20or%201=1--"), 404)
+	s.Want(look("channel=whatsapp&external_id="+externalID), 404)
+	s.Want(look("channel=telegram&external_id=nobody"), 404)
+	s.Want(look("channel=telegram&external_id=%27%20or%201=1--"), 404)
 }
 
 func TestUpperCaseIDsAreTheSameHolder(t *testing.T) {
@@ -180,10 +180,10 @@ func TestWithoutRedis(t *testing.T) {
 	s.setPIN()
 	session, _ := s.verify(right).JSON("session_token").(string)
 	server.Stop()
-	s.fields(s.verify(right), map[string]any{"verified": true, "session_token": nil, "session_ttl_minutes": nil})
-	s.fields(s.check(session, ""), map[string]any{"required": true, "session_active": false})
+	s.Fields(s.verify(right), map[string]any{"verified": true, "session_token": nil, "session_ttl_minutes": nil})
+	s.Fields(s.check(session, ""), map[string]any{"required": true, "session_active": false})
 	revoke := s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: map[string]any{"session_token": session}})
-	if s.want(revoke, 503); revoke.Header.Get("Retry-After") == "" {
+	if s.Want(revoke, 503); revoke.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 }
@@ -202,7 +202,7 @@ func TestWithoutPostgres(t *testing.T) {
 		{Method: "DELETE", Path: s.at(s.identityPath())},
 	} {
 		r.Header = s.bearer()
-		a := s.want(s.Do(r), 503)
+		a := s.Want(s.Do(r), 503)
 		if a.Header.Get("Retry-After") == "" || a.JSON("detail") != "Temporarily unavailable, try again shortly" {
 			t.Errorf("%s %s: %s", r.Method, r.Path, a.Body)
 		}

@@ -15,7 +15,7 @@ func FuzzHandler(f *testing.F) {
 	s := newService(f)
 	s.setPIN()
 	session, _ := s.verify(right).JSON("session_token").(string)
-	s.want(s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}), 204)
+	s.Want(s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}), 204)
 	operations := []struct{ method, path string }{
 		{"POST", "/pin/verify"}, {"POST", "/pin/check-required"}, {"POST", "/pin/sessions/introspect"}, {"DELETE", "/pin/sessions"},
 		{"POST", "/identities/IDENTITY/pin"}, {"DELETE", "/identities/IDENTITY/pin"}, {"GET", "/lookup/identity"},

@@ -1,0 +1,54 @@
+package webtest
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+)
+
+// Postgres connects to databaseURL as the services do, and closes the connections at the end of the test.
+func Postgres(t testing.TB, databaseURL string) *sqlx.DB {
+	t.Helper()
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: databaseURL, Connections: 20})
+	if err != nil {
+		t.Fatalf("connecting to Postgres: %v", err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// Resources are what a service's wiring needs. The test must be in the package internal/api of the service, because that is
+// how its OpenAPI document is found. The pool hashes two secrets at a time and has a place for every request of a test.
+func Resources(t testing.TB, log *Log, db *sqlx.DB, redis redis.UniversalClient) service.Resources {
+	t.Helper()
+	document, err := os.ReadFile("../../openapi.yaml")
+	if err != nil {
+		t.Fatalf("reading the OpenAPI document: %v", err)
+	}
+	return service.Resources{Log: log.Logger(), DB: db, Redis: redis, Pool: slowhash.NewPool(2, 400), Registry: prometheus.NewRegistry(), OpenAPI: document}
+}
+
+// RoutesAreDocumented fails the test unless the routes are the operations of the OpenAPI document, the document itself, and
+// the pages of the service, as "GET /path".
+func RoutesAreDocumented(t testing.TB, routes []*echo.Route, operations []string, pages ...string) {
+	t.Helper()
+	want := slices.Concat(operations, pages, []string{"GET /openapi.yaml", "GET /docs"})
+	var got []string
+	for _, route := range routes {
+		got = append(got, route.Method+" "+route.Path)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the routes are %v\nwant %v", got, want)
+	}
+}
