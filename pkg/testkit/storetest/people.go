@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -87,4 +88,23 @@ func (p People) Dump() string {
 		text.WriteString(strings.Join(rows, "\n"))
 	}
 	return text.String()
+}
+
+// Begin starts a transaction. It is rolled back at the end of the test, unless the test ends it.
+func (p People) Begin() *sqlx.Tx {
+	p.t.Helper()
+	tx, err := p.db.Beginx()
+	if err != nil {
+		p.t.Fatalf("beginning a transaction: %v", err)
+	}
+	p.t.Cleanup(func() { tx.Rollback() })
+	return tx
+}
+
+// AwaitLocks waits until n connections to the test's database wait for a lock.
+func (p People) AwaitLocks(n int) {
+	p.t.Helper()
+	for waiting := 0; waiting < n; runtime.Gosched() {
+		p.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+	}
 }

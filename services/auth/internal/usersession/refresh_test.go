@@ -1,39 +1,146 @@
-package usersession
+package usersession_test
 
 import (
+	"errors"
+	"strings"
+	"sync"
 	"testing"
 
-	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/token"
+	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
-func TestRefreshTokenIsDerivedFromItsParent(t *testing.T) {
-	t.Parallel()
-	const first, second = "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "b:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
-	ring, err := keyring.Parse(first + "," + second)
+func (r replica) refresh(presented token.Token) (usersession.Tokens, error) {
+	return r.Refresh(r.t.Context(), presented.Text)
+}
+
+func (r replica) mustRefresh(presented token.Token) usersession.Tokens {
+	r.t.Helper()
+	tokens, err := r.refresh(presented)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	s := &Sessions{Ring: ring}
-	parent, other := token.New(token.Refresh), token.New(token.Refresh)
-	derive := func(key string, parent token.Token) string {
-		child, err := s.child(key, parent)
-		if err != nil {
-			t.Fatal(err)
+	return tokens
+}
+
+func (r replica) wantRefused(presented token.Token) {
+	r.t.Helper()
+	if _, err := r.refresh(presented); !errors.Is(err, usersession.ErrRefreshRefused) {
+		r.t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+func same(a, b usersession.Tokens) bool { return a.RefreshToken.Reveal() == b.RefreshToken.Reveal() }
+
+func TestParentOfTheCurrentTokenGetsTheSameToken(t *testing.T) {
+	r := newDeployment(t).replica(oldKey)
+	first := r.mustOpen(r.user())
+	second := r.mustRefresh(first.RefreshToken)
+	for range 3 {
+		again := r.mustRefresh(first.RefreshToken)
+		if !same(again, second) {
+			t.Error("got another token")
 		}
-		if _, err := token.Parse(token.Refresh, child.Reveal(), 0); err != nil {
-			t.Error("the child is not a refresh token")
+		r.wantLive(again, true)
+	}
+	third := r.mustRefresh(second.RefreshToken)
+	if !same(r.mustRefresh(second.RefreshToken), third) {
+		t.Error("got another token")
+	}
+}
+
+func TestConcurrentRefreshesGetTheSameToken(t *testing.T) {
+	d := newDeployment(t)
+	replicas := []replica{d.replica(oldKey + "," + newKey), d.replica(both)} // another key is being promoted
+	first := d.replica(oldKey).mustOpen(d.user())
+	answers := make([]usersession.Tokens, 200)
+	var running sync.WaitGroup
+	for i := range answers {
+		running.Go(func() {
+			var err error
+			if answers[i], err = replicas[i%2].refresh(first.RefreshToken); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	for _, tokens := range answers {
+		if !same(tokens, answers[0]) {
+			t.Fatal("requests got different tokens")
 		}
-		return child.Reveal()
 	}
-	child := derive("a", parent)
-	if child != derive("a", parent) {
-		t.Error("a parent has two children")
+	for _, tokens := range answers[:5] {
+		replicas[0].wantLive(tokens, true)
 	}
-	if child == derive("b", parent) || child == derive("a", other) || child == parent.Reveal() {
-		t.Error("a child does not depend on its key and its parent")
+	if n := one[int](d, `select count(*) from user_sessions where revoked_at is null and current_number = 2`); n != 1 {
+		t.Error("the session was ended or refreshed more than once")
 	}
-	if _, err := s.child("c", parent); err == nil {
-		t.Error("derived a child with a key that is not on the ring")
+	replicas[0].mustRefresh(answers[0].RefreshToken)
+}
+
+func TestReuseOfAnOlderTokenEndsTheSession(t *testing.T) {
+	r := newDeployment(t).replica(oldKey)
+	u := r.user()
+	elsewhere, first := r.mustOpen(u), r.mustOpen(u)
+	second := r.mustRefresh(first.RefreshToken)
+	third := r.mustRefresh(second.RefreshToken)
+	var running sync.WaitGroup
+	for range 20 {
+		running.Go(func() { r.wantRefused(first.RefreshToken) })
 	}
+	running.Wait()
+	for _, tokens := range []usersession.Tokens{first, second, third} {
+		r.wantRefused(tokens.RefreshToken)
+		r.wantLive(tokens, false)
+	}
+	const q = `select count(*) from audit a join user_sessions s on s.id = a.target_id
+	            where action = 'session.reuse' and actor_kind = 'anonymous' and revoked_why = 'reuse' and details ->> 'user_id' = s.user_id::text`
+	if n := one[int](r.deployment, q); n != 1 {
+		t.Errorf("%d audit rows", n)
+	}
+	r.wantLive(elsewhere, true)
+	r.mustRefresh(elsewhere.RefreshToken)
+}
+
+func TestRefreshWhileKeysAreReplaced(t *testing.T) {
+	d := newDeployment(t)
+	r, promoted := d.replica(oldKey), d.replica(both)
+	first := r.mustOpen(d.user())
+	second := r.mustRefresh(first.RefreshToken)
+	if !same(promoted.mustRefresh(first.RefreshToken), second) {
+		t.Error("got another token after a key was promoted")
+	}
+	// Without the old key, the token cannot be derived again. The session goes on for the owner of the current token.
+	d.replica(newKey).wantRefused(first.RefreshToken)
+	promoted.mustRefresh(second.RefreshToken)
+}
+
+func TestRefreshTokensOfAnExpiredSessionAreRefused(t *testing.T) {
+	r := newDeployment(t).replica(oldKey)
+	first := r.mustOpen(r.user())
+	second := r.mustRefresh(first.RefreshToken)
+	r.people.Exec(`update user_sessions set expires_at = now()`)
+	r.wantRefused(second.RefreshToken)
+	r.wantRefused(first.RefreshToken)
+	r.wantLive(second, false)
+	if n := one[int](r.deployment, `select count(*) from user_sessions where revoked_at is not null`); n != 0 {
+		t.Error("the use of an expired token counts as reuse")
+	}
+}
+
+func TestOtherTextsAreRefused(t *testing.T) {
+	r := newDeployment(t).replica(oldKey)
+	tokens := r.mustOpen(r.user())
+	valid := tokens.RefreshToken.Reveal()
+	for name, text := range map[string]string{
+		"empty": "", "text": "none of ours", "unknown": token.New(token.Refresh).Reveal(), "an access token": tokens.AccessToken.Reveal(),
+		"another kind of token": token.New(token.APIKey).Reveal(), "changed": valid[:len(valid)-1] + "x", "longer": valid + "0", "upper case": "CSR" + valid[3:],
+		"very long": valid + strings.Repeat("0", 16000),
+	} {
+		if _, err := r.Refresh(t.Context(), secret.New(text)); !errors.Is(err, usersession.ErrRefreshRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r.mustRefresh(tokens.RefreshToken)
 }
