@@ -2,12 +2,19 @@ package api_test
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/testkit/webtest"
+	"github.com/countersign/countersign/pkg/web"
 )
 
 // customerWhoSignsIn is a customer and an access token of theirs.
@@ -125,4 +132,72 @@ func TestAClientThatHangsUpIsLetGo(t *testing.T) {
 	}
 	for s.board.Waiting() > 0 { // until it is let go
 	}
+}
+
+// BenchmarkLongPollMemory measures the memory of one waiting request: of the endpoint, which takes the connection over, and
+// of a plain handler that waits on a channel.
+func BenchmarkLongPollMemory(b *testing.B) {
+	b.Run("endpoint", func(b *testing.B) {
+		s := newService(b)
+		s.measureWaiting(b, "/user/pin?timeout=60", s.board.Waiting)
+	})
+	b.Run("plain handler", func(b *testing.B) {
+		s := newService(b)
+		var waiting atomic.Int64
+		s.app.Echo.GET("/plain", func(c echo.Context) error {
+			ctx := c.Request().Context()
+			token, _ := web.Bearer(c.Request())
+			if _, err := s.app.API.AccessTokens.Authenticate(ctx, token); err != nil {
+				return err
+			}
+			if _, err := s.board.IsSet(ctx, uuid.New()); err != nil {
+				return err
+			}
+			waiting.Add(1)
+			defer waiting.Add(-1)
+			<-ctx.Done()
+			return nil
+		})
+		s.measureWaiting(b, "/plain", func() int { return int(waiting.Load()) })
+	})
+}
+
+func (s *service) measureWaiting(b *testing.B, path string, waiting func() int) {
+	const requests = 3000
+	_, access := s.customerWhoSignsIn()
+	request := "GET " + path + " HTTP/1.1\r\nHost: pin-admin\r\nAuthorization: Bearer " + access + "\r\n\r\n"
+	for b.Loop() {
+		before := memoryInUse()
+		var connections []net.Conn
+		for n := range requests {
+			c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+			must(b, err)
+			_, err = fmt.Fprint(c, request)
+			must(b, err)
+			connections = append(connections, c)
+			for waiting() < n-20 { // so that the database is not overloaded
+				runtime.Gosched()
+			}
+		}
+		for waiting() < requests {
+			runtime.Gosched()
+		}
+		b.ReportMetric(float64(memoryInUse()-before)/requests/1024, "KiB/request")
+		for _, c := range connections {
+			c.Close()
+		}
+		for waiting() > 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// memoryInUse returns the size of the heap and of the stacks in bytes, after a garbage collection.
+func memoryInUse() uint64 {
+	var m runtime.MemStats
+	for range 4 { // each collection halves a stack at most once
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
 }
