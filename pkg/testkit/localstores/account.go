@@ -31,7 +31,7 @@ func serverAccount() (*account, error) {
 			return &account{uid, gid}, nil
 		}
 	}
-	return nil, errors.New("Postgres does not run as root, and the machine has neither a user postgres nor a user nobody")
+	return nil, errors.New("the machine has neither a user postgres nor a user nobody, and Postgres refuses to run as root")
 }
 
 // command prepares a program to run as the account. Its working folder is the root folder, which every user can enter. It
