@@ -13,33 +13,33 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrLocked says that the budget allows no further attempt now. It advises how long to wait.
+// ErrLocked means that the budget allows no further attempt now. The error that Charge returns contains the time to wait.
 var ErrLocked = fault.New(fault.RateLimited, "guesses_locked", "Too many wrong guesses, try again later")
 
-// Kind is what is guessed at.
+// Kind is the kind of a guessed secret.
 type Kind string
 
-// The secrets whose budgets lie in a table of their own; a PIN's lies beside the PIN.
+// The kinds whose budgets are in the table guess_budgets. The budget of a PIN is in the PIN's row.
 const (
 	Password     Kind = "password"
 	SecondFactor Kind = "second_factor"
 )
 
-// chargeTime bounds a charge, which a client that hangs up does not cancel.
+// chargeTime limits a charge. A client that disconnects does not cancel it.
 const chargeTime = 5 * time.Second
 
-// Guesses charges attempts at secrets of one kind.
+// Guesses charges and settles attempts at secrets of one kind.
 type Guesses struct {
 	DB     *sqlx.DB
 	Kind   Kind
 	Limits Limits
 }
 
-// Attempt is one guess that was charged and is still to be judged.
+// Attempt is one charged attempt.
 type Attempt struct {
 	subject [sha256.Size]byte
 	Number  int64 `db:"number"`
-	// LockedFor is how long nobody may guess again if this one is wrong; zero while attempts are left.
+	// LockedFor is the length of the lock that this attempt wrote. It is zero if the budget allows further attempts.
 	LockedFor time.Duration
 }
 
@@ -60,9 +60,10 @@ const chargeSQL = `
 	 where ` + Allows + `
 	returning charged as number, ` + lockedFor
 
-// Charge spends one attempt at the secret of subject, whether or not there is such a secret: a statement in a transaction
-// of its own, which hanging up does not cancel. It returns ErrLocked when none is left, and nothing was charged then. The
-// first attempt at a secret is one statement too: nobody can tell by the time it takes whether there were others before.
+// Charge charges one attempt at the secret of a subject, whether or not the subject exists, in a transaction of its own. A
+// client that disconnects does not cancel it. It returns ErrLocked if the budget allows no attempt; then nothing was charged.
+// The first attempt at a secret is the same statement as a later one, so the time that Charge takes does not reveal whether
+// there were attempts before.
 func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
 	defer cancel()
@@ -85,7 +86,7 @@ func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 
 const lockedFor = `coalesce(greatest(extract(epoch from locked_until - now()), 0), 0)::float8 as locked_for`
 
-// locked is ErrLocked with how long it lasts.
+// locked returns ErrLocked with the remaining time of the lock.
 func (g Guesses) locked(ctx context.Context, a Attempt) error {
 	const q = `select ` + lockedFor + ` from guess_budgets where subject = $1`
 	var seconds float64
@@ -101,16 +102,16 @@ const forgiveSQL = `
 	       set ` + Forgiven + `
 	 where h.subject = $1`
 
-// Right forgives the attempts up to this one, in db, which may be the transaction of what it opens. Later ones stay
-// charged. An attempt that is never called right is a failure: there is nothing to write for a wrong one.
-func (g Guesses) Right(ctx context.Context, db sqlx.ExecerContext, a Attempt) error {
+// SettleRight settles an attempt as right: it forgives the attempts up to this one. Later attempts stay charged. db may be a
+// transaction. A wrong attempt needs no settling, because a charged attempt counts as a failure from the start.
+func (g Guesses) SettleRight(ctx context.Context, db sqlx.ExecerContext, a Attempt) error {
 	if _, err := db.ExecContext(ctx, forgiveSQL, a.subject[:], a.Number); err != nil {
 		return fmt.Errorf("forgiving guesses: %w", err)
 	}
 	return nil
 }
 
-// Renew begins the budget of subject anew, in the transaction that sets its secret anew.
+// Renew renews the budget of a subject, in the transaction that sets its secret again.
 func (g Guesses) Renew(ctx context.Context, tx sqlx.ExecerContext, subject string) error {
 	const q = `
 		update guess_budgets
@@ -123,21 +124,22 @@ func (g Guesses) Renew(ctx context.Context, tx sqlx.ExecerContext, subject strin
 	return nil
 }
 
-// Forget removes up to 1000 budgets at which nobody has guessed for a day, so that made-up subjects do not fill the table. It
-// is for kinds without an end alone: a budget that is begun anew after so long lets nobody guess more often than its locks do.
-func (g Guesses) Forget(ctx context.Context) error {
+// Prune deletes up to 1000 budgets without an attempt for a day, so that attempts at invented subjects do not fill the table.
+// Use it only for kinds without a limit of consecutive failures: for these, a budget that starts again after a day allows no
+// more guesses than the old budget with its locks.
+func (g Guesses) Prune(ctx context.Context) error {
 	const q = `
 		delete from guess_budgets where subject in (
 			select subject from guess_budgets
 			 where kind = $1 and charged_at < now() - interval '1 day' and (locked_until is null or locked_until < now() - interval '1 day')
 			 order by charged_at limit 1000 for update skip locked)`
 	if _, err := g.DB.ExecContext(ctx, q, g.Kind); err != nil {
-		return fmt.Errorf("forgetting guess budgets: %w", err)
+		return fmt.Errorf("pruning guess budgets: %w", err)
 	}
 	return nil
 }
 
-// row is the subject's name in the table. It is no keyed hash: a key that is replaced would renew every budget.
+// row returns the key of a subject's row. It is not a keyed hash, because a new key would renew every budget.
 func (g Guesses) row(subject string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(string(g.Kind) + "\x00" + subject))
 }

@@ -23,7 +23,7 @@ type world struct {
 	people storetest.People
 }
 
-// newWorld is a budget of 3 attempts, locks of 1, 2, 4 and 4 minutes, and an end after 9 failures.
+// newWorld returns a budget of 3 attempts, with locks of 1, 2, 4 and 4 minutes and at most 9 consecutive failures.
 func newWorld(t *testing.T) world {
 	t.Parallel()
 	database := storetest.Postgres(t)
@@ -40,34 +40,35 @@ func (w world) charged() budget.Attempt {
 	w.Helper()
 	a, err := w.Charge(w.Context(), subject)
 	if err != nil {
-		w.Fatalf("not charged: %v", err)
+		w.Fatalf("charging: %v", err)
 	}
 	return a
 }
 
 func (w world) right(a budget.Attempt) {
 	w.Helper()
-	if err := w.Right(w.Context(), w.DB, a); err != nil {
+	if err := w.SettleRight(w.Context(), w.DB, a); err != nil {
 		w.Fatal(err)
 	}
 }
 
-// locked wants a refusal that lasts this long, give or take the time that the test took.
+// locked checks that the next attempt is refused for this long. A lock may be up to 30 s shorter, because the test takes time.
 func (w world) locked(want time.Duration) {
 	w.Helper()
 	_, err := w.Charge(w.Context(), subject)
-	var why *fault.Error
-	if !errors.As(err, &why) || !errors.Is(err, budget.ErrLocked) {
-		w.Fatalf("got %v, want a lock", err)
+	var refusal *fault.Error
+	if !errors.As(err, &refusal) || !errors.Is(err, budget.ErrLocked) {
+		w.Fatalf("got %v, want ErrLocked", err)
 	}
-	if why.After > want || why.After < want-30*time.Second {
-		w.Errorf("locked for %s, want %s", why.After, want)
+	if refusal.After > want || refusal.After < want-30*time.Second {
+		w.Errorf("locked for %s, want %s", refusal.After, want)
 	}
 }
 
-func (w world) lockEnds() { w.people.Exec(`update guess_budgets set locked_until = now()`) }
+// endLock ends the lock by moving its end, not the clock.
+func (w world) endLock() { w.people.Exec(`update guess_budgets set locked_until = now()`) }
 
-func TestExactlyAsManyAsAllowedAreCharged(t *testing.T) {
+func TestParallelAttemptsAreChargedUpToTheLimit(t *testing.T) {
 	w := newWorld(t)
 	var charged atomic.Int64
 	var storm sync.WaitGroup
@@ -87,37 +88,37 @@ func TestExactlyAsManyAsAllowedAreCharged(t *testing.T) {
 	}
 }
 
-func TestLocksDoubleUpToTheirMaximumAndThenItEnds(t *testing.T) {
+func TestLocksDoubleUpToLockMax(t *testing.T) {
 	w := newWorld(t)
 	for _, lock := range []time.Duration{time.Minute, 2 * time.Minute} {
 		w.charged()
 		w.charged()
 		if a := w.charged(); a.LockedFor > lock || a.LockedFor < lock-30*time.Second {
-			t.Errorf("the last attempt says %s, want %s", a.LockedFor, lock)
+			t.Errorf("the last attempt locks for %s, want %s", a.LockedFor, lock)
 		}
 		w.locked(lock)
-		w.lockEnds()
+		w.endLock()
 	}
 	w.Limits.Failures = 0
 	for range 3 {
 		w.charged()
 	}
 	w.locked(4 * time.Minute)
-	w.lockEnds()
+	w.endLock()
 	for range 3 {
 		w.charged()
 	}
 	w.locked(4 * time.Minute)
 }
 
-func TestTheLastFailureEndsIt(t *testing.T) {
+func TestLastFailureLocksUntilRenewal(t *testing.T) {
 	w := newWorld(t)
 	for range 9 {
 		w.charged()
-		w.lockEnds()
+		w.endLock()
 	}
 	w.locked(time.Second)
-	w.lockEnds()
+	w.endLock()
 	w.locked(time.Second)
 	if err := w.Renew(t.Context(), w.DB, subject); err != nil {
 		t.Fatal(err)
@@ -127,13 +128,13 @@ func TestTheLastFailureEndsIt(t *testing.T) {
 	}
 }
 
-func TestRightForgivesUpToItselfAndNoFurther(t *testing.T) {
+func TestRightAttemptForgivesEarlierAttemptsOnly(t *testing.T) {
 	w := newWorld(t)
 	first := w.charged()
 	w.charged()
 	w.right(first)
 	w.charged()
-	third := w.charged() // the window began after the first
+	third := w.charged() // the third in the window that started after the first attempt
 	w.locked(time.Minute)
 	w.right(first)
 	w.locked(time.Minute)
@@ -141,10 +142,10 @@ func TestRightForgivesUpToItselfAndNoFurther(t *testing.T) {
 	w.charged()
 	w.charged()
 	w.charged()
-	w.locked(time.Minute) // and not two: a right one came between
+	w.locked(time.Minute) // not two minutes, because an attempt was right meanwhile
 }
 
-func TestSubjectsAndKindsHaveBudgetsOfTheirOwn(t *testing.T) {
+func TestEachSubjectAndKindHasItsOwnBudget(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {
 		w.charged()
@@ -157,10 +158,10 @@ func TestSubjectsAndKindsHaveBudgetsOfTheirOwn(t *testing.T) {
 	w.charged()
 }
 
-func TestHangingUpCancelsNoCharge(t *testing.T) {
+func TestDisconnectDoesNotCancelTheCharge(t *testing.T) {
 	w := newWorld(t)
-	ctx, hangUp := context.WithCancel(t.Context())
-	hangUp()
+	ctx, disconnect := context.WithCancel(t.Context())
+	disconnect()
 	for range 3 {
 		if _, err := w.Charge(ctx, subject); err != nil {
 			t.Fatal(err)
@@ -169,7 +170,7 @@ func TestHangingUpCancelsNoCharge(t *testing.T) {
 	w.locked(time.Minute)
 }
 
-func TestOldBudgetsAreForgotten(t *testing.T) {
+func TestOldBudgetsArePruned(t *testing.T) {
 	w := newWorld(t)
 	for _, kind := range []budget.Kind{budget.Password, budget.SecondFactor} {
 		w.Kind = kind
@@ -178,7 +179,7 @@ func TestOldBudgetsAreForgotten(t *testing.T) {
 				if _, err := w.Charge(t.Context(), subject); err != nil {
 					t.Fatal(err)
 				}
-				w.lockEnds()
+				w.endLock()
 			}
 		}
 	}
@@ -186,12 +187,12 @@ func TestOldBudgetsAreForgotten(t *testing.T) {
 	w.people.Exec(`update guess_budgets set charged_at = now() - interval '25 hours', locked_until = now() - interval '25 hours' where subject <> sha256('password\000young')`)
 	w.people.Exec(`update guess_budgets set locked_until = null where subject = sha256('password\000young')`)
 	w.people.Exec(`update guess_budgets set locked_until = now() + interval '1 hour' where subject = sha256('password\000locked')`)
-	if err := w.Forget(t.Context()); err != nil {
+	if err := w.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var left string
 	w.people.Get(&left, `select string_agg(kind, ' ' order by kind) from guess_budgets`)
 	if left != "password password second_factor second_factor second_factor" {
-		t.Errorf("left: %s", left)
+		t.Errorf("remaining budgets: %s", left)
 	}
 }

@@ -1,16 +1,16 @@
-// Package budget is the guess budget: how often somebody may guess at one secret. An attempt is charged before its
-// candidate is compared and forgiven only by a right one, so a crash, a cancelled request or a parallel guess is never
-// free.
+// Package budget limits how often one secret may be guessed. An attempt is charged before its candidate is compared, and only
+// a right candidate forgives the charge. So a crash, a cancelled request or a parallel guess still costs an attempt.
 //
-// Charged attempts are numbered 1, 2, 3, … for each secret. The budget is a few marks on that line, columns of the row that
-// it belongs to, and not a counter that somebody has to put back: since the window began, charged - window_start attempts
-// were spent; since the last right one, charged - forgiven failed.
+// The charged attempts of a secret have the numbers 1, 2, 3, … The budget is a few marks on this line, which are columns of
+// one row: charged - window_start attempts were charged since the start of the window, and charged - forgiven attempts since
+// the last right one. No counter has to be reset.
 package budget
 
-// The parts of a statement that charges the row h of a table that has the marks as columns: set (Marks) = (select Charged
-// from Next) where Allows. It is one statement, so that the row's lock decides between attempts that come together. The last
-// attempt that the budget allows writes the lock itself, before its candidate is looked at: when its replica dies, the lock
-// stands. In Next, fills says that the attempt fills the window, ends that it is the last ever.
+// The parts of a statement that charges a row h with these columns: set (Marks) = (select Charged from Next) where Allows. It
+// is one statement, so Postgres's row lock orders parallel attempts. The last attempt that the budget allows writes the lock
+// itself, before its candidate is compared. So the lock exists even if the replica crashes then. In Next, fills means that
+// this attempt is the last one in the window, and ends means that it is the last one before the secret must be set again.
+// testdata/charge.sql is a complete statement.
 const (
 	Marks   = `charged, window_start, locks, locked_by, locked_until, deactivated_by`
 	Charged = `n,
@@ -25,8 +25,8 @@ const (
 	Allows = `(h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null`
 )
 
-// Forgiven is what a right attempt, number $2, sets in its row h: it forgives those up to its own number and lifts what they
-// wrote ahead. A lock that a later one wrote stays.
+// Forgiven is what a right attempt with the number $2 sets in its row h. It forgives the attempts up to its own number and
+// removes the lock and the deactivation that they wrote. A lock that a later attempt wrote stays.
 const Forgiven = `forgiven = greatest(h.forgiven, $2), window_start = greatest(h.window_start, $2),
 	           locks = case when h.locked_by <= $2 then 0 else h.locks end,
 	           locked_until = case when h.locked_by <= $2 then null else h.locked_until end,

@@ -1,6 +1,6 @@
-// Package keyring turns a few master keys into one subkey per purpose, and seals what must be stored so that only its
-// owner reads it. The first key of a ring is current; the others still open what was made under them, so that a key is
-// replaced by appending, promoting and, when nothing lies under it any more, removing.
+// Package keyring derives one subkey for each purpose from a master key, and seals (encrypts) data that must be stored. A ring
+// has one or more master keys. The first key is current: new data uses it. The other keys still open old data. To replace a
+// key, append the new key, move it to the front, and remove the old key when no data uses it any more.
 package keyring
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// Purpose names what a subkey is for. Subkeys of different purposes tell nothing about each other.
+// Purpose is the use of a subkey. A subkey reveals nothing about the subkeys of other purposes.
 type Purpose string
 
 // The purposes in use.
@@ -37,10 +37,10 @@ const (
 const keyBytes = 32
 
 var (
-	// ErrUnknownKey says that something was made under a key that is not on this ring.
+	// ErrUnknownKey means that the ring has no key with the requested id.
 	ErrUnknownKey = errors.New("the key is not on the ring")
-	// ErrSealBroken says that sealed data was changed, or belongs to another row or purpose.
-	ErrSealBroken = errors.New("the sealed data does not open")
+	// ErrSealBroken means that sealed data was changed, or belongs to another row or purpose.
+	ErrSealBroken = errors.New("the sealed data cannot be opened")
 )
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
@@ -53,8 +53,8 @@ type masterKey struct {
 	secret secret.Text
 }
 
-// Parse reads "id:base64,id:base64": each id 1 to 32 of a-z, 0-9 and -, each key 32 bytes in standard base64. The error
-// says which entry is wrong and never repeats it.
+// Parse parses "id:base64,id:base64". An id has 1 to 32 of the characters a-z, 0-9 and "-". A key has 32 bytes, in standard
+// base64. An error gives the number of the wrong entry and does not repeat its text.
 func Parse(text string) (*Ring, error) {
 	var ring Ring
 	for i, entry := range strings.Split(strings.TrimSpace(text), ",") {
@@ -67,7 +67,7 @@ func Parse(text string) (*Ring, error) {
 			return nil, fmt.Errorf("entry %d: want %d bytes in standard base64", i+1, keyBytes)
 		}
 		if _, err := ring.master(id); err == nil {
-			return nil, fmt.Errorf("entry %d: its id stands twice", i+1)
+			return nil, fmt.Errorf("entry %d: its id occurs twice", i+1)
 		}
 		ring.keys = append(ring.keys, masterKey{id, secret.New(string(key))})
 	}
@@ -86,7 +86,7 @@ func ParseSetting(name, text string) (*Ring, error) {
 	return ring, nil
 }
 
-// Current returns the id of the key that new data is made under.
+// Current returns the id of the current key.
 func (r *Ring) Current() string { return r.keys[0].id }
 
 // IDs returns the ids of all keys, the current one first.
@@ -117,8 +117,8 @@ func (r *Ring) master(id string) ([]byte, error) {
 	return nil, ErrUnknownKey
 }
 
-// Seal encrypts plaintext under the current key with AES-256-GCM, bound to the row it is stored in. The result begins
-// with the key's id and a colon.
+// Seal encrypts plaintext with AES-256-GCM and a subkey of the current key. row is the associated data: only Open with the same
+// row can decrypt the result. The result starts with the key's id and a colon.
 func (r *Ring) Seal(purpose Purpose, row string, plaintext []byte) ([]byte, error) {
 	aead, err := r.aead(r.Current(), purpose)
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *Ring) Seal(purpose Purpose, row string, plaintext []byte) ([]byte, erro
 	return aead.Seal(sealed, nonce, plaintext, []byte(row)), nil
 }
 
-// Open decrypts what Seal made for the same purpose and row. It returns ErrUnknownKey or ErrSealBroken.
+// Open decrypts the result of Seal for the same purpose and row. It returns ErrUnknownKey or ErrSealBroken.
 func (r *Ring) Open(purpose Purpose, row string, sealed []byte) ([]byte, error) {
 	id, rest, ok := strings.Cut(string(sealed), ":")
 	if !ok {

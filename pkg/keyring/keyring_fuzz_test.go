@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzParse: a ring that is read has a current key, every key seals and opens, and an error repeats no entry.
+// FuzzParse checks that a parsed ring has a current key, that it can seal and open, and that an error repeats no entry.
 func FuzzParse(f *testing.F) {
 	const a, b = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 	for _, text := range []string{"", ",", ":", a, b, a + "," + b, " " + a + " ,\t" + b + "\n", a + "," + a, a + ",", a[:len(a)-1], "One" + a[3:],
@@ -17,7 +17,7 @@ func FuzzParse(f *testing.F) {
 		ring, err := Parse(text)
 		if err != nil {
 			for _, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ':' }) {
-				if len(entry) > 10 && strings.Contains(err.Error(), entry) && !strings.Contains("want id:base64, the id of a-z, 0-9 and - bytes in standard base64 its id stands twice", entry) {
+				if len(entry) > 10 && strings.Contains(err.Error(), entry) && !strings.Contains("want id:base64, the id of a-z, 0-9 and - bytes in standard base64 its id occurs twice", entry) {
 					t.Errorf("the error repeats an entry: %v", err)
 				}
 			}
@@ -44,7 +44,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzOpen: nothing opens but what was sealed.
+// FuzzOpen checks that Open opens only what Seal returned.
 func FuzzOpen(f *testing.F) {
 	ring, err := Parse("one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 	if err != nil {

@@ -22,7 +22,7 @@ func ring(t *testing.T, text string) *Ring {
 	return r
 }
 
-func TestSealedDataOpensOnlyWhereItBelongs(t *testing.T) {
+func TestOpenChecksKeyPurposeAndRow(t *testing.T) {
 	t.Parallel()
 	plain := []byte("an exchange secret")
 	sealed, err := ring(t, one).Seal(SigningKeys, "row 1", plain)
@@ -39,13 +39,13 @@ func TestSealedDataOpensOnlyWhereItBelongs(t *testing.T) {
 		sealed  []byte
 		want    error
 	}{
-		{"as it was sealed", one, SigningKeys, "row 1", sealed, nil},
-		{"after its key was replaced", two + "," + one, SigningKeys, "row 1", sealed, nil},
-		{"after its key was retired", two, SigningKeys, "row 1", sealed, ErrUnknownKey},
+		{"unchanged", one, SigningKeys, "row 1", sealed, nil},
+		{"with an older key of the ring", two + "," + one, SigningKeys, "row 1", sealed, nil},
+		{"after its key was removed", two, SigningKeys, "row 1", sealed, ErrUnknownKey},
 		{"in another row", one, SigningKeys, "row 2", sealed, ErrSealBroken},
 		{"for another purpose", one, Pepper, "row 1", sealed, ErrSealBroken},
 		{"changed", one, SigningKeys, "row 1", changed, ErrSealBroken},
-		{"cut", one, SigningKeys, "row 1", sealed[:10], ErrSealBroken},
+		{"truncated", one, SigningKeys, "row 1", sealed[:10], ErrSealBroken},
 		{"without a key id", one, SigningKeys, "row 1", []byte("nonsense"), ErrSealBroken},
 		{"empty", one, SigningKeys, "row 1", nil, ErrSealBroken},
 	} {
@@ -70,7 +70,7 @@ func TestSubkeysDiffer(t *testing.T) {
 	}
 }
 
-func TestBadRingsAreNamedAndNotPrinted(t *testing.T) {
+func TestErrorsAndFormattingPrintNoKey(t *testing.T) {
 	t.Parallel()
 	for text, entry := range map[string]string{
 		"": "entry 1", "one": "entry 1", "one:": "entry 1", "One:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=": "entry 1",
@@ -83,7 +83,7 @@ func TestBadRingsAreNamedAndNotPrinted(t *testing.T) {
 	}
 	r := ring(t, " "+one+" , "+two+"\n")
 	if r.Current() != "one" || len(r.IDs()) != 2 {
-		t.Error("blanks around entries matter")
+		t.Error("spaces around entries are not ignored")
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
 		text := fmt.Sprintf(verb, []any{r, *r, &struct{ r *Ring }{r}})

@@ -144,7 +144,7 @@ const settleRightSQL = `
 // settleRight settles an attempt as right, or returns errLost.
 func (v *Verifier) settleRight(ctx context.Context, a attempt) (budgetState, error) {
 	var after budgetState
-	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, verdictTime.Seconds())
+	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, settleTime.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
 		return budgetState{}, errLost
 	}

@@ -21,8 +21,8 @@ import (
 // ErrChanging means that the PIN was changed or unlocked during the verification. Nothing was charged.
 var ErrChanging = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
 
-// verdictTime limits a verification from its charge on. A charge that is older can no longer be settled as right.
-const verdictTime = 10 * time.Second
+// settleTime is how long after its charge an attempt can be settled as right.
+const settleTime = 10 * time.Second
 
 // Outcome is the outcome of a verification.
 type Outcome string
@@ -130,7 +130,7 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(co
 	defer place.Release()
 
 	// From here on, a client that disconnects cancels nothing: its attempt is charged, so it must also be settled.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verdictTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	count, lockedUntil := v.mirror.count(ctx, r.HolderID.UUID, r.Charged)
 	if !lockedUntil.IsZero() {

@@ -1,6 +1,6 @@
-// Package token makes and reads opaque credentials: proxy keys, API keys, refresh tokens, PIN sessions and the links in
-// mails. Each carries 256 random bits, so its SHA-256 is all that has to be stored; a prefix that secret scanners find; and
-// a checksum, so that a typo never reaches a store.
+// Package token makes and parses opaque credentials: proxy keys, API keys, refresh tokens, session tokens and the tokens of
+// links in mails. A credential contains 256 random bits, so its SHA-256 is enough to store it. It starts with a prefix that
+// secret scanners find. It ends with a checksum, so that a mistyped credential is refused without a database query.
 package token
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// Kind is the prefix of a credential: what it opens.
+// Kind is the kind of a credential. Its value is the credential's prefix.
 type Kind string
 
 // The kinds of credentials.
@@ -24,9 +24,9 @@ const (
 	APIKey   Kind = "csa"
 	Refresh  Kind = "csr"
 	Session  Kind = "cst"
-	// Challenge names a sign-in that awaits its second factor.
+	// Challenge names a sign-in that still needs its second factor.
 	Challenge Kind = "csc"
-	// Link is what a link in a mail carries.
+	// Link is the token of a link in a mail.
 	Link Kind = "csl"
 )
 
@@ -36,39 +36,40 @@ const (
 	maxText       = 128
 )
 
-// ErrMalformed says that a text is no credential of the wanted kind.
+// ErrMalformed means that a text is not a credential of the requested kind.
 var ErrMalformed = fault.New(fault.Unauthenticated, "token_malformed", "The credential is malformed")
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// Token is a credential in the clear. It prints as [redacted] everywhere; Reveal is the one way out.
+// Token is a plain credential. It prints as [redacted]. Only Reveal returns its text.
 type Token struct {
 	secret.Text
 	head []byte
 }
 
-// New makes a fresh credential. head is put in front of the secret, readable to us: a session's names its holder.
+// New returns a new credential. head is stored unencrypted before the secret. For example, the head of a session token is the
+// id of the PIN's holder.
 func New(kind Kind, head ...byte) Token {
 	var bits [secretBytes]byte
-	rand.Read(bits[:]) // never fails: the runtime aborts when the system has no randomness
+	rand.Read(bits[:]) // cannot fail: without randomness, the program aborts
 	return From(kind, bits, head...)
 }
 
-// From makes the credential that stands for a secret which the caller derived.
+// From returns the credential of a secret that the caller derived.
 func From(kind Kind, bits [secretBytes]byte, head ...byte) Token {
 	payload := append(append([]byte{}, head...), bits[:]...)
 	payload = binary.BigEndian.AppendUint32(payload, checksum(kind, payload))
 	return Token{secret.New(string(kind) + "_" + encoding.EncodeToString(payload)), head}
 }
 
-// Parse reads a credential of one kind whose head is headBytes long, or returns ErrMalformed.
+// Parse parses a credential of one kind with a head of headBytes bytes. It returns ErrMalformed.
 func Parse(kind Kind, text string, headBytes int) (Token, error) {
 	encoded, ok := strings.CutPrefix(text, string(kind)+"_")
 	if !ok || len(text) > maxText {
 		return Token{}, ErrMalformed
 	}
 	payload, err := encoding.DecodeString(encoded)
-	// The decoder passes over line ends and over bits at the end that do not fill a byte: a second spelling is not ours.
+	// The decoder ignores line ends and incomplete bytes at the end. The comparison refuses such other spellings.
 	if err != nil || len(payload) != headBytes+secretBytes+checksumBytes || encoding.EncodeToString(payload) != encoded {
 		return Token{}, ErrMalformed
 	}
@@ -83,17 +84,17 @@ func checksum(kind Kind, payload []byte) uint32 {
 	return crc32.ChecksumIEEE(append([]byte(kind), payload...))
 }
 
-// Head returns what was put in front of the secret.
+// Head returns the head that New or From received.
 func (t Token) Head() []byte { return t.head }
 
-// Hash returns the SHA-256 by which the credential is stored and found. Whoever can tell how far a look-up by it got
-// learns of a hash and not of the credential, so the look-up need not be constant-time.
+// Hash returns the SHA-256 of the credential. A store saves it and searches for it. The search need not take constant time:
+// its timing reveals something about the hash, but nothing about the credential.
 func (t Token) Hash() []byte {
 	sum := sha256.Sum256([]byte(t.Reveal()))
 	return sum[:]
 }
 
-// Prefix returns the first characters, by which people tell keys apart; 35 of its bits are random.
+// Prefix returns the first 11 characters, so that people can distinguish keys. 35 of their bits are random.
 func (t Token) Prefix() string {
 	text := t.Reveal()
 	return text[:min(len(text), 11)]

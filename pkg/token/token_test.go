@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestACredentialReadsAsItWasMade(t *testing.T) {
+func TestParseReturnsWhatNewMade(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []Kind{ProxyKey, APIKey, Refresh, Session} {
 		made := New(kind, 1, 2, 3)
@@ -16,29 +16,29 @@ func TestACredentialReadsAsItWasMade(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 		if !strings.HasPrefix(made.Reveal(), string(kind)+"_") || !strings.HasPrefix(made.Reveal(), made.Prefix()) || len(made.Prefix()) > 11 {
-			t.Errorf("%s begins otherwise", kind)
+			t.Errorf("%s: wrong prefix", kind)
 		}
 		if bytes.Equal(made.Hash(), New(kind, 1, 2, 3).Hash()) {
-			t.Errorf("%s: two are alike", kind)
+			t.Errorf("%s: two credentials are equal", kind)
 		}
 	}
 }
 
-func TestEveryTypoIsNoticed(t *testing.T) {
+func TestMistypedCredentialsAreRefused(t *testing.T) {
 	t.Parallel()
-	good := New(APIKey).Reveal()
-	for i := range good {
+	valid := New(APIKey).Reveal()
+	for i := range valid {
 		for _, wrong := range []byte("0zA") {
-			if typo := good[:i] + string(wrong) + good[i+1:]; typo != good {
+			if typo := valid[:i] + string(wrong) + valid[i+1:]; typo != valid {
 				if _, err := Parse(APIKey, typo, 0); !errors.Is(err, ErrMalformed) {
-					t.Errorf("a typo at %d is not noticed", i)
+					t.Errorf("a wrong character at %d is accepted", i)
 				}
 			}
 		}
 	}
 	for name, text := range map[string]string{
-		"empty": "", "the prefix alone": "csa_", "of another kind": New(ProxyKey).Reveal(), "renamed": "csp_" + good[4:], "with more": good + "0",
-		"with a line end": good + "\n", "cut": good[:len(good)-1], "in upper case": strings.ToUpper(good), "huge": "csa_" + strings.Repeat("0", 1<<20),
+		"empty": "", "only the prefix": "csa_", "of another kind": New(ProxyKey).Reveal(), "with another prefix": "csp_" + valid[4:], "with another character": valid + "0",
+		"with a line end": valid + "\n", "cut": valid[:len(valid)-1], "in upper case": strings.ToUpper(valid), "huge": "csa_" + strings.Repeat("0", 1<<20),
 		"with a head": New(APIKey, 1).Reveal(),
 	} {
 		if _, err := Parse(APIKey, text, 0); !errors.Is(err, ErrMalformed) {

@@ -46,7 +46,7 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 		if err := f.use(ctx, tx, known, code); err != nil {
 			return audit.Event{}, err
 		}
-		if err := f.guesses.Right(ctx, tx, attempt); err != nil {
+		if err := f.guesses.SettleRight(ctx, tx, attempt); err != nil {
 			return audit.Event{}, err
 		}
 		return audit.Event{Action: action, TargetID: audit.ID(user), Details: map[string]any{"recovery_code": code.recovery}}, do(tx)

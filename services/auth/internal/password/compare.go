@@ -65,7 +65,7 @@ func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.
 	defer cancel()
 	switch {
 	case c.Right:
-		err = p.guesses.Right(settling, p.db, attempt)
+		err = p.guesses.SettleRight(settling, p.db, attempt)
 	case attempt.LockedFor > 0:
 		err = audit.Record(settling, p.db, audit.Event{Action: "password.locked", TargetID: audit.ID(c.User.ID)})
 	}

@@ -123,4 +123,4 @@ func RenewBudget(ctx context.Context, tx *sqlx.Tx, email string) error {
 }
 
 // Prune deletes old guess budgets.
-func (p *Passwords) Prune(ctx context.Context) error { return p.guesses.Forget(ctx) }
+func (p *Passwords) Prune(ctx context.Context) error { return p.guesses.Prune(ctx) }
