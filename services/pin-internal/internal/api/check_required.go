@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
 
-// CheckRequired says whether a PIN must be asked for before a skill.
+// CheckRequired answers whether the agent must ask for a PIN before it runs a skill.
 func (a *API) CheckRequired(ctx context.Context, r gen.CheckRequiredRequestObject) (gen.CheckRequiredResponseObject, error) {
 	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID))
 	if err != nil {
@@ -39,7 +39,7 @@ func (a *API) CheckRequired(ctx context.Context, r gen.CheckRequiredRequestObjec
 	return answer, nil
 }
 
-// presented finds the session of an X-Pin-Session header; nil when there is none.
+// presented returns the session of an X-Pin-Session header, or nil if there is no such session.
 func (a *API) presented(ctx context.Context, header *secret.Text) *session.Session {
 	if header == nil {
 		return nil

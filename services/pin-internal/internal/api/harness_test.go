@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	right = "83174629" // also the canary: it must stand nowhere but in requests
+	right = "83174629" // the canary: it must not occur outside of requests
 	wrong = "40291735"
 	other = "91827346"
 )
 
-// service is pin-internal on stores of its own, with one customer's identity on one instance.
+// service is a pin-internal with its own database and Redis. They contain one customer with one identity on one instance.
 type service struct {
 	*webtest.Server
 	t      testing.TB
@@ -40,7 +40,7 @@ func newServiceOn(t testing.TB, redisURL string) *service {
 	return newServiceWith(t, database, database.URLAs(schema.RolePinInternal), redisURL)
 }
 
-// newServiceWith puts the fixtures into database and lets the service connect to databaseURL.
+// newServiceWith writes the fixtures to database. The service connects to databaseURL.
 func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, redisURL string) *service {
 	t.Helper()
 	redis, err := stores.OpenRedis(stores.RedisConfig{URL: redisURL})
@@ -54,18 +54,18 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 	s.Server = webtest.Serve(t, s.app.API.Spec, s.log, s.app.Handler())
 	s.customer, s.instance = s.people.Customer(), s.people.Instance()
 	s.identity, s.key = s.people.Identity(s.customer, s.instance), s.people.ProxyKey(s.instance)
-	t.Cleanup(s.keptSecrets)
+	t.Cleanup(s.checkNoSecretIsStored)
 	return s
 }
 
-// keptSecrets looks for what was only ever in requests: in the log and in every row of the database (I7).
-func (s *service) keptSecrets() {
+// checkNoSecretIsStored searches the log and every row of the database for the PINs and the key of the requests (I7).
+func (s *service) checkNoSecretIsStored() {
 	secrets := []string{right, wrong, other, s.key.Reveal()}
 	s.NeverLogged(secrets...)
 	stored := s.people.Dump()
 	for _, secret := range secrets {
 		if strings.Contains(stored, secret) {
-			s.t.Error("a secret is stored in the clear")
+			s.t.Error("a secret is stored in plain text")
 		}
 	}
 }
@@ -101,10 +101,4 @@ func (s *service) setPIN() {
 func (s *service) verify(candidate string) webtest.Answer {
 	s.t.Helper()
 	return s.Want(s.post("/pin/verify", map[string]any{"pin": candidate, "identity_id": s.identity}), 200)
-}
-
-func TestRoutesAreDocumented(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations())
 }

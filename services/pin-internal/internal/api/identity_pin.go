@@ -11,9 +11,9 @@ import (
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
 
-// SetIdentityPIN gives an identity a PIN of its own.
+// SetIdentityPIN sets the PIN of an identity. From then on it applies instead of the customer's PIN.
 func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObject) (gen.SetIdentityPINResponseObject, error) {
-	holder, by, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
+	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
 	}
@@ -24,13 +24,13 @@ func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObj
 	return gen.SetIdentityPIN200JSONResponse(status), nil
 }
 
-// RemoveIdentityPIN takes an identity's own PIN away.
+// RemoveIdentityPIN removes the PIN of an identity. From then on the customer's PIN applies.
 func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequestObject) (gen.RemoveIdentityPINResponseObject, error) {
 	var current *pin.PIN
 	if r.Body != nil {
 		current = r.Body.CurrentPIN
 	}
-	holder, by, err := a.mayChange(ctx, r.InstanceID, r.IdentityID, current, r.Params.XPinSession)
+	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, current, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
 	}
@@ -40,13 +40,13 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	return gen.RemoveIdentityPIN204Response{}, nil
 }
 
-// mayChange returns the holder behind an identity of the instance, and the right to change its PIN, once the proof was given
-// that the instance's policy demands.
-func (a *API) mayChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, presented *secret.Text) (pin.Holder, pin.Authority, error) {
+// authorizeChange returns the holder of an identity's PIN and the authority to change it. It returns an error if the instance's
+// policy requires a proof and neither the current PIN nor a live session proves the right to change the PIN.
+func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, header *secret.Text) (pin.Holder, pin.Authority, error) {
 	customer, err := a.Directory.CustomerWithin(ctx, instance, identity)
 	if err != nil {
 		return pin.Holder{}, pin.Authority{}, err
 	}
-	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), current, a.presented(ctx, presented))
+	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), current, a.presented(ctx, header))
 	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, by, err
 }

@@ -11,28 +11,28 @@ import (
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
 
-// IntrospectSession says whether a session still counts, to an agent that hands it to a tool server.
+// IntrospectSession answers whether a session is active, and whose it is.
 func (a *API) IntrospectSession(ctx context.Context, r gen.IntrospectSessionRequestObject) (gen.IntrospectSessionResponseObject, error) {
-	x := a.Sessions.Find(ctx, r.Body.SessionToken.Reveal())
-	if x == nil {
+	found := a.Sessions.Find(ctx, r.Body.SessionToken.Reveal())
+	if found == nil {
 		return gen.IntrospectSession200JSONResponse{}, nil
 	}
 	var identity *uuid.UUID
-	if x.IdentityID.Valid {
-		identity = &x.IdentityID.UUID
+	if found.IdentityID.Valid {
+		identity = &found.IdentityID.UUID
 	}
-	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &x.CustomerID, identity))
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &found.CustomerID, identity))
 	if errors.Is(err, pin.ErrNotWithin) {
-		return gen.IntrospectSession200JSONResponse{}, nil // the subject left the instance, or never was in it
+		return gen.IntrospectSession200JSONResponse{}, nil // the session's customer or identity is not, or no longer, within the instance
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !resolved.Accepts(x) {
+	if !resolved.Accepts(found) {
 		return gen.IntrospectSession200JSONResponse{}, nil
 	}
-	end := x.ExpiresAt(resolved.TTL())
-	return gen.IntrospectSession200JSONResponse{Active: true, CustomerID: &x.CustomerID, IdentityID: identity, ExpiresAt: &end}, nil
+	end := found.ExpiresAt(resolved.TTL())
+	return gen.IntrospectSession200JSONResponse{Active: true, CustomerID: &found.CustomerID, IdentityID: identity, ExpiresAt: &end}, nil
 }
 
 // RevokeSession ends a session of the instance.

@@ -9,12 +9,12 @@ import (
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
 
-// refusals are the outcomes as the contract calls them; a right PIN has none.
+// refusals maps outcomes to the values of the field error. Its absence means that the PIN is right.
 var refusals = map[pin.Outcome]gen.VerificationError{
 	pin.Wrong: "invalid_pin", pin.Locked: "pin_locked", pin.Inactive: "pin_inactive", pin.NotSet: "pin_not_set",
 }
 
-// VerifyPIN checks a PIN that a person gave.
+// VerifyPIN checks a PIN within the guess budget.
 func (a *API) VerifyPIN(ctx context.Context, r gen.VerifyPINRequestObject) (gen.VerifyPINResponseObject, error) {
 	result, err := a.Verifier.Verify(ctx, caller.From(ctx).Key, subject(r.InstanceID, r.Body.CustomerID, r.Body.IdentityID), r.Body.PIN)
 	if err != nil {

@@ -8,9 +8,8 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-// FuzzHandler sends bodies, queries and headers through the whole service. Every answer is in the OpenAPI document and
-// none is a failure of ours, and none repeats the PIN that stood in the question. In seeds and finds, IDENTITY, CUSTOMER
-// and SESSION stand for true ones.
+// FuzzHandler sends bodies, queries and headers to the whole service. Every answer conforms to the OpenAPI document, is no
+// 5xx, and does not repeat the PIN of the request. In inputs, IDENTITY, CUSTOMER and SESSION are replaced by real values.
 func FuzzHandler(f *testing.F) {
 	s := newService(f)
 	s.setPIN()
@@ -28,16 +27,16 @@ func FuzzHandler(f *testing.F) {
 		f.Add(uint8(i), "customer_id=%00&customer_id=1;%zz", "text/plain; charset=\"", "cst_", "{}")
 	}
 	real := strings.NewReplacer("IDENTITY", s.identity.String(), "CUSTOMER", s.customer.String(), "SESSION", session)
-	f.Fuzz(func(t *testing.T, operation uint8, query, contentType, shown, body string) {
+	f.Fuzz(func(t *testing.T, operation uint8, query, contentType, session, body string) {
 		o := operations[int(operation)%len(operations)]
 		header := s.bearer()
-		header["Content-Type"], header["X-Pin-Session"] = headerText(contentType), headerText(real.Replace(shown))
+		header["Content-Type"], header["X-Pin-Session"] = headerText(contentType), headerText(real.Replace(session))
 		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
-			t.Skip("no client can send that")
+			t.Skip("an HTTP client cannot send this")
 		}
 		request := webtest.Request{Method: o.method, Path: s.at(real.Replace(o.path)) + "?" + real.Replace(query), Header: header, Body: real.Replace(body)}
 		if _, err := http.NewRequest(o.method, s.URL()+request.Path, nil); err != nil {
-			t.Skip("no client can send that")
+			t.Skip("an HTTP client cannot send this")
 		}
 		a, err := s.Try(request)
 		if err != nil {
@@ -52,7 +51,7 @@ func FuzzHandler(f *testing.F) {
 	})
 }
 
-// headerText drops what an HTTP client refuses to send in a header.
+// headerText removes the characters that an HTTP client refuses to send in a header.
 func headerText(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

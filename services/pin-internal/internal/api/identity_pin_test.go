@@ -1,0 +1,58 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/pkg/testkit/webtest"
+)
+
+func TestWeakPINsAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, weak := range []string{"1234", "9012", "0987", "1122", "1111", "1987", "123123"} {
+		a := s.Want(s.post(s.identityPath(), map[string]any{"pin": weak}), 422)
+		s.Fields(a, map[string]any{"detail.0.type": "value_error", "detail.0.loc.1": "pin", "detail.0.msg": "Value error, The PIN is too easy to guess"})
+	}
+	s.Fields(s.verify(right), map[string]any{"error": "pin_not_set"})
+}
+
+func TestPolicyCanRequireTheCurrentPIN(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.people.Exec(`update instances set pin_change_requires_proof = true`)
+	s.setPIN() // no PIN applies yet, so no proof is needed
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other}), 403)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
+	s.Fields(s.verify(wrong), map[string]any{"remaining_attempts": 3.0}) // the proof was charged
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 200)
+
+	session, _ := s.verify(other).JSON("session_token").(string)
+	remove := webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}
+	s.Want(s.Do(remove), 403)
+	remove.Header["X-Pin-Session"] = session
+	s.Want(s.Do(remove), 204)
+
+	s.setPIN()
+	for range 5 {
+		s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
+	}
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 409)
+}
+
+func TestPolicyCanRequireAVerifiedIdentity(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.people.Exec(`update instances set kyc_required = true`)
+	refused := s.Want(s.post(s.identityPath(), map[string]any{"pin": right}), 409)
+	if detail, _ := refused.JSON("detail").(string); !strings.Contains(detail, "kyc_required") {
+		t.Errorf("got %s", refused.Body)
+	}
+	s.Fields(s.check("", ""), map[string]any{"pin_set": false})
+	s.people.Exec(`insert into users (email, password_hash, email_confirmed_at) select email, 'x', now() from customers`)
+	s.people.Exec(`insert into kyc_events (provider, event_id, user_id, type, status, occurred_at) select 'sumsub', '1', id, 'applicantReviewed', 'approved', now() from users`)
+	s.setPIN()
+	s.people.Exec(`update kyc_events set status = 'rejected'`)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
+	s.Fields(s.verify(right), map[string]any{"verified": true})
+}
