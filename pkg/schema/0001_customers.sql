@@ -16,7 +16,7 @@ comment on column customers.created_at is 'time when the customer was created';
 comment on column customers.updated_at is 'time of the last change';
 
 create unique index customers_email on customers (lower(email));
--- pin-admin lists customers by each of these orders. Rows that are equal in the order follow by id.
+-- pin-admin lists customers by each of these orders. Rows with equal values are ordered by id.
 create index customers_created on customers (created_at, id);
 create index customers_display_name on customers (lower(display_name), id);
 

@@ -1,5 +1,5 @@
 -- Each charged attempt to verify a PIN has a row, which is written by the statement that charges it. An attempt without an
--- outcome counts as a failure: the replica stopped, or the client or the database was disconnected.
+-- outcome counts as a failure. The outcome is missing if, for example, the replica or the database stopped.
 -- +goose Up
 create table attempts (
     holder_id   uuid not null references pin_holders (holder_id) on delete cascade,

@@ -1,5 +1,6 @@
--- A refresh replaces the refresh token of a session. The replaced tokens stay in this table, so that auth recognizes one that
--- is presented again. It was probably stolen, so auth revokes the session.
+-- A refresh replaces the refresh token of a session. The replaced tokens stay in this table, so that auth recognizes them. A
+-- token that is older than the current one and the one before it was probably stolen. If it is presented, auth revokes the
+-- session.
 -- +goose Up
 create table refresh_tokens (
     token_hash bytea primary key check (octet_length(token_hash) = 32),

@@ -1,6 +1,6 @@
 -- Guess budgets of passwords and second factors. The columns from charged to deactivated_by mean the same as in pin_holders.
--- The budgets are not in the table users, because an address without a user must be guessed at under the same budget as an
--- address with a user. Otherwise an attacker could find out which addresses have an account.
+-- The budgets are not in the table users, because guesses for an address without a user must be limited in the same way as
+-- for an address with a user. Otherwise an attacker could find out which addresses have an account.
 -- +goose Up
 create table guess_budgets (
     subject        bytea primary key check (octet_length(subject) = 32),

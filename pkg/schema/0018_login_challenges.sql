@@ -1,5 +1,5 @@
 -- A sign-in with a second factor has two steps. After the right password, auth writes a challenge here and waits for the code.
--- The challenge is in the database, so that auth can restart between the steps, and another replica can answer the second.
+-- The challenge is in the database, so that auth can restart between the steps, and another replica can do the second step.
 -- +goose Up
 create table login_challenges (
     token_hash          bytea primary key check (octet_length(token_hash) = 32),

@@ -25,7 +25,7 @@ comment on column audit.action is 'noun.verb, for example pin.set';
 comment on column audit.customer_id is 'customer that was changed; null: no customer';
 comment on column audit.identity_id is 'identity that was changed; null: no identity';
 comment on column audit.instance_id is 'instance that was changed, or at which the change was made; null: no instance';
-comment on column audit.target_id is 'id of the key, user or user session that was changed; null: nothing of these was changed';
+comment on column audit.target_id is 'id of the key, user or user session that was changed; null: no key, user or user session was changed';
 comment on column audit.request_id is 'X-Request-Id of the request';
 comment on column audit.address is 'network address of the client; empty: an operator on the machine';
 comment on column audit.details is 'what changed; never contains a secret';

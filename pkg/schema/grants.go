@@ -26,7 +26,7 @@ func Grants() (map[string][]string, error) {
 			return nil, fmt.Errorf("reading a migration: %w", err)
 		}
 		for _, statement := range grantPattern.FindAllString(sqlComment.ReplaceAllString(string(content), ""), -1) {
-			if err := apply(statement, granted); err != nil {
+			if err := applyGrant(statement, granted); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -44,8 +44,8 @@ var (
 	privilege    = regexp.MustCompile(`([a-z]+)(?:\s*\(([^)]*)\))?`)
 )
 
-// apply adds the privileges of one grant statement to granted, or removes those of a revoke statement.
-func apply(statement string, granted map[string][]string) error {
+// applyGrant adds the privileges of a grant statement to granted. For a revoke statement it removes them.
+func applyGrant(statement string, granted map[string][]string) error {
 	parts := grantParts.FindStringSubmatch(statement)
 	if parts == nil {
 		return fmt.Errorf("cannot parse this grant: %s", strings.Join(strings.Fields(statement), " "))

@@ -28,8 +28,8 @@ const (
 // Roles are all service roles, in the order in which the services start.
 var Roles = []string{RoleAuth, RolePinAdmin, RolePinInternal}
 
-// The tables that record which migrations were applied. The migrations were rewritten once, before the first release. The
-// numbers of the old migrations mean nothing now, so the record of the new ones has another name.
+// The tables that record which migrations were applied. The migrations were rewritten before the first release. The new
+// migrations reuse the numbers of the old ones, so they are recorded in another table.
 const (
 	migrationsTable    = "schema_migrations"
 	oldMigrationsTable = "goose_db_version"
@@ -80,7 +80,7 @@ func Empty(ctx context.Context, db *sql.DB) (bool, error) {
 	var migrated, old bool
 	const q = `select to_regclass($1) is not null, to_regclass($2) is not null`
 	if err := db.QueryRowContext(ctx, q, migrationsTable, oldMigrationsTable).Scan(&migrated, &old); err != nil {
-		return false, fmt.Errorf("looking for earlier migrations: %w", err)
+		return false, fmt.Errorf("reading which migrations were applied: %w", err)
 	}
 	if old {
 		return false, ErrTooOld

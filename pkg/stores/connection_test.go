@@ -98,7 +98,7 @@ func TestStatementWhoseAnswerIsLostRunsOnce(t *testing.T) {
 	r.dropNext.Store(true)
 	var n int
 	if err := charge.Get(&n); !stores.Unavailable(err) {
-		t.Errorf("the answer was lost, and the error is %v, want an unavailable store", err)
+		t.Errorf("after a lost answer: %v, want an error for which Unavailable is true", err)
 	}
 	var ran int
 	if err := database.Open(t, "").Get(&ran, `select count(*) from charges`); err != nil || ran != 1 {
@@ -110,7 +110,7 @@ func TestStatementWhoseAnswerIsLostRunsOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.closeAll()
-		time.Sleep(50 * time.Millisecond) // until the close has arrived
+		time.Sleep(50 * time.Millisecond) // until the pool's side has received the close
 		if err := charge.Get(&n); err != nil {
 			t.Errorf("after the connections were closed: %v", err)
 		}

@@ -55,7 +55,7 @@ func TestPooledConnectionPreparesNoStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := noRow.GetContext(t.Context(), new(int), false); err != sql.ErrNoRows {
-		t.Errorf("got %v", err)
+		t.Errorf("no row: %v, want sql.ErrNoRows", err)
 	}
 	if _, err := db.Exec(`create temporary table words (word text)`); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type PostgresConfig struct {
 	Pooled bool `envconfig:"DATABASE_POOLED" default:"false"`
 }
 
-// Validate names every setting that is wrong and prints no value.
+// Validate returns an error that names every wrong setting. The error contains no value.
 func (c PostgresConfig) Validate() error {
 	_, err := c.parse()
 	if c.Connections < 1 {
@@ -49,15 +49,15 @@ func (c PostgresConfig) parse() (pq.Config, error) {
 	return cfg, nil
 }
 
-// ioTimeout is the longest time for one read from a connection, one write to it, or connecting. lib/pq itself waits for as
-// long as the kernel does, even after the context has ended.
+// ioTimeout is the longest time for connecting, for one read and for one write. lib/pq itself waits for as long as the kernel
+// does, even after the context has ended.
 const ioTimeout = 5 * time.Second
 
 // ErrPostgresURL says that DATABASE_URL cannot be parsed. It does not contain the URL, because the URL contains a password.
 var ErrPostgresURL = errors.New("DATABASE_URL is not a postgres:// URL or connection string")
 
-// OpenPostgres prepares a connection pool. It does not connect, because a service may start before its database. It returns
-// ErrPostgresURL.
+// OpenPostgres prepares a connection pool. It does not connect, because a service may start before its database. The error is
+// ErrPostgresURL if the URL cannot be parsed.
 func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
 	cfg, err := c.parse()
 	if err != nil {
@@ -86,7 +86,7 @@ func OpenPostgres(c PostgresConfig) (*sqlx.DB, error) {
 }
 
 // Unavailable reports whether an error means that Postgres is unreachable or cannot answer now. It returns false for a
-// statement that is wrong.
+// wrong statement.
 func Unavailable(err error) bool {
 	var pgErr *pq.Error
 	if errors.As(err, &pgErr) {
@@ -101,7 +101,7 @@ func Unavailable(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || strings.HasSuffix(fmt.Sprint(err), "EOF")
 }
 
-// connectErrors turns each error of connecting into a network error, because lib/pq returns some of them as plain text.
+// connectErrors turns each error of connecting into a network error, because lib/pq returns some of them without a type.
 type connectErrors struct{ driver.Connector }
 
 func (c connectErrors) Connect(ctx context.Context) (driver.Conn, error) {
@@ -135,8 +135,8 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 // deadlineConn is a connection on which each read and each write must make progress within ioTimeout.
 //
 // It also prevents database/sql from running a statement twice. If the connection ends, lib/pq assumes that it ended before
-// the statement was sent, and database/sql sends the statement again. A charge whose answer was lost would be charged twice.
-// So this connection reports an end as another error, except when nothing was sent.
+// the statement was sent, and database/sql sends the statement again. An attempt would be charged twice if the answer to the
+// first charge was lost. So Read returns a network error instead of io.EOF, and database/sql does not retry it.
 type deadlineConn struct{ net.Conn }
 
 func errClosed(op string) error {
@@ -155,8 +155,8 @@ func (c deadlineConn) Read(p []byte) (int, error) {
 }
 
 func (c deadlineConn) Write(p []byte) (int, error) {
-	// The server closed the connection while it was idle, for example at a restart. Nothing is sent, so database/sql may run
-	// the statement on another connection.
+	// The server may have closed the connection while it was idle, for example at a restart. Then nothing is sent, and
+	// database/sql runs the statement on another connection.
 	if c.closedByServer() {
 		return 0, errClosed("write")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -19,7 +18,7 @@ type RedisConfig struct {
 	URL string `envconfig:"REDIS_URL"`
 }
 
-// Validate returns an error when URL is missing or cannot be read. It prints no value.
+// Validate returns an error if URL is missing or cannot be parsed. The error does not contain the URL.
 func (c RedisConfig) Validate() error {
 	_, err := c.parse()
 	return err
@@ -38,7 +37,7 @@ var ErrRedisURL = errors.New("REDIS_URL is not a redis://, rediss://, redis+sent
 
 // OpenRedis prepares a client for one server, Sentinel or Cluster, depending on the URL's scheme. It does not connect. A
 // command is never retried, because a script that counts must not run twice. A command fails after 150 ms, and fails at once
-// for a second after three failures in a row. OpenRedis returns ErrRedisURL.
+// for a second after three failures in a row. The error is ErrRedisURL if the URL cannot be parsed.
 func OpenRedis(c RedisConfig) (redis.UniversalClient, error) {
 	options, err := c.parse()
 	if err != nil {
@@ -108,16 +107,14 @@ func newBreaker() breaker {
 }
 
 // redisAnswered reports whether the server works although the command failed: the server answered with an error, or the client
-// cancelled the request. A server that is loading its data, or is a read-only replica, does not work.
+// cancelled the request. It returns false for a server that is loading its data or is a read-only replica.
 func redisAnswered(err error) bool {
 	var answer redis.Error
 	return errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) ||
 		errors.As(err, &answer) && !strings.HasPrefix(answer.Error(), "LOADING") && !strings.HasPrefix(answer.Error(), "READONLY")
 }
 
-func (b breaker) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
+func (b breaker) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (b breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
@@ -144,7 +141,7 @@ func (b breaker) guard(ctx context.Context, do func(context.Context) error, cmds
 	defer cancel()
 	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, do(ctx) })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		err = fmt.Errorf("redis failed several times and is not asked for a moment: %w", err)
+		err = fmt.Errorf("redis failed several times, so no command is sent to it for a moment: %w", err)
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
 		}
