@@ -32,8 +32,8 @@ type Event struct {
 // Record adds an event to the trail. db is the transaction of the change.
 func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error { return record(ctx, db, e, "") }
 
-// RecordRefusedAccess records that a request of the caller was refused. It writes equal refusals of one caller at most once a minute, so
-// that a caller that tries again and again does not fill the trail.
+// RecordRefusedAccess records that a request of the caller was refused. It writes equal refusals of one caller at most once a
+// minute, so that a caller that repeats a request does not fill the trail.
 func RecordRefusedAccess(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
 	return record(ctx, db, Event{Action: "access.refused", Details: details}, `
 		 where not exists (select from audit where action = $3 and actor_id = $2 and details = $10 and at > now() - interval '1 minute')`)
@@ -43,7 +43,7 @@ func RecordRefusedAccess(ctx context.Context, db sqlx.ExecerContext, details map
 const refusalTime = 5 * time.Second
 
 // RecordRefusal adds an event about a refusal to the trail, even when the client has disconnected, and returns refusal. It
-// returns another error when the event could not be recorded.
+// returns another error if the event cannot be recorded.
 func RecordRefusal(ctx context.Context, db sqlx.ExecerContext, e Event, refusal error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalTime)
 	defer cancel()
@@ -59,7 +59,7 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 		actor.Kind = caller.Anonymous
 	}
 	if !e.InstanceID.Valid {
-		e.InstanceID = ID(actor.InstanceID) // of a proxy key
+		e.InstanceID = ID(actor.InstanceID) // only a proxy key has an instance
 	}
 	if e.Details == nil {
 		e.Details = map[string]any{}
@@ -80,7 +80,7 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 }
 
 // Change runs do in a transaction and records the event that do returns. If one of the two fails, both are rolled back. The
-// error of do is returned as it is.
+// error of do is returned unchanged.
 func Change(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) (Event, error)) error {
 	return stores.InTransaction(ctx, db, func(tx *sqlx.Tx) error {
 		event, err := do(tx)

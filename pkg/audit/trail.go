@@ -50,7 +50,7 @@ type Filter struct {
 }
 
 // Read returns up to limit rows, newest first, and a cursor for the next older rows. The cursor is nil if there are no older
-// rows. New rows do not change the rows after a cursor. Read returns ErrCursor.
+// rows. New rows do not change the rows after a cursor. The error may be ErrCursor.
 func (t Trail) Read(ctx context.Context, f Filter, cursor *string, limit int) ([]Entry, *string, error) {
 	var after position
 	if cursor != nil {
@@ -100,7 +100,7 @@ func (t Trail) sealCursor(last Entry) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// openCursor decrypts a cursor. It returns ErrCursor for every cursor that it cannot decrypt.
+// openCursor decrypts a cursor. It returns ErrCursor if it cannot decrypt the cursor.
 func (t Trail) openCursor(cursor string) (position, error) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || strings.ContainsAny(cursor, "\r\n") { // the decoder ignores line breaks

@@ -45,14 +45,14 @@ func (d Directory) Customers(ctx context.Context, p page.Page) (page.Of[Customer
 	}, p)
 }
 
-// Customer returns one customer. It returns ErrNoCustomer.
+// Customer returns one customer. The error may be ErrNoCustomer.
 func (d Directory) Customer(ctx context.Context, id uuid.UUID) (Customer, error) {
 	var c Customer
 	err := d.DB.GetContext(ctx, &c, `select `+customerColumns+` from customers where id = $1`, id)
 	return c, mapError(err, "reading a customer", ErrNoCustomer, nil)
 }
 
-// CreateCustomer adds a customer. It returns ErrEmail or ErrEmailTaken.
+// CreateCustomer adds a customer. The error may be ErrEmail or ErrEmailTaken.
 func (d Directory) CreateCustomer(ctx context.Context, email string, displayName *string) (c Customer, err error) {
 	if email, err = ParseEmail(email); err != nil {
 		return Customer{}, err
@@ -66,7 +66,7 @@ func (d Directory) CreateCustomer(ctx context.Context, email string, displayName
 	return c, err
 }
 
-// ChangeCustomer changes the given fields and returns the customer. It returns ErrNoCustomer, ErrEmail or ErrEmailTaken.
+// ChangeCustomer changes the given fields and returns the customer. The error may be ErrNoCustomer, ErrEmail or ErrEmailTaken.
 func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change CustomerChange) (c Customer, err error) {
 	if change == (CustomerChange{}) {
 		return d.Customer(ctx, id)
@@ -92,7 +92,7 @@ func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change Cust
 	return c, err
 }
 
-// DeleteCustomer deletes a customer with its identities, PINs and attempts. It returns ErrNoCustomer or ErrOwnsInstances.
+// DeleteCustomer deletes a customer with its identities, PINs and attempts. The error may be ErrNoCustomer or ErrOwnsInstances.
 func (d Directory) DeleteCustomer(ctx context.Context, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		err := tx.GetContext(ctx, &id, `delete from customers where id = $1 returning id`, id)

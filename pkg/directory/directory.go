@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// The object does not exist, or does not belong to the given customer or instance.
+// These errors say that an object does not exist, or does not belong to the given customer or instance.
 var (
 	ErrNoCustomer = fault.New(fault.NotFound, "customer_not_found", "Customer not found")
 	ErrNoInstance = fault.New(fault.NotFound, "instance_not_found", "Instance not found")
@@ -33,7 +33,7 @@ type Account struct {
 	Verified      bool      `db:"verified"`
 }
 
-// Lookup finds the identity of an account on a channel of an instance. It returns ErrNoIdentity.
+// Lookup finds the identity of an account on a channel of an instance. The error may be ErrNoIdentity.
 func (d Directory) Lookup(ctx context.Context, instance uuid.UUID, channel, externalID string) (Account, error) {
 	const q = `
 		select d.id as identity_id, d.customer_id, c.email as customer_email, d.channel, d.external_id,
@@ -74,7 +74,7 @@ func (d Directory) Owns(ctx context.Context, email string, instance uuid.UUID) e
 		                where i.id = $1 and lower(c.email) = lower($2))`, instance, email)
 }
 
-// CustomerOf returns the customer with this email address. It returns ErrNoCustomer.
+// CustomerOf returns the customer with this email address. The error may be ErrNoCustomer.
 func (d Directory) CustomerOf(ctx context.Context, email string) (uuid.UUID, error) {
 	var customer uuid.UUID
 	err := d.DB.GetContext(ctx, &customer, `select id from customers where lower(email) = lower($1)`, email)

@@ -17,7 +17,7 @@ func FuzzEmail(f *testing.F) {
 			return
 		}
 		if again, err := ParseEmail(address); err != nil || again != address || strings.ToLower(address) != address {
-			t.Errorf("%q is parsed as %q, and this as %q: %v", text, address, again, err)
+			t.Errorf("%q is parsed as %q, and the result is parsed as %q: %v", text, address, again, err)
 		}
 		if len(address) > maxEmail || strings.Count(address, "@") != 1 || strings.ContainsAny(address, " \r\n\t\x00<>()\"") {
 			t.Errorf("%q is parsed as %q", text, address)

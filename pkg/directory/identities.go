@@ -16,8 +16,8 @@ import (
 var (
 	// ErrAccountTaken says that another identity has the same account on the same channel of the instance.
 	ErrAccountTaken = fault.New(fault.Conflict, "identity_taken", "This account on this channel of this instance is an identity already")
-	// ErrNoSuchInstance says that the instance of a new identity does not exist. It is about a field of the body, and so
-	// Invalid. ErrNoInstance is about an id in the path.
+	// ErrNoSuchInstance says that the instance of a new identity does not exist. Its kind is Invalid, because the instance is
+	// a field of the body. ErrNoInstance is for an id in the path.
 	ErrNoSuchInstance = fault.New(fault.Invalid, "instance_unknown", "There is no such instance").About("instance_id")
 )
 
@@ -48,7 +48,7 @@ type IdentityChange struct {
 	Verified     *bool
 }
 
-// Identities returns one page of a customer's identities. It returns ErrNoCustomer.
+// Identities returns one page of a customer's identities. The error may be ErrNoCustomer.
 func (d Directory) Identities(ctx context.Context, customer uuid.UUID, p page.Page) (page.Of[Identity], error) {
 	if err := d.HasCustomer(ctx, customer); err != nil {
 		return page.Of[Identity]{}, err
@@ -60,15 +60,15 @@ func (d Directory) Identities(ctx context.Context, customer uuid.UUID, p page.Pa
 	}, p)
 }
 
-// Identity returns one identity of a customer. It returns ErrNoIdentity.
+// Identity returns one identity of a customer. The error may be ErrNoIdentity.
 func (d Directory) Identity(ctx context.Context, customer, id uuid.UUID) (Identity, error) {
 	var i Identity
 	err := d.DB.GetContext(ctx, &i, `select `+identityColumns+` from identities where id = $1 and customer_id = $2`, id, customer)
 	return i, mapError(err, "reading an identity", ErrNoIdentity, nil)
 }
 
-// CreateIdentity adds an identity. The database chooses its id and times. It returns ErrNoCustomer, ErrNoSuchInstance or
-// ErrAccountTaken.
+// CreateIdentity adds an identity. The database chooses its id and times. The error may be ErrNoCustomer,
+// ErrNoSuchInstance or ErrAccountTaken.
 func (d Directory) CreateIdentity(ctx context.Context, wanted Identity) (i Identity, err error) {
 	const q = `
 		insert into identities (customer_id, instance_id, channel, external_id, display_name, role_override, verified)
@@ -84,7 +84,7 @@ func (d Directory) CreateIdentity(ctx context.Context, wanted Identity) (i Ident
 	return i, err
 }
 
-// ChangeIdentity changes the given fields and returns the identity. It returns ErrNoIdentity or ErrAccountTaken.
+// ChangeIdentity changes the given fields and returns the identity. The error may be ErrNoIdentity or ErrAccountTaken.
 func (d Directory) ChangeIdentity(ctx context.Context, customer, id uuid.UUID, change IdentityChange) (i Identity, err error) {
 	if change == (IdentityChange{}) {
 		return d.Identity(ctx, customer, id)
@@ -109,7 +109,7 @@ func (d Directory) ChangeIdentity(ctx context.Context, customer, id uuid.UUID, c
 	return i, err
 }
 
-// DeleteIdentity deletes an identity and the identity's own PIN. It returns ErrNoIdentity.
+// DeleteIdentity deletes an identity and the identity's own PIN. The error may be ErrNoIdentity.
 func (d Directory) DeleteIdentity(ctx context.Context, customer, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		var i Identity

@@ -41,14 +41,14 @@ func (d Directory) Instances(ctx context.Context, p page.Page) (page.Of[Instance
 	}, p)
 }
 
-// Instance returns one instance. It returns ErrNoInstance.
+// Instance returns one instance. The error may be ErrNoInstance.
 func (d Directory) Instance(ctx context.Context, id uuid.UUID) (Instance, error) {
 	var i Instance
 	err := d.DB.GetContext(ctx, &i, `select `+instanceColumns+` from instances where id = $1`, id)
 	return i, mapError(err, "reading an instance", ErrNoInstance, nil)
 }
 
-// CreateInstance adds an instance. It returns ErrNoOwner.
+// CreateInstance adds an instance. The error may be ErrNoOwner.
 func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.UUID) (i Instance, err error) {
 	const q = `insert into instances (name, owner_customer_id) values ($1, $2) returning ` + instanceColumns
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
@@ -58,7 +58,7 @@ func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.
 	return i, err
 }
 
-// ChangeInstance changes the given fields and returns the instance. It returns ErrNoInstance or ErrNoOwner.
+// ChangeInstance changes the given fields and returns the instance. The error may be ErrNoInstance or ErrNoOwner.
 func (d Directory) ChangeInstance(ctx context.Context, id uuid.UUID, change InstanceChange) (i Instance, err error) {
 	if change == (InstanceChange{}) {
 		return d.Instance(ctx, id)
@@ -75,7 +75,7 @@ func (d Directory) ChangeInstance(ctx context.Context, id uuid.UUID, change Inst
 	return i, err
 }
 
-// DeleteInstance deletes an instance with its proxy keys and identities. It returns ErrNoInstance.
+// DeleteInstance deletes an instance with its proxy keys and identities. The error may be ErrNoInstance.
 func (d Directory) DeleteInstance(ctx context.Context, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		var i Instance

@@ -13,8 +13,8 @@ import (
 // constraintErrors maps the name of a constraint to the error that its violation means.
 type constraintErrors map[string]error
 
-// mapError translates an error of the database. No row becomes notFound. A violated constraint becomes its error in m, so that
-// no query has to check the constraint before a write. Every other error is wrapped with the failed step.
+// mapError translates an error of the database. No row becomes notFound. A violated constraint becomes its error in m, so a
+// write needs no check of the constraint beforehand. Every other error is wrapped with the failed step.
 func mapError(err error, step string, notFound error, m constraintErrors) error {
 	if err == nil {
 		return nil

@@ -1,6 +1,6 @@
 // Package page reads one page of a list from Postgres: its rows in a chosen order, and the total number of rows. Indexes
-// deliver the rows. The total is exact, so Postgres counts the rows: about 50 ms for a million rows, and 200 ms for a search
-// that matches most of them. The last page needs no count.
+// make reading the rows fast. The total is exact, so Postgres counts all rows: this takes about 50 ms for a million rows, and
+// 200 ms for a search that matches most of them. The last page needs no count.
 package page
 
 import (
@@ -16,7 +16,7 @@ import (
 type Page struct {
 	// Number is 1 for the first page. Size is the number of rows on a page.
 	Number, Size int
-	// Search selects the rows that contain this text in one of the list's texts, without regard to case. Empty selects all.
+	// Search selects the rows that contain this text in one of List.Searched, without regard to case. Empty selects all.
 	Search string
 	// SortBy is a key of List.Sorts. Any other value sorts by created_at.
 	SortBy    string
@@ -29,7 +29,7 @@ type List struct {
 	// Where is a condition with the arguments Args. Empty selects the whole table.
 	Where string
 	Args  []any
-	// Searched are the SQL expressions that Search looks into. Their values must be in lower case.
+	// Searched are the SQL expressions that are compared with Page.Search. Their values must be in lower case.
 	Searched []string
 	// Sorts maps names in the API to SQL expressions. Rows with equal values are sorted by id.
 	Sorts map[string]string
@@ -89,5 +89,5 @@ func (l List) from(search string) (string, []any) {
 
 var wildcards = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// likePattern returns the LIKE pattern for values that contain text. Wildcards in text lose their meaning.
+// likePattern returns the LIKE pattern for values that contain text. It escapes the wildcards in text.
 func likePattern(text string) string { return `%` + wildcards.Replace(text) + `%` }

@@ -1,6 +1,6 @@
-// Package ratelimit limits the number of requests. It protects the services from traffic and slows down attackers. Secrets
-// have guess budgets in Postgres in addition. The counts are in Redis, so that all replicas share them. While Redis is slow or
-// unreachable, each replica counts for itself, so that requests are still answered.
+// Package ratelimit limits the number of requests. It protects the services from overload and slows down attackers. Guess
+// budgets in Postgres protect secrets in addition. The counts are in Redis, so that all replicas share them. While Redis is
+// slow or unreachable, each replica counts separately, so that requests are still answered.
 package ratelimit
 
 import (
@@ -18,7 +18,7 @@ import (
 // ErrTooMany says that a limit is used up.
 var ErrTooMany = fault.New(fault.RateLimited, "rate_limited", "Too many requests, try again later")
 
-// Window is the time to which a limit applies. It starts with the first request that is counted.
+// Window is the length of the time in which requests are counted together. A window starts with its first request.
 const Window = time.Minute
 
 // Quota is the state of a limit after a request was counted.
@@ -68,7 +68,7 @@ func (l *Limiter) addInRedis(ctx context.Context, key string) (count int, left t
 // maxLocalCounts limits the memory of localCounts to about 10 MB.
 const maxLocalCounts = 50_000
 
-// localCounts counts the requests of this process.
+// localCounts counts the requests to this process.
 type localCounts struct {
 	mu      sync.Mutex
 	windows map[string]window
@@ -84,7 +84,7 @@ func (c *localCounts) add(key string, now time.Time) (count int, left time.Durat
 	defer c.mu.Unlock()
 	w, known := c.windows[key]
 	if !known && len(c.windows) >= maxLocalCounts {
-		clear(c.windows) // a limit for each address does not stop an attacker with so many addresses
+		clear(c.windows) // an attacker with so many addresses can exceed the limits anyway
 	}
 	if !now.Before(w.ends) {
 		w = window{ends: now.Add(Window)}

@@ -61,13 +61,13 @@ func TestWindowEnds(t *testing.T) {
 	}
 	key := "rate:test:" + client
 	if left := r.PTTL(ctx, key).Val(); left <= 0 || left > Window {
-		t.Errorf("the window ends in %v", left)
+		t.Errorf("the window ends in %v, want at most %v", left, Window)
 	}
-	r.Persist(ctx, key) // as if Redis had lost the end of the window
+	r.Persist(ctx, key) // as if Redis had failed between the two commands of the script
 	if q := take(); q.Reset != Window || r.PTTL(ctx, key).Val() <= 0 {
 		t.Errorf("a count without an end: %+v", q)
 	}
-	r.Del(ctx, key) // as the end of the window does
+	r.Del(ctx, key) // Redis does this at the end of the window
 	if take().Exceeded {
 		t.Error("the first request of the next window is refused")
 	}

@@ -8,7 +8,8 @@ import (
 
 // Text is a secret text. Every way to print or encode it gives [redacted]. Only Reveal returns the text.
 type Text struct {
-	// A pointer, because fmt calls no method of a value if the verb is wrong. It prints the field, and a pointer prints as an address.
+	// A pointer, because fmt calls no methods of a value in an unexported field. It prints the fields of the value, and a
+	// pointer prints as an address.
 	text *string
 }
 
