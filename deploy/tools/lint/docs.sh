@@ -15,7 +15,7 @@ quoted() { grep -oE '`[^`]+`' "$1" | tr -d '`'; }
 for page in *.md $(find docs -name '*.md'); do
 	for link in $(grep -oE '\]\([^)]+\)' "$page" | sed 's/^](//; s/[#)].*//'); do
 		case $link in *://*) continue ;; esac
-		[ -e "$(dirname "$page")/$link" ] || missing "$page" "the link $link leads to no file"
+		[ -e "$(dirname "$page")/$link" ] || missing "$page" "there is no file for the link $link"
 	done
 	for target in $( { quoted "$page"; sed -n '/^```/,/^```/p' "$page"; } | grep -oE '(^|[ ;&])make [a-z][a-z-]*' | sed 's/.*make //' | sort -u); do
 		printf '%s\n' "$targets" | grep -qx -e "$target" || missing "$page" "make $target is not in the Makefile"

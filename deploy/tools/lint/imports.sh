@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails if a package imports a package that CONTRIBUTING.md does not allow: domain code imports no HTTP, pkg/web imports only
-# pkg/fault, domain code does not import pkg/service, and no service imports another. Indirect imports count; imports of
+# Fails if a package imports a package that CONTRIBUTING.md does not allow: domain code imports neither echo nor
+# pkg/web nor pkg/service, pkg/web imports only pkg/fault, and no service imports another. Indirect imports count; imports of
 # tests do not.
 set -eu
 cd "$(dirname "$0")/../../.."

@@ -41,8 +41,8 @@ type Stack struct {
 }
 
 // Start builds the programs into folder/.local/bin, runs `countersign up` in folder with further settings as NAME=value,
-// and returns when every service is ready. When the test runs as root, the folder must be readable by others, because
-// Postgres runs as another user.
+// and returns when every service is ready. If the test runs as root, other users must be able to enter the folder. Otherwise
+// Postgres and Redis keep their data below /var/tmp, and the data stays there after the test.
 func Start(folder string, settings ...string) (*Stack, error) {
 	const module = "github.com/countersign/countersign/"
 	bin := filepath.Join(folder, ".local", "bin")
@@ -84,7 +84,7 @@ func (s *Stack) readWhenReady(path, log string) error {
 	}
 }
 
-// Stop ends the stack. It returns an error when the stack had to be killed.
+// Stop ends the stack. It returns an error if the stack had to be killed.
 func (s *Stack) Stop() error { return s.process.Stop(syscall.SIGTERM, stopTime) }
 
 // freePorts returns a PORT_BASE whose ports are free: `countersign up` uses the base plus 1 to 5 and plus 1001 to 1005.

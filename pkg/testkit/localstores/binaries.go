@@ -77,7 +77,8 @@ func lastNumber(path string) int {
 	return n
 }
 
-// findRedis returns the path of redis-server, or of valkey-server, which some systems have instead. It returns ErrMissing.
+// findRedis returns the path of redis-server, or of valkey-server, which some systems have instead. The error may be
+// ErrMissing.
 func findRedis() (string, error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {

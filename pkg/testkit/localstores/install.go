@@ -45,8 +45,8 @@ var managers = []manager{
 }
 
 // Install installs the servers that the machine does not have, if the package manager can do so without a question. It does
-// not start them. The output of the package manager goes to out. If Install is not possible, the error contains the command
-// that a person must type.
+// not start them. The output of the package manager goes to out. If Install cannot install them, the error contains
+// the command that a person must type.
 func Install(ctx context.Context, out io.Writer, postgres, redis bool) error {
 	runAs, err := serverAccount()
 	if err != nil {

@@ -52,7 +52,7 @@ func Refused[S any](t *testing.T, settings func() S, valid map[string]string, wr
 }
 
 // Documented fails the test unless every variable of settings is in .env.example and can be set for this service in
-// docker-compose.yml. The images fix the listen addresses.
+// docker-compose.yml. Listen addresses need not be in docker-compose.yml, because the images set them.
 func Documented(t *testing.T, settings any, name string) {
 	t.Helper()
 	example, compose := read(t, ".env.example"), composeService(t, name)

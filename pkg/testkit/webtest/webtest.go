@@ -121,7 +121,8 @@ func (s *Server) Do(r Request) Answer {
 	return answer
 }
 
-// Try is Do for other goroutines than the test's. It returns an error instead of ending the test.
+// Try does the same as Do, but returns an error instead of ending the test. A test must use it in
+// goroutines that it starts.
 func (s *Server) Try(r Request) (Answer, error) {
 	var body io.Reader
 	switch b := r.Body.(type) {
