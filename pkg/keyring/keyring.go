@@ -1,6 +1,6 @@
 // Package keyring derives one subkey for each purpose from a master key, and seals (encrypts) data that must be stored. A ring
 // has one or more master keys. The first key is current: new data uses it. The other keys still open old data. To replace a
-// key, append the new key, move it to the front, and remove the old key when no data uses it any more.
+// key, append a new key, promote it (make it the first), and retire (remove) the old key when no data uses it any more.
 package keyring
 
 import (
@@ -40,7 +40,7 @@ var (
 	// ErrUnknownKey means that the ring has no key with the requested id.
 	ErrUnknownKey = errors.New("the key is not on the ring")
 	// ErrSealBroken means that sealed data was changed, or belongs to another row or purpose.
-	ErrSealBroken = errors.New("the sealed data cannot be opened")
+	ErrSealBroken = errors.New("the sealed data was changed, or belongs to another row or purpose")
 )
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
@@ -53,14 +53,14 @@ type masterKey struct {
 	secret secret.Text
 }
 
-// Parse parses "id:base64,id:base64". An id has 1 to 32 of the characters a-z, 0-9 and "-". A key has 32 bytes, in standard
-// base64. An error gives the number of the wrong entry and does not repeat its text.
+// Parse parses "id:base64,id:base64". An id has 1 to 32 of the characters a-z, 0-9 and "-", and does not begin with "-". A key
+// has 32 bytes, in standard base64. An error contains the number of the wrong entry, but not its text.
 func Parse(text string) (*Ring, error) {
 	var ring Ring
 	for i, entry := range strings.Split(strings.TrimSpace(text), ",") {
 		id, encoded, ok := strings.Cut(strings.TrimSpace(entry), ":")
 		if !ok || !idPattern.MatchString(id) {
-			return nil, fmt.Errorf("entry %d: want id:base64, the id of a-z, 0-9 and -", i+1)
+			return nil, fmt.Errorf("entry %d: want id:base64, with an id of a-z, 0-9 and -", i+1)
 		}
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil || len(key) != keyBytes {
@@ -74,7 +74,7 @@ func Parse(text string) (*Ring, error) {
 	return &ring, nil
 }
 
-// ParseSetting is Parse for the text of a setting. Its errors begin with the setting's name.
+// ParseSetting parses the value of a setting as Parse does. Its errors begin with the name of the setting.
 func ParseSetting(name, text string) (*Ring, error) {
 	if text == "" {
 		return nil, fmt.Errorf("%s is not set", name)
@@ -99,7 +99,7 @@ func (r *Ring) IDs() []string {
 }
 
 // Subkey derives the 32-byte key for a purpose from the master key with this id, by HKDF-SHA-256 (RFC 5869). It returns
-// ErrUnknownKey when the ring has no such key.
+// ErrUnknownKey if the ring has no such key.
 func (r *Ring) Subkey(id string, purpose Purpose) ([]byte, error) {
 	master, err := r.master(id)
 	if err != nil {
@@ -117,8 +117,8 @@ func (r *Ring) master(id string) ([]byte, error) {
 	return nil, ErrUnknownKey
 }
 
-// Seal encrypts plaintext with AES-256-GCM and a subkey of the current key. row is the associated data: only Open with the same
-// row can decrypt the result. The result starts with the key's id and a colon.
+// Seal encrypts plaintext with AES-256-GCM and a subkey of the current key. row is the id of the row that stores the
+// result, or empty. Open fails with another row, so a sealed value is useless if it is copied to another row. The result starts with the key's id and a colon.
 func (r *Ring) Seal(purpose Purpose, row string, plaintext []byte) ([]byte, error) {
 	aead, err := r.aead(r.Current(), purpose)
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *Ring) Seal(purpose Purpose, row string, plaintext []byte) ([]byte, erro
 	return aead.Seal(sealed, nonce, plaintext, []byte(row)), nil
 }
 
-// Open decrypts the result of Seal for the same purpose and row. It returns ErrUnknownKey or ErrSealBroken.
+// Open decrypts the result of Seal for the same purpose and row. The error may be ErrUnknownKey or ErrSealBroken.
 func (r *Ring) Open(purpose Purpose, row string, sealed []byte) ([]byte, error) {
 	id, rest, ok := strings.Cut(string(sealed), ":")
 	if !ok {
@@ -166,5 +166,5 @@ func (r *Ring) aead(id string, purpose Purpose) (cipher.AEAD, error) {
 func (r *Ring) String() string               { return "[redacted]" }
 func (r *Ring) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// Format redacts under every verb.
+// Format writes [redacted] for every verb.
 func (r *Ring) Format(s fmt.State, _ rune) { io.WriteString(s, "[redacted]") }

@@ -41,7 +41,7 @@ func TestOpenChecksKeyPurposeAndRow(t *testing.T) {
 	}{
 		{"unchanged", one, SigningKeys, "row 1", sealed, nil},
 		{"with an older key of the ring", two + "," + one, SigningKeys, "row 1", sealed, nil},
-		{"after its key was removed", two, SigningKeys, "row 1", sealed, ErrUnknownKey},
+		{"after its key was retired", two, SigningKeys, "row 1", sealed, ErrUnknownKey},
 		{"in another row", one, SigningKeys, "row 2", sealed, ErrSealBroken},
 		{"for another purpose", one, Pepper, "row 1", sealed, ErrSealBroken},
 		{"changed", one, SigningKeys, "row 1", changed, ErrSealBroken},

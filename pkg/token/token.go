@@ -22,9 +22,11 @@ type Kind string
 const (
 	ProxyKey Kind = "csp"
 	APIKey   Kind = "csa"
-	Refresh  Kind = "csr"
-	Session  Kind = "cst"
-	// Challenge names a sign-in that still needs its second factor.
+	// Refresh is a refresh token.
+	Refresh Kind = "csr"
+	// Session is the token of a PIN session.
+	Session Kind = "cst"
+	// Challenge is the token of a sign-in that waits for its second factor.
 	Challenge Kind = "csc"
 	// Link is the token of a link in a mail.
 	Link Kind = "csl"
@@ -47,22 +49,23 @@ type Token struct {
 	head []byte
 }
 
-// New returns a new credential. head is stored unencrypted before the secret. For example, the head of a session token is the
-// id of the PIN's holder.
+// New returns a new credential. head precedes the random bits and is not secret. For example, the head of a session token is
+// the id of the PIN's holder.
 func New(kind Kind, head ...byte) Token {
 	var bits [secretBytes]byte
 	rand.Read(bits[:]) // cannot fail: without randomness, the program aborts
 	return From(kind, bits, head...)
 }
 
-// From returns the credential of a secret that the caller derived.
+// From returns a credential with secret bits that the caller derived from a key.
 func From(kind Kind, bits [secretBytes]byte, head ...byte) Token {
 	payload := append(append([]byte{}, head...), bits[:]...)
 	payload = binary.BigEndian.AppendUint32(payload, checksum(kind, payload))
 	return Token{secret.New(string(kind) + "_" + encoding.EncodeToString(payload)), head}
 }
 
-// Parse parses a credential of one kind with a head of headBytes bytes. It returns ErrMalformed.
+// Parse parses a credential of one kind with a head of headBytes bytes. It returns ErrMalformed if text differs from every text
+// that New and From return. It does not check that the credential was issued.
 func Parse(kind Kind, text string, headBytes int) (Token, error) {
 	encoded, ok := strings.CutPrefix(text, string(kind)+"_")
 	if !ok || len(text) > maxText {
@@ -94,7 +97,7 @@ func (t Token) Hash() []byte {
 	return sum[:]
 }
 
-// Prefix returns the first 11 characters, so that people can distinguish keys. 35 of their bits are random.
+// Prefix returns the first 11 characters, so that people can distinguish keys. Without a head, 35 of their bits are random.
 func (t Token) Prefix() string {
 	text := t.Reveal()
 	return text[:min(len(text), 11)]

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestParseReturnsWhatNewMade(t *testing.T) {
+func TestParseReturnsTheCreatedToken(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []Kind{ProxyKey, APIKey, Refresh, Session} {
 		made := New(kind, 1, 2, 3)
@@ -42,7 +42,7 @@ func TestMistypedCredentialsAreRefused(t *testing.T) {
 		"with a head": New(APIKey, 1).Reveal(),
 	} {
 		if _, err := Parse(APIKey, text, 0); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want ErrMalformed", name, err)
 		}
 	}
 }
