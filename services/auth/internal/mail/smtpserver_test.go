@@ -1,4 +1,4 @@
-package api_test
+package mail_test
 
 import (
 	"crypto/ecdsa"
@@ -25,7 +25,7 @@ import (
 
 const smtpPassword = "Canary-smtp-password"
 
-// certificate is for the mail servers of these tests, and this process trusts it.
+// certificate is the certificate of the tests' mail servers. This process trusts it.
 var certificate tls.Certificate
 
 func TestMain(m *testing.M) {
@@ -60,16 +60,16 @@ func makeCertificate(file string) (tls.Certificate, error) {
 		errors.Join(os.WriteFile(file, text, 0o600), os.Setenv("SSL_CERT_FILE", file))
 }
 
-// mailServer is a real one, which can be told to misbehave.
-type mailServer struct {
+// smtpServer is an SMTP server for tests that can be told to fail.
+type smtpServer struct {
 	t    *testing.T
 	port int
 
 	mu sync.Mutex
-	// misbehave, when it is set, is asked at RCPT, at MAIL and after DATA.
-	misbehave func(step string, c *smtp.Conn) error
-	// came are the mails that were taken, to whom, and whether in secret and after authentication.
-	came []delivered
+	// fail returns the error of a step: MAIL, RCPT or DATA. It may be nil.
+	fail func(step string, c *smtp.Conn) error
+	// accepted are the mails that the server has accepted.
+	accepted []delivered
 }
 
 type delivered struct {
@@ -79,15 +79,15 @@ type delivered struct {
 	authenticated bool
 }
 
-type mailServerOptions struct {
-	port          int // 0: a free one
+type smtpServerOptions struct {
+	port          int // 0: any free port
 	implicit, utf bool
 	withoutTLS    bool
 }
 
-func serveMail(t *testing.T, o mailServerOptions) *mailServer {
+func serveSMTP(t *testing.T, o smtpServerOptions) *smtpServer {
 	t.Helper()
-	s := &mailServer{t: t}
+	s := &smtpServer{t: t}
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &smtpSession{server: s, conn: c}, nil }))
 	server.Domain, server.AllowInsecureAuth, server.EnableSMTPUTF8 = "localhost", true, o.utf
 	server.ErrorLog = log.New(io.Discard, "", 0)
@@ -96,7 +96,9 @@ func serveMail(t *testing.T, o mailServerOptions) *mailServer {
 		server.TLSConfig = settings
 	}
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", o.port))
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.port = listener.Addr().(*net.TCPAddr).Port
 	if o.implicit {
 		listener = tls.NewListener(listener, settings)
@@ -107,34 +109,34 @@ func serveMail(t *testing.T, o mailServerOptions) *mailServer {
 	return s
 }
 
-func (s *mailServer) url(scheme, parameters string) string {
+func (s *smtpServer) url(scheme, parameters string) string {
 	return fmt.Sprintf("%s://ann:%s@localhost:%d?%s", scheme, smtpPassword, s.port, parameters)
 }
 
-func (s *mailServer) mails() []delivered {
+func (s *smtpServer) mails() []delivered {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]delivered{}, s.came...)
+	return append([]delivered{}, s.accepted...)
 }
 
-func (s *mailServer) tell(misbehave func(step string, c *smtp.Conn) error) {
+func (s *smtpServer) failWith(fail func(step string, c *smtp.Conn) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.misbehave = misbehave
+	s.fail = fail
 }
 
-func (s *mailServer) step(name string, c *smtp.Conn) error {
+func (s *smtpServer) step(name string, c *smtp.Conn) error {
 	s.mu.Lock()
-	misbehave := s.misbehave
+	fail := s.fail
 	s.mu.Unlock()
-	if misbehave == nil {
+	if fail == nil {
 		return nil
 	}
-	return misbehave(name, c)
+	return fail(name, c)
 }
 
 type smtpSession struct {
-	server        *mailServer
+	server        *smtpServer
 	conn          *smtp.Conn
 	authenticated bool
 	to            string
@@ -171,7 +173,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	}
 	_, encrypted := s.conn.TLSConnectionState()
 	s.server.mu.Lock()
-	s.server.came = append(s.server.came, delivered{raw, s.to, encrypted, s.authenticated})
+	s.server.accepted = append(s.server.accepted, delivered{raw, s.to, encrypted, s.authenticated})
 	s.server.mu.Unlock()
 	return failure
 }

@@ -1,0 +1,69 @@
+package account_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/services/auth/internal/account"
+)
+
+// concurrently calls Delete for each user while the users are locked, so that all calls run at the same time.
+func (d *deployment) concurrently(users []uuid.UUID) (errs []error) {
+	d.t.Helper()
+	lock := d.people.Begin()
+	lock.MustExec(`select from users for update`)
+	errs = make([]error, len(users))
+	var running sync.WaitGroup
+	for i, user := range users {
+		running.Go(func() { errs[i] = d.Delete(d.t.Context(), user) })
+	}
+	d.people.AwaitLocks(len(users))
+	if err := lock.Rollback(); err != nil {
+		d.t.Fatal(err)
+	}
+	running.Wait()
+	return errs
+}
+
+func count(errs []error, want error) (n int) {
+	for _, err := range errs {
+		if errors.Is(err, want) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestConcurrentDeletesDeleteAUserOnce(t *testing.T) {
+	d := newDeployment(t)
+	user := d.signUp(newAddress(), newPassword()).ID
+	errs := d.concurrently([]uuid.UUID{user, user, user, user, user})
+	if count(errs, nil) != 1 || count(errs, caller.ErrInvalid) != 4 {
+		t.Errorf("got %v", errs)
+	}
+	if n := one[int](d, `select count(*) from audit where action = 'user.deleted' and target_id = $1 and details = '{}'`, user); n != 1 {
+		t.Errorf("%d audit rows", n)
+	}
+}
+
+func TestLastAdminCannotBeDeleted(t *testing.T) {
+	d := newDeployment(t)
+	var admins []uuid.UUID
+	for range 3 {
+		admins = append(admins, one[uuid.UUID](d, `insert into users (email, password_hash, role, email_confirmed_at) values ($1, '', 'admin', now()) returning id`, newAddress()))
+	}
+	// Neither a user without the role nor an unconfirmed admin counts.
+	d.people.Exec(`insert into users (email, password_hash, email_confirmed_at) values ($1, '', now())`, newAddress())
+	d.people.Exec(`insert into users (email, password_hash, role) values ($1, '', 'admin')`, newAddress())
+	errs := d.concurrently(admins)
+	if count(errs, nil) != 2 || count(errs, account.ErrOnlyAdmin) != 1 {
+		t.Errorf("got %v", errs)
+	}
+	if n := one[int](d, `select count(*) from users where role = 'admin' and email_confirmed_at is not null`); n != 1 {
+		t.Errorf("%d admins are left", n)
+	}
+}

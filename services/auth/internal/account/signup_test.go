@@ -1,0 +1,132 @@
+package account_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/password"
+)
+
+func TestConcurrentSignupsCreateOneUserAndOneMail(t *testing.T) {
+	d := newDeployment(t)
+	email := newAddress()
+	var running sync.WaitGroup
+	for range 40 {
+		running.Go(func() { d.signUp(email, newPassword()) })
+	}
+	running.Wait()
+	d.box.Last(email, 1)
+	if n := one[int](d, `select count(*) from users`); n != 1 {
+		t.Errorf("%d users", n)
+	}
+	if n := one[int](d, `select count(*) from audit where action = 'user.signup'`); n != 1 {
+		t.Errorf("%d audit rows", n)
+	}
+}
+
+func TestRepeatedSignupDoesNotRevealOrChangeTheUser(t *testing.T) {
+	d := newDeployment(t)
+	for name, confirmed := range map[string]bool{"unconfirmed": false, "confirmed": true} {
+		email := newAddress()
+		user := d.signUp(email, newPassword())
+		if confirmed {
+			d.people.Exec(`update users set email_confirmed_at = now() where id = $1`, user.ID)
+		}
+		stored := one[string](d, `select u::text from users u where id = $1`, user.ID)
+		again := d.signUp(email, newPassword())
+		if again.ID == user.ID || again.ID.Version() != 4 || again.Email != email || again.EmailConfirmedAt != nil {
+			t.Errorf("%s: got %+v", name, again)
+		}
+		if now := one[string](d, `select u::text from users u where id = $1`, user.ID); now != stored {
+			t.Errorf("%s: the user was changed", name)
+		}
+	}
+}
+
+// In a pool without permits, hashing waits until the context ends. An answer without a hash would come at once.
+func TestSignupHashesForEveryAddress(t *testing.T) {
+	d := newDeployment(t)
+	known := newAddress()
+	d.signUp(known, newPassword())
+	blocked := &account.Accounts{DB: d.db, Passwords: password.New(password.DefaultBudget, d.db, slowhash.NewPool(0, 10), prometheus.NewRegistry()), Outbox: d.Outbox}
+	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		if _, err := blocked.Signup(ctx, email, secret.New(newPassword())); err == nil {
+			t.Errorf("%s: answered without a hash", name)
+		}
+		cancel()
+	}
+}
+
+func TestSignupIsRefusedWhenThePoolIsFull(t *testing.T) {
+	d := newDeployment(t)
+	for {
+		if _, err := d.pool.Reserve(uuid.Nil); err != nil {
+			break
+		}
+	}
+	_, err := d.Signup(t.Context(), newAddress(), secret.New(newPassword()))
+	wantError(t, err, slowhash.ErrBusy)
+	if n := one[int](d, `select count(*) from users`); n != 0 {
+		t.Errorf("%d users", n)
+	}
+}
+
+// A stranger and the owner sign up with the same address. The link that is followed decides whose password is stored.
+func TestLinkConfirmsThePasswordOfItsOwnSignup(t *testing.T) {
+	t.Parallel()
+	for _, followed := range []int{0, 1, 2} {
+		t.Run("link "+string(rune('1'+followed)), func(t *testing.T) {
+			d := newDeployment(t)
+			email := newAddress()
+			var passwords, links []string
+			for i := range 3 {
+				passwords = append(passwords, newPassword())
+				d.signUp(email, passwords[i])
+				links = append(links, d.box.Last(email, i+1).Token)
+				d.signUp(email, newPassword()) // within a minute: sends no mail and changes nothing
+				d.pass("1 minute")
+			}
+			if !d.confirm(links[followed]) {
+				t.Error("the link did not confirm the address")
+			}
+			for _, link := range links {
+				if d.confirm(link) {
+					t.Error("another link confirmed the address again")
+				}
+			}
+			for i, password := range passwords {
+				d.wantPassword(email, password, i == followed)
+			}
+			d.box.Last(email, 3)
+			if n := one[int](d, `select count(*) from mails where password_hash is not null`); n != 0 {
+				t.Errorf("%d passwords of signups are left", n)
+			}
+		})
+	}
+}
+
+func TestSignupOfAConfirmedAddressSendsANotice(t *testing.T) {
+	d := newDeployment(t)
+	email := newAddress()
+	d.signUp(email, newPassword())
+	d.confirm(d.box.Last(email, 1).Token)
+	d.signUp(email, newPassword())
+	d.box.Last(email, 1) // within a minute
+	d.pass("1 minute")
+	for range 2 {
+		d.signUp(email, newPassword())
+	}
+	if letter := d.box.Last(email, 2); letter.Token != "" || !strings.Contains(letter.Subject, "already") {
+		t.Errorf("got\n%s", letter.Raw)
+	}
+}

@@ -1,0 +1,306 @@
+package password_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/crypto/argon2"
+
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/services/auth/internal/password"
+)
+
+const wrong = "Wrong-canary-1"
+
+// deployment is a database of the test's own. Each replica has Passwords of its own.
+type deployment struct {
+	t      *testing.T
+	db     *sqlx.DB
+	people storetest.People
+}
+
+func newDeployment(t *testing.T) deployment {
+	t.Parallel()
+	database := storetest.Postgres(t)
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth), Connections: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return deployment{t, db, storetest.NewPeople(t, database)}
+}
+
+type replica struct {
+	deployment
+	*password.Passwords
+	registry *prometheus.Registry
+}
+
+func (d deployment) replica() replica { return d.replicaOver(slowhash.NewPool(2, 400)) }
+
+func (d deployment) replicaOver(pool *slowhash.Pool) replica {
+	registry := prometheus.NewRegistry()
+	return replica{d, password.New(password.DefaultBudget, d.db, pool, registry), registry}
+}
+
+// comparisons returns the value of the metric.
+func (r replica) comparisons() int {
+	r.t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil || len(families) != 1 || families[0].GetName() != "password_comparisons_total" {
+		r.t.Fatalf("%v, %v", families, err)
+	}
+	return int(families[0].GetMetric()[0].GetCounter().GetValue())
+}
+
+// one returns the value that a query finds.
+func one[T any](d deployment, q string, args ...any) (value T) {
+	d.t.Helper()
+	d.people.Get(&value, q, args...)
+	return value
+}
+
+func newAddress() string { return uuid.NewString() + "@example.test" }
+
+// user adds a user with this password.
+func (r replica) user(text string) (id uuid.UUID, email string) {
+	r.t.Helper()
+	hash, err := r.Hash(r.t.Context(), secret.New(text))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	email = newAddress()
+	r.people.Get(&id, `insert into users (email, password_hash, email_confirmed_at) values ($1, $2, now()) returning id`, email, hash)
+	return id, email
+}
+
+func (r replica) compare(email, candidate string) (password.Comparison, error) {
+	return r.Compare(r.t.Context(), email, secret.New(candidate))
+}
+
+func (r replica) wantRight(email, candidate string, right bool) {
+	r.t.Helper()
+	if c, err := r.compare(email, candidate); err != nil || c.Right != right {
+		r.t.Errorf("right %v, want %v: %v", c.Right, right, err)
+	}
+}
+
+// charge charges n attempts to an address without a comparison.
+func (d deployment) charge(email string, n int) {
+	d.t.Helper()
+	guesses := budget.Guesses{DB: d.db, Kind: budget.Password, Limits: password.DefaultBudget}
+	for range n {
+		if _, err := guesses.Charge(d.t.Context(), email); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func (d deployment) endLocks() { d.people.Exec(`update guess_budgets set locked_until = now()`) }
+
+// wantLocked checks for a lock of at most this duration, and returns the rest of the lock.
+func (r replica) wantLocked(email, candidate string, longest time.Duration) time.Duration {
+	r.t.Helper()
+	_, err := r.compare(email, candidate)
+	var lock *fault.Error
+	if !errors.Is(err, budget.ErrLocked) || !errors.As(err, &lock) || lock.After < time.Second || lock.After > longest {
+		r.t.Errorf("got %v", err)
+		return 0
+	}
+	return lock.After
+}
+
+func TestConcurrentGuessesAreComparedTenTimes(t *testing.T) {
+	d := newDeployment(t)
+	first, second := d.replica(), d.replica()
+	_, known := first.user("the right password")
+	want := 0
+	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
+		var running sync.WaitGroup
+		for i := range 40 {
+			running.Go(func() {
+				if c, err := []replica{first, second}[i%2].compare(email, wrong); err != nil && !errors.Is(err, budget.ErrLocked) || c.Right {
+					t.Errorf("%s: %+v, %v", name, c, err)
+				}
+			})
+		}
+		running.Wait()
+		if want += 10; first.comparisons()+second.comparisons() != want {
+			t.Errorf("%s: %d comparisons in all, want %d", name, first.comparisons()+second.comparisons(), want)
+		}
+	}
+}
+
+func TestLockRefusesTheRightPasswordWithoutAComparison(t *testing.T) {
+	r := newDeployment(t).replica()
+	_, known := r.user("the right password")
+	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
+		r.charge(email, 9)
+		r.wantRight(email, wrong, false)
+		before := r.comparisons()
+		r.wantLocked(email, "the right password", time.Minute)
+		if n := r.comparisons() - before; n != 0 {
+			t.Errorf("%s: %d comparisons while it is locked", name, n)
+		}
+	}
+	const q = `select count(*) from audit a left join users u on u.id = a.target_id where action = 'password.locked' and coalesce(u.email, '') = $1`
+	for _, email := range []string{known, ""} {
+		if n := one[int](r.deployment, q, email); n != 1 {
+			t.Errorf("%d audit rows of locks of %q", n, email)
+		}
+	}
+	r.endLocks()
+	r.charge(known, 9)
+	r.wantRight(known, wrong, false)
+	if rest := r.wantLocked(known, wrong, 2*time.Minute); rest <= time.Minute {
+		t.Errorf("the second lock lasts %s", rest)
+	}
+	r.endLocks()
+	r.wantRight(known, "the right password", true)
+}
+
+func TestRightPasswordForgivesAttempts(t *testing.T) {
+	r := newDeployment(t).replica()
+	_, email := r.user("the right password")
+	for range 2 {
+		r.charge(email, 9)
+		r.wantRight(email, "the right password", true)
+	}
+}
+
+func TestGuessWithoutAnOutcomeIsCharged(t *testing.T) {
+	d := newDeployment(t)
+	r, blocked := d.replica(), d.replicaOver(slowhash.NewPool(0, 400)) // without permits, nothing is ever hashed
+	_, known := r.user("the right password")
+	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
+		for range 10 {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := blocked.Compare(ctx, email, secret.New("the right password")); err == nil || errors.Is(err, budget.ErrLocked) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		r.wantLocked(email, "the right password", time.Minute)
+	}
+}
+
+func TestFullPoolChargesNothing(t *testing.T) {
+	d := newDeployment(t)
+	_, email := d.replica().user("the right password")
+	full := d.replicaOver(slowhash.NewPool(0, 0))
+	for range 11 {
+		if _, err := full.compare(email, wrong); !errors.Is(err, slowhash.ErrBusy) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n := one[int](d, `select count(*) from guess_budgets`); n != 0 {
+		t.Errorf("%d budgets were charged", n)
+	}
+}
+
+// In a pool without permits, a comparison waits until the context ends. An answer without a comparison would come at once.
+func TestUnknownAddressIsComparedToo(t *testing.T) {
+	d := newDeployment(t)
+	_, known := d.replica().user("the right password")
+	blocked := d.replicaOver(slowhash.NewPool(0, 10))
+	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		if _, err := blocked.Compare(ctx, email, secret.New(wrong)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+	}
+}
+
+// An address has one budget because only one spelling is accepted, although lower() in Postgres accepts others.
+func TestOnlyTheStoredSpellingOfAnAddressIsAccepted(t *testing.T) {
+	r := newDeployment(t).replica()
+	_, email := r.user("the right password")
+	r.people.Exec(`update users set email = upper(email)`)
+	if c, err := r.compare(email, "the right password"); err != nil || c.Right || c.User.ID != uuid.Nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	r.people.Exec(`update users set email = lower(email)`)
+	r.wantRight(email, "the right password", true)
+}
+
+func TestOutdatedHashIsRenewedByTheRightPassword(t *testing.T) {
+	r := newDeployment(t).replica()
+	_, email := r.user("the right password")
+	salt, text := []byte("sixteen bytes it"), base64.RawStdEncoding.EncodeToString
+	outdated := fmt.Sprintf("$argon2id$v=19$m=64,t=1,p=1$%s$%s", text(salt), text(argon2.IDKey([]byte("the right password"), salt, 1, 64, 1, 32)))
+	r.people.Exec(`update users set password_hash = $1`, outdated)
+	generation := one[uuid.UUID](r.deployment, `select password_generation from users`)
+	r.wantRight(email, wrong, false)
+	if hash := one[string](r.deployment, `select password_hash from users`); hash != outdated {
+		t.Errorf("a wrong password renewed the hash: %s", hash)
+	}
+	r.wantRight(email, "the right password", true)
+	if hash := one[string](r.deployment, `select password_hash from users`); slowhash.Outdated(hash, "") {
+		t.Errorf("the hash is still outdated: %s", hash)
+	}
+	if one[uuid.UUID](r.deployment, `select password_generation from users`) != generation {
+		t.Error("the password has another generation")
+	}
+	r.wantRight(email, "the right password", true)
+}
+
+func TestPasswordIsAcceptedInEveryUnicodeForm(t *testing.T) {
+	r := newDeployment(t).replica()
+	const composed, decomposed = "Pässwörter-Canary", "Pa\u0308sswo\u0308rter-Canary"
+	_, email := r.user(decomposed)
+	r.wantRight(email, composed, true)
+	r.wantRight(email, decomposed, true)
+}
+
+func TestConcurrentChangesReplaceThePasswordOnce(t *testing.T) {
+	d := newDeployment(t)
+	replicas := []replica{d.replica(), d.replica()}
+	id, email := replicas[0].user("the right password")
+	ctx := caller.NewContext(t.Context(), caller.Caller{Kind: caller.User, ID: id, Email: email})
+	var changed atomic.Int64
+	var running sync.WaitGroup
+	for i := range 4 {
+		running.Go(func() {
+			switch err := replicas[i%2].Change(ctx, secret.New("the right password"), secret.New("Canary-"+uuid.NewString())); {
+			case err == nil:
+				changed.Add(1)
+			case !errors.Is(err, password.ErrWrong):
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	running.Wait()
+	if changed.Load() != 1 {
+		t.Errorf("changed %d times", changed.Load())
+	}
+}
+
+func TestPruneDeletesOldBudgets(t *testing.T) {
+	r := newDeployment(t).replica()
+	r.charge(newAddress(), 1)
+	r.people.Exec(`update guess_budgets set charged_at = now() - interval '25 hours'`)
+	r.charge(newAddress(), 1)
+	if err := r.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](r.deployment, `select count(*) from guess_budgets where charged_at > now() - interval '1 hour'`); n != 1 || one[int](r.deployment, `select count(*) from guess_budgets`) != 1 {
+		t.Errorf("%d new budgets are left", n)
+	}
+}
