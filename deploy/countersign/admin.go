@@ -21,14 +21,14 @@ func adminCommand() *cobra.Command {
 	var a admin
 	cmd := &cobra.Command{
 		Use: "admin --email ADDRESS", Short: "Create an admin, make a user an admin, or remove a user's second factor",
-		Long: `admin creates an admin with this address, or makes the user with this address an admin. The address counts as confirmed.
+		Long: `admin creates an admin with this address, or makes the user with this address an admin. It also marks the address as confirmed.
 
-Without --password-stdin, a user whose address is confirmed keeps the password. Every other admin gets a random password, which
-is printed once: a stranger may have signed up with the address and chosen a password. A new password ends all sessions of the
-user.
+Without --password-stdin, a user whose address was already confirmed keeps the password. Every other user gets a random
+password, which is printed once. This replaces the password of a user whose address was not confirmed, because a stranger may
+have signed up with that address. A new password ends all sessions of the user.
 
 --reset-mfa removes the second factor of a user who lost it, and changes nothing else. After that the password alone is enough to
-sign in. Make sure that the person who asks for this is the user.
+sign in. First make sure that the request comes from the user.
 
 Settings: DATABASE_URL, with the user that owns the schema.`,
 		Args: noArguments,
@@ -86,16 +86,19 @@ func (a admin) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	fmt.Fprintln(out, email, "is an admin")
 	if text := generated.Reveal(); text != "" {
-		fmt.Fprintln(out, "password, shown this once:", text)
+		fmt.Fprintln(out, "password, printed only this once:", text)
 	}
 	return nil
 }
 
 func readPassword(in io.Reader) (secret.Text, error) {
 	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return secret.Text{}, fmt.Errorf("reading the password: %w", err)
+	}
 	password := strings.TrimRight(line, "\r\n")
 	if password == "" {
-		return secret.Text{}, fmt.Errorf("there is no password on standard input (%w)", err)
+		return secret.Text{}, errors.New("there is no password on standard input")
 	}
 	return secret.New(password), nil
 }
