@@ -16,8 +16,9 @@ func askCommand() *cobra.Command {
 	var a ask
 	cmd := &cobra.Command{
 		Use: "ask [flags] URL", Short: "Send one HTTP request, like curl",
-		Long: `ask sends one HTTP request and prints the answer. It has the flags of curl that the tour uses. In docker-compose.yml, the
-service agent runs it, to send requests to pin-internal on the private network. An HTTP status of an error is not a failure.`,
+		Long: `ask sends one HTTP request and prints the answer. It has the flags of curl that the tour of the demo uses. In
+docker-compose.yml, the service agent runs ask, to send requests to pin-internal on the private network. As with curl, the exit
+code is 0 for every HTTP status.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("exactly one URL is needed")
@@ -26,13 +27,13 @@ service agent runs it, to send requests to pin-internal on the private network. 
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
 	}
-	cmd.Flags().StringVarP(&a.method, "request", "X", http.MethodGet, "the method")
-	cmd.Flags().StringVarP(&a.body, "data", "d", "", "the body")
+	cmd.Flags().StringVarP(&a.method, "request", "X", http.MethodGet, "the method of the request")
+	cmd.Flags().StringVarP(&a.body, "data", "d", "", "the body of the request")
 	cmd.Flags().StringArrayVarP(&a.headers, "header", "H", nil, "a header, as 'Name: value'; may be repeated")
 	cmd.Flags().IntVarP(&a.seconds, "max-time", "m", 30, "how long the request may take, in seconds")
 	cmd.Flags().BoolVarP(&a.status, "include", "i", false, "print the status line too")
-	cmd.Flags().BoolP("silent", "s", true, "print no progress (always so)")
-	cmd.Flags().BoolP("show-error", "S", true, "print errors (always so)")
+	cmd.Flags().BoolP("silent", "s", true, "print no progress (always on)")
+	cmd.Flags().BoolP("show-error", "S", true, "print errors (always on)")
 	return cmd
 }
 

@@ -53,7 +53,7 @@ func get[T any](t *testing.T, db *sqlx.DB, q string) (value T) {
 func TestAdmin(t *testing.T) {
 	db := withDatabase(t)
 	r := runs(t, "", "admin", "--email", "Ada@Example.com").want(t, exitDone)
-	if !strings.HasPrefix(r.out, "ada@example.com is an admin\npassword, shown this once: ") {
+	if !strings.HasPrefix(r.out, "ada@example.com is an admin\npassword, printed only this once: ") {
 		t.Errorf("got %q", r.out)
 	}
 	hash := get[string](t, db, `select password_hash from users where email = 'ada@example.com' and role = 'admin' and email_confirmed_at is not null`)
@@ -151,7 +151,7 @@ func TestDemoPrintsATourOrRefuses(t *testing.T) {
 func TestMigrateAndDoctor(t *testing.T) {
 	withDatabase(t)
 	runs(t, "", "migrate").want(t, exitDone)
-	// Servers for tests run without fsync, which the doctor calls wrong.
+	// Test servers run without fsync, which the doctor reports as wrong.
 	if r := runs(t, "", "doctor").want(t, exitFailed); !strings.Contains(r.out, "ok       no migration is pending") || !strings.Contains(r.out, "WRONG    a crash of Postgres may forget") {
 		t.Errorf("got %s", r.out)
 	}

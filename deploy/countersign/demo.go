@@ -19,11 +19,12 @@ func demoCommand() *cobra.Command {
 		Use: "demo FOLDER", DisableFlagsInUseLine: true,
 		Short: "Put demo data into a stack, and print a tour of it",
 		Long: `demo makes demo data in a migrated database: an admin, a customer, an agent, a proxy key and an API key with the scope admin.
-Then it prints a tour: commands to paste. It keeps the keys in FOLDER/demo.json, so the next start keeps the data.
+Then it prints a tour: commands to paste. It keeps the keys in FOLDER/demo.json, so that the next run uses the same data.
 
 demo uses only an empty database or its own. It refuses every other database and changes nothing there.
 
-Settings: DATABASE_URL, AUTH_URL, PIN_ADMIN_URL, PIN_INTERNAL_URL, DEMO_AGENT (the command that reaches pin-internal; curl).`,
+Settings: DATABASE_URL, AUTH_URL, PIN_ADMIN_URL, PIN_INTERNAL_URL, DEMO_AGENT (the command in the tour that calls pin-internal;
+default: curl).`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("exactly one folder is needed")
@@ -60,7 +61,7 @@ func runDemo(ctx context.Context, kept folder.Folder, out io.Writer) error {
 	if err := kept.Write(demo.File, d); err != nil {
 		return err
 	}
-	text, err := demo.Tour(d, cfg.Agent, fmt.Sprintf(`The APIs explain themselves at %s/docs and %s/docs; pin-internal's, on the private network, at %s/docs.
+	text, err := demo.Tour(d, cfg.Agent, fmt.Sprintf(`Documentation of the APIs: %s/docs and %s/docs; on the private network: %s/docs.
 To sign in: %s with the password %s, or %s with the password %s.`,
 		d.AuthURL, d.PinAdminURL, d.PinInternalURL, d.AdminEmail, d.AdminPassword, d.CustomerEmail, d.CustomerPassword))
 	if err != nil {

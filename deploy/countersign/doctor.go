@@ -11,7 +11,7 @@ func doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Check a deployment, and say how to repair what is wrong",
 		Long: `doctor checks a deployment from the machine that it runs on, and changes nothing. It skips the checks whose settings are not
-set. With PIN_INTERNAL_URL, run it on a network on which pin-internal must not answer.
+set. With PIN_INTERNAL_URL, it checks that pin-internal does not answer: run it on a network that must not reach pin-internal.
 
 Exit codes:
   0  nothing is wrong; there may be advice and skipped checks

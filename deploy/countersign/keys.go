@@ -22,8 +22,9 @@ type keysConfig struct {
 
 func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "keys", Short: "Count what is stored under each key; make, renew and replace keys",
-		Long: `keys counts what is stored under each key of PIN_KEYS and AUTH_KEYS. Remove a key only when nothing is stored under it.
+		Use: "keys", Short: "Count the values that are stored under each key; make and replace keys",
+		Long: `keys counts the values that are stored under each key of PIN_KEYS and AUTH_KEYS. Remove a key only when nothing is stored
+under it.
 
 Settings: DATABASE_URL, with the user that owns the schema.`,
 		Args: noArguments,
@@ -38,9 +39,9 @@ Settings: DATABASE_URL, with the user that owns the schema.`,
 			},
 		},
 		&cobra.Command{
-			Use: "renew", Short: "Seal everything that auth keeps under the current key of AUTH_KEYS",
-			Long: `renew seals everything that auth keeps sealed under the current key of AUTH_KEYS. auth may run meanwhile. PINs are not renewed:
-a PIN moves to the current key of PIN_KEYS when it is typed.
+			Use: "renew", Short: "Move all sealed values of auth to the current key of AUTH_KEYS",
+			Long: `renew opens every sealed value of auth and seals it again under the current key of AUTH_KEYS. auth may run at the same time.
+renew does not change PINs: a PIN moves to the current key of PIN_KEYS when its holder types it.
 
 Settings: DATABASE_URL, AUTH_KEYS.`,
 			Args: noArguments,
@@ -54,15 +55,15 @@ Settings: DATABASE_URL, AUTH_KEYS.`,
 		},
 		&cobra.Command{
 			Use: "rotate-signing", Short: "Replace the key that signs access tokens, within 15 minutes",
-			Long: `rotate-signing ends the keys that sign access tokens in 15 minutes. auth makes a new key and publishes it for 10 minutes
-before it signs. Issued access tokens stay valid.
+			Long: `After rotate-signing, the current keys sign access tokens for 15 more minutes. auth makes a new key within a minute, publishes
+it for 10 minutes, and then signs with it. Issued access tokens stay valid.
 
 Settings: DATABASE_URL.`,
 			Args: noArguments,
 			RunE: changeKeys(func(ctx context.Context, db *sqlx.DB, _ keysConfig) error { return operator.RotateSigningKeys(ctx, db) }),
 		},
 		&cobra.Command{
-			Use: "revoke-signing", Short: "Delete the keys that sign access tokens, because one was stolen",
+			Use: "revoke-signing", Short: "Delete the keys that sign access tokens, if one was stolen",
 			Long: `revoke-signing deletes the keys that sign access tokens. Within 5 minutes every issued access token is refused. auth makes a
 new key at the next sign-in or refresh.
 
@@ -74,7 +75,7 @@ Settings: DATABASE_URL.`,
 	return cmd
 }
 
-// changeKeys returns the function of a command that makes a change in the database and then prints the counts of all keys.
+// changeKeys returns a RunE that calls change with the database and then prints the counts of all keys.
 func changeKeys(change func(context.Context, *sqlx.DB, keysConfig) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		var cfg keysConfig

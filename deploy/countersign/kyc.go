@@ -31,10 +31,10 @@ func kycCommand() *cobra.Command {
 	send := &cobra.Command{
 		Use: "send", Short: "Send a vendor's webhook to auth, signed as the vendor signs it",
 		Long: `send posts a webhook about a user to auth, signed as the vendor signs it. Without flags it approves the demo's customer on the
-stack that runs in this folder.
+stack that runs in this folder (make run).
 
-Settings: KYC_SUMSUB_SECRET, KYC_PERSONA_SECRET, KYC_ONFIDO_SECRET, KYC_VERIFF_SECRET (without the vendor's secret: that of the
-local stack), DATABASE_URL (without it: that of the local stack).`,
+Settings: DATABASE_URL, and the vendor's secret: KYC_SUMSUB_SECRET, KYC_PERSONA_SECRET, KYC_ONFIDO_SECRET or KYC_VERIFF_SECRET.
+A setting that is not set is taken from the stack in this folder.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return k.send(cmd.Context(), cmd.OutOrStdout()) },
 	}
@@ -42,8 +42,8 @@ local stack), DATABASE_URL (without it: that of the local stack).`,
 	send.Flags().StringVar(&k.user, "user", "", "the user: an id or an email address (default: the demo's customer)")
 	send.Flags().StringVar(&k.status, "status", "approved", "the status: "+strings.Join(webhook.Statuses, ", "))
 	send.Flags().StringVar(&k.at, "at", "", "the time of the event by the vendor's clock, as 2026-01-31T12:00:00Z (default: now)")
-	send.Flags().StringVar(&k.event, "event", "", "the event's id; an id that was sent before is a repeat (default: random)")
-	send.Flags().StringVar(&k.url, "url", "", "the URL of auth (default: that of the local stack)")
+	send.Flags().StringVar(&k.event, "event", "", "the event's id; auth ignores an event whose id it already has (default: random)")
+	send.Flags().StringVar(&k.url, "url", "", "the URL of auth (default: the URL of the stack in this folder)")
 	cmd.AddCommand(send)
 	return cmd
 }
@@ -86,7 +86,7 @@ func (k kyc) send(ctx context.Context, out io.Writer) error {
 	return post(ctx, cmp.Or(k.url, d.AuthURL)+"/api/kyc/webhook", body, webhook.Sign(k.vendor, secret, body, time.Now()), out)
 }
 
-// kycConfig is for a stack that does not run in this folder.
+// kycConfig has the settings for a stack that does not run in this folder.
 type kycConfig struct {
 	DatabaseURL string `envconfig:"DATABASE_URL"`
 	Sumsub      string `envconfig:"KYC_SUMSUB_SECRET"`
@@ -95,7 +95,7 @@ type kycConfig struct {
 	Veriff      string `envconfig:"KYC_VERIFF_SECRET"`
 }
 
-// secret returns a vendor's secret: that of the environment, else that of the local stack.
+// secret returns a vendor's secret from the environment, or else from the local stack.
 func (c kycConfig) secret(vendor string, kept secrets.Services) (string, error) {
 	secret := map[string]string{
 		"sumsub": cmp.Or(c.Sumsub, kept.KYCSumsub), "persona": cmp.Or(c.Persona, kept.KYCPersona),

@@ -13,10 +13,10 @@ import (
 func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Apply the migrations to a database",
-		Long: `migrate creates the Postgres roles of the services and applies the migrations to the database of DATABASE_URL. It sets the
-passwords of the roles that are given. It waits up to a minute for Postgres.
+		Long: `migrate creates the Postgres roles of the services and applies the migrations to the database of DATABASE_URL. It
+sets the password of each role whose password is in the settings. It waits up to a minute for Postgres.
 
-With SUPERUSER_DATABASE_URL it first creates the user and the database that DATABASE_URL names, where they are missing.
+With SUPERUSER_DATABASE_URL it first creates the user and the database of DATABASE_URL if they are missing.
 
 Settings: DATABASE_URL (with the user that owns the schema), SUPERUSER_DATABASE_URL, AUTH_DB_PASSWORD, PIN_ADMIN_DB_PASSWORD,
 PIN_INTERNAL_DB_PASSWORD.`,

@@ -19,19 +19,20 @@ const (
 	exitUsage  = 2
 )
 
-const rootHelp = `countersign is the operator's command. Settings come from the environment. Each setting NAME can also be given as
-NAME_FILE, the path of a file that holds the value.
+const rootHelp = `countersign sets up, checks and maintains a deployment of Countersign. To try Countersign on this machine, run make run.
+
+Settings come from the environment. Each setting NAME can also be given as NAME_FILE, the path of a file with the value.
 
 Exit codes:
   0  done
-  1  failed; doctor: a check found something wrong
-  2  usage error: unknown command, flag or argument; nothing was done
-  stores ends with the exit code of the command that it runs.`
+  1  failed, or doctor found something wrong
+  2  usage error: wrong command, flag or argument; nothing was done
+stores ends with the exit code of the command that it runs.`
 
 // usageError says that the arguments are wrong. The command has done nothing.
 type usageError struct{ error }
 
-// exitCode ends the program with a code. The command has already said what happened.
+// exitCode ends the program with this code. The command has already printed what happened.
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	started := false // before that, cobra checks the arguments
+	started := false // cobra checks the arguments before it starts the command
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	// The operator is the actor in the audit rows of this run.
 	ctx = caller.NewContext(ctx, caller.Caller{Kind: caller.Operator, RequestID: uuid.NewString()})
@@ -62,7 +63,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return exitFailed
 }
 
-// newRoot makes the command with all its subcommands. It reads no settings: --help and shell completion do nothing else.
+// newRoot returns the command with all its subcommands. It reads no settings, so that --help and shell completion work without
+// them.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "countersign", Short: "Operate Countersign", Long: rootHelp, Version: buildVersion(),
@@ -78,7 +80,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// needSubcommand is the function of a command that only has subcommands.
+// needSubcommand is the RunE of a command that does nothing without a subcommand. It returns a usage error.
 func needSubcommand(cmd *cobra.Command, args []string) error {
 	if err := noArguments(cmd, args); err != nil {
 		return err

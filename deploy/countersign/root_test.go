@@ -46,9 +46,9 @@ func paths(cmd *cobra.Command, path []string) [][]string {
 	return all
 }
 
-// inTrap lets every setting of an address point to a listener, and every folder to a folder that is empty. The returned function
-// reports what a command did: connections to the listener, and files.
-func inTrap(t *testing.T) (done func() (connections int, files []string)) {
+// detectSideEffects sets every address to that of one listener, and every folder to one empty folder. The returned function
+// reports the side effects of the commands: connections to the listener, and files in the folder.
+func detectSideEffects(t *testing.T) (sideEffects func() (connections int, files []string)) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,7 +94,7 @@ func inTrap(t *testing.T) (done func() (connections int, files []string)) {
 }
 
 func TestHelpOfEveryCommandDoesNothingElse(t *testing.T) {
-	done := inTrap(t)
+	sideEffects := detectSideEffects(t)
 	cases := [][]string{
 		{"admin", "--email", "ada@example.com", "--reset-mfa", "--help"}, {"demo", "folder", "--help"}, {"secrets", "append", "PIN_KEYS", "--help"},
 		{"kyc", "send", "--user", "ada@example.com", "--help"}, {"stores", "--help", "--", "touch", "file"}, {"help", "migrate"}, {"help", "kyc", "send"},
@@ -108,7 +108,7 @@ func TestHelpOfEveryCommandDoesNothingElse(t *testing.T) {
 		if !strings.Contains(r.out, "Usage:") || r.errOut != "" {
 			t.Errorf("%q printed %q and %q", args, r.out, r.errOut)
 		}
-		if connections, files := done(); connections != 0 || len(files) != 0 {
+		if connections, files := sideEffects(); connections != 0 || len(files) != 0 {
 			t.Fatalf("%q connected %d times and wrote %q", args, connections, files)
 		}
 	}
@@ -118,15 +118,15 @@ func TestHelpOfEveryCommandDoesNothingElse(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	// The trap works: without --help, a command connects.
+	// Without --help, a command connects. This shows that the listener records connections.
 	runs(t, "", "keys").want(t, exitFailed)
-	if connections, _ := done(); connections == 0 {
+	if connections, _ := sideEffects(); connections == 0 {
 		t.Error("the listener records no connections")
 	}
 }
 
 func TestUsageErrorsDoNothing(t *testing.T) {
-	done := inTrap(t)
+	sideEffects := detectSideEffects(t)
 	cases := [][]string{
 		nil, {"bogus"}, {"bogus", "--flag"}, {"--bogus"}, {"help", "bogus"}, {"kyc"}, {"kyc", "bogus"}, {"keys", "bogus"}, {"keys", "renew", "now"},
 		{"admin"}, {"admin", "--email", "nonsense"}, {"admin", "--email", "ada@example.com", "more"},
@@ -144,7 +144,7 @@ func TestUsageErrorsDoNothing(t *testing.T) {
 		if r.out != "" || !strings.HasPrefix(r.errOut, "countersign") || !strings.Contains(r.errOut, "--help") {
 			t.Errorf("%q printed %q and %q", args, r.out, r.errOut)
 		}
-		if connections, files := done(); connections != 0 || len(files) != 0 {
+		if connections, files := sideEffects(); connections != 0 || len(files) != 0 {
 			t.Fatalf("%q connected %d times and wrote %q", args, connections, files)
 		}
 	}
@@ -167,19 +167,19 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %q", shell, got)
 		}
 	}
-	done := inTrap(t)
+	sideEffects := detectSideEffects(t)
 	if got := runs(t, "", "__complete", "secrets", "promote", "").out; !strings.Contains(got, "PIN_KEYS") {
 		t.Errorf("the rings are not completed: %q", got)
 	}
 	if got := runs(t, "", "__complete", "ad").out; !strings.Contains(got, "admin") {
 		t.Errorf("the commands are not completed: %q", got)
 	}
-	if connections, files := done(); connections != 0 || len(files) != 0 {
+	if connections, files := sideEffects(); connections != 0 || len(files) != 0 {
 		t.Errorf("completion connected %d times and wrote %q", connections, files)
 	}
 }
 
-// Every table belongs to a package that has the rules for it. The command must call that package.
+// Each table belongs to one package, which has the rules for it. The command must call that package.
 func TestTheCommandHasNoSQLOnTables(t *testing.T) {
 	var tables []string
 	db := storetest.Postgres(t).Open(t, "")

@@ -18,12 +18,16 @@ type secretsConfig struct {
 
 func secretsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "secrets", Short: "Make the secrets of a stack of containers, once; replace keys",
-		Long: `secrets makes the passwords and keyrings of a stack of containers that are missing, and writes each container's copies into the
-container's folder. It keeps the originals in kept/secrets.json. It never prints a secret.
+		Use: "secrets", Short: "Make the missing secrets of a stack of containers; replace keys",
+		Long: `secrets makes the missing passwords and keyrings of a stack of containers. It keeps all of them in kept/secrets.json in
+SECRETS_DIR, and gives each container a folder with copies of the secrets that it needs. It never prints a secret.
 
-To replace a key, run append, restart the services, run promote, restart the services, wait until countersign keys counts
-nothing under the old key, and run retire.
+To replace a key:
+  1. run append, and restart the services that use the keyring
+  2. run promote, and restart them
+  3. for AUTH_KEYS, run countersign keys renew
+  4. wait until countersign keys counts nothing under the old key
+  5. run retire, and restart them
 
 Settings: SECRETS_DIR, POSTGRES_ADDRESS, REDIS_ADDRESS.`,
 		Args: noArguments,
@@ -32,21 +36,21 @@ Settings: SECRETS_DIR, POSTGRES_ADDRESS, REDIS_ADDRESS.`,
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "import", Short: "Read the secrets of another stack from standard input", Args: noArguments,
-			Long: `import reads a kept/secrets.json of another stack from standard input, for example to restore a backup. It refuses to replace
-secrets.`,
+			Long: `import reads the kept/secrets.json of another stack from standard input, for example to restore a backup. It fails if this stack
+already has secrets.`,
 			RunE: withStack(func(cmd *cobra.Command, _ string, s *secrets.Stack, _ secretsConfig) error {
 				return s.Import(cmd.InOrStdin())
 			}),
 		},
-		ringCommand("append", "Add a new key to the end of a ring",
+		ringCommand("append", "Add a new key to the end of a keyring",
 			func(cmd *cobra.Command, ring string, s *secrets.Stack, _ secretsConfig) error {
 				return s.Append(ring, cmd.OutOrStdout())
 			}),
-		ringCommand("promote", "Make the last key of a ring the current key",
+		ringCommand("promote", "Make the last key of a keyring the current key",
 			func(cmd *cobra.Command, ring string, s *secrets.Stack, _ secretsConfig) error {
 				return s.Promote(ring, cmd.OutOrStdout())
 			}),
-		ringCommand("retire", "Remove the old keys of a ring under which nothing is stored in the database of DATABASE_URL",
+		ringCommand("retire", "Remove the old keys of a keyring that no value in the database uses (needs DATABASE_URL)",
 			func(cmd *cobra.Command, ring string, s *secrets.Stack, c secretsConfig) error {
 				return s.Retire(cmd.Context(), ring, c.DatabaseURL, cmd.OutOrStdout())
 			}),
@@ -56,17 +60,17 @@ secrets.`,
 
 type stackFunc func(cmd *cobra.Command, ring string, s *secrets.Stack, c secretsConfig) error
 
-// ringCommand makes a command whose argument is the name of a ring.
+// ringCommand returns a command whose argument is the name of a keyring.
 func ringCommand(name, short string, do stackFunc) *cobra.Command {
 	rings := []string{"PIN_KEYS", "AUTH_KEYS"}
 	return &cobra.Command{
 		Use: name + " PIN_KEYS|AUTH_KEYS", Short: short, ValidArgs: rings,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return errors.New("exactly one ring is needed: PIN_KEYS or AUTH_KEYS")
+				return errors.New("exactly one keyring is needed: PIN_KEYS or AUTH_KEYS")
 			}
 			if !slices.Contains(rings, args[0]) {
-				return fmt.Errorf("unknown ring %q: %w", args[0], secrets.ErrRing)
+				return fmt.Errorf("unknown keyring %q: %w", args[0], secrets.ErrRing)
 			}
 			return nil
 		},
@@ -74,7 +78,7 @@ func ringCommand(name, short string, do stackFunc) *cobra.Command {
 	}
 }
 
-// withStack returns the function of a command that changes the secrets of the stack, with the command's argument.
+// withStack returns a RunE that opens the secrets of the stack and calls do. ring is the command's argument, if it has one.
 func withStack(do stackFunc) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) (err error) {
 		var cfg secretsConfig

@@ -33,7 +33,7 @@ func TestSecrets(t *testing.T) {
 	}
 	dir := stack()
 	if r := runs(t, "", "secrets").want(t, exitDone); r.out != "" {
-		t.Errorf("it printed %q", r.out)
+		t.Errorf("secrets printed %q", r.out)
 	}
 	backup, err := os.ReadFile(filepath.Join(dir, "kept", "secrets.json"))
 	if err != nil {

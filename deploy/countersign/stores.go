@@ -22,9 +22,9 @@ func storesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "stores -- COMMAND [ARGUMENT]...", DisableFlagsInUseLine: true,
 		Short: "Run a command with a temporary Postgres and Redis",
-		Long: `stores starts a Postgres and a Redis, sets TEST_DATABASE_URL and TEST_REDIS_URL, runs a command, and stops the servers. A server
-whose variable is set already is not started. stores passes the flags after -- to the command, and ends with the command's exit
-code.`,
+		Long: `stores starts a Postgres and a Redis, sets TEST_DATABASE_URL and TEST_REDIS_URL, runs a command, and stops the servers. It
+does not start a server whose variable is already set. stores passes the flags after -- to the command, and ends with the
+command's exit code.`,
 		Example: "  countersign stores -- go test -race ./pkg/pin",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -34,7 +34,7 @@ code.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return runWithStores(cmd.Context(), args) },
 	}
-	cmd.Flags().SetInterspersed(false) // flags after the command's name are the command's
+	cmd.Flags().SetInterspersed(false) // flags after the command's name belong to that command
 	return cmd
 }
 
