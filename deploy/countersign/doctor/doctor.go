@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/deploy/countersign/database"
 )
 
-// Config is what the doctor knows of a deployment. It skips the checks whose settings are empty.
+// Config has the settings of the doctor. The doctor skips the checks whose settings are empty.
 type Config struct {
 	DatabaseURL    string `envconfig:"DATABASE_URL"`
 	RedisURL       string `envconfig:"REDIS_URL"`
@@ -36,20 +36,20 @@ const (
 	wrong   verdict = "WRONG"
 )
 
-// finding is the result of one check. Repair says what to do when the verdict is not ok.
+// finding is the result of one check. repair says what to do if the verdict is not ok.
 type finding struct {
 	verdict      verdict
 	what, repair string
 }
 
-// Report is the results of all checks.
+// Report has the results of all checks.
 type Report struct{ findings []finding }
 
 func (r *Report) add(v verdict, what, repair string) {
 	r.findings = append(r.findings, finding{v, what, repair})
 }
 
-// check adds an ok finding or a wrong one.
+// check adds a finding: ok with okText, or wrong with wrongText and repair.
 func (r *Report) check(isOK bool, okText, wrongText, repair string) {
 	if isOK {
 		r.add(ok, okText, "")
@@ -70,7 +70,7 @@ func (r *Report) count(v verdict) (n int) {
 // Wrong returns the number of checks that found something wrong.
 func (r *Report) Wrong() int { return r.count(wrong) }
 
-// Print writes a line for each finding, with the repair below it, and the numbers of findings.
+// Print writes each finding with its repair, and then the number of findings of each verdict.
 func (r *Report) Print(out io.Writer) {
 	for _, f := range r.findings {
 		fmt.Fprintf(out, "%-8s %s\n", f.verdict, f.what)
@@ -81,7 +81,7 @@ func (r *Report) Print(out io.Writer) {
 	fmt.Fprintf(out, "\n%d ok, %d wrong, %d advice, %d skipped\n", r.count(ok), r.count(wrong), r.count(advice), r.count(skipped))
 }
 
-// checkTime bounds the checks of one store.
+// checkTime is the time limit for all checks of one store.
 const checkTime = 10 * time.Second
 
 // Examine checks the deployment, from the machine that it runs on.
@@ -98,7 +98,7 @@ func Examine(ctx context.Context, c Config) *Report {
 		r.redis(ctx, c.RedisURL)
 	}
 	if c.PinInternalURL == "" {
-		r.add(skipped, "whether pin-internal answers on a public network", "run the doctor on a machine of the public network, with PIN_INTERNAL_URL")
+		r.add(skipped, "whether pin-internal answers on a public network", "run countersign doctor on a machine of the public network, with PIN_INTERNAL_URL")
 	} else {
 		r.exposure(ctx, c.PinInternalURL)
 	}

@@ -22,14 +22,14 @@ const (
 	ringTwo = "20200101-two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 )
 
-// patient is a deployment with servers of its own: roles belong to a server, so a test that changes them would disturb others.
-type patient struct {
+// deployment has its own servers. Roles belong to a server, so a test that changes them on a shared server would disturb others.
+type deployment struct {
 	Config
 	db    *sqlx.DB
 	redis *redis.Client
 }
 
-func newPatient(t *testing.T) *patient {
+func newDeployment(t *testing.T) *deployment {
 	t.Helper()
 	server, err := localstores.StartPostgres(t.Context(), localstores.Options{})
 	if err != nil {
@@ -40,30 +40,30 @@ func newPatient(t *testing.T) *patient {
 			t.Error(err)
 		}
 	})
-	p := &patient{Config: Config{
+	d := &deployment{Config: Config{
 		DatabaseURL: server.URL, RedisURL: storetest.OwnRedis(t).URL, Auth: "a", PinAdmin: "b", PinInternal: "c", PinKeys: ringOne, AuthKeys: ringTwo,
 	}}
-	if p.db, err = database.Open(t.Context(), server.URL); err != nil {
+	if d.db, err = database.Open(t.Context(), server.URL); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.db.Close() })
-	if err := database.Prepare(t.Context(), p.db, p.passwords()); err != nil {
+	t.Cleanup(func() { d.db.Close() })
+	if err := database.Prepare(t.Context(), d.db, d.passwords()); err != nil {
 		t.Fatal(err)
 	}
-	options, err := redis.ParseURL(p.RedisURL)
+	options, err := redis.ParseURL(d.RedisURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.redis = redis.NewClient(options)
-	t.Cleanup(func() { p.redis.Close() })
-	return p
+	d.redis = redis.NewClient(options)
+	t.Cleanup(func() { d.redis.Close() })
+	return d
 }
 
-// complaints returns what the doctor calls wrong or advises, except fsync=off, which every server for tests has.
-func (p *patient) complaints(t *testing.T) []string {
+// problems returns the findings with the verdicts wrong and advice, except fsync=off, which every test server has.
+func (d *deployment) problems(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, f := range Examine(t.Context(), p.Config).findings {
+	for _, f := range Examine(t.Context(), d.Config).findings {
 		if f.verdict != ok && f.repair == "" {
 			t.Errorf("%q does not say how to repair it", f.what)
 		}
@@ -74,20 +74,20 @@ func (p *patient) complaints(t *testing.T) []string {
 	return all
 }
 
-func (p *patient) exec(t *testing.T, statement string) {
+func (d *deployment) exec(t *testing.T, statement string) {
 	t.Helper()
-	if _, err := p.db.Exec(statement); err != nil {
+	if _, err := d.db.Exec(statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
 
-func TestDoctorFindsWhatIsWrong(t *testing.T) {
+func TestDoctorFindsEachProblem(t *testing.T) {
 	t.Parallel()
-	p := newPatient(t)
-	if got := p.complaints(t); !slices.Equal(got, []string{"advice the current key of AUTH_KEYS is from 2020-01-01"}) {
-		t.Fatalf("nothing is wrong, but the doctor says %q", got)
+	d := newDeployment(t)
+	if got := d.problems(t); !slices.Equal(got, []string{"advice the current key of AUTH_KEYS is from 2020-01-01"}) {
+		t.Fatalf("nothing is wrong, but the doctor reports %q", got)
 	}
-	p.AuthKeys = strings.Replace(ringTwo, "2020", "2026", 1)
+	d.AuthKeys = strings.Replace(ringTwo, "2020", "2026", 1)
 	const holder = `with c as (insert into customers (email) values ('a@example.com') returning id)
 		insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at)
 		select id, id, '$argon2id$v=19$m=8,t=1,p=1,keyid=lost$c2FsdA$aGFzaA', id, now() from c`
@@ -122,31 +122,31 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			`delete from users`,
 			"advice 1 mails were not sent within 5 minutes"},
 	} {
-		p.exec(t, fault.cause)
-		if got := p.complaints(t); len(got) == 0 || !strings.HasPrefix(got[0], fault.want) {
+		d.exec(t, fault.cause)
+		if got := d.problems(t); len(got) == 0 || !strings.HasPrefix(got[0], fault.want) {
 			t.Errorf("%s: %q, want %s", fault.name, got, fault.want)
 		}
-		p.exec(t, fault.cure)
+		d.exec(t, fault.cure)
 	}
 	for _, fault := range []struct {
 		name, setting, cause, cure, want string
 	}{
 		{"eviction", "maxmemory-policy", "allkeys-lru", "noeviction", "WRONG Redis evicts"},
 		{"snapshots", "save", "60 1", "", "WRONG Redis restores"},
-		{"no password", "requirepass", "", p.redis.Options().Password, "WRONG Redis needs no password"},
+		{"no password", "requirepass", "", d.redis.Options().Password, "WRONG Redis needs no password"},
 	} {
-		p.redis.ConfigSet(t.Context(), fault.setting, fault.cause)
-		with := p.RedisURL
+		d.redis.ConfigSet(t.Context(), fault.setting, fault.cause)
+		with := d.RedisURL
 		if fault.setting == "requirepass" {
-			u, _ := url.Parse(with) // newPatient has parsed it
+			u, _ := url.Parse(with) // newDeployment has parsed it
 			u.User = nil
-			p.RedisURL = u.String()
+			d.RedisURL = u.String()
 		}
-		if got := p.complaints(t); len(got) != 1 || !strings.HasPrefix(got[0], fault.want) {
+		if got := d.problems(t); len(got) != 1 || !strings.HasPrefix(got[0], fault.want) {
 			t.Errorf("%s: %q, want %s", fault.name, got, fault.want)
 		}
-		p.redis.ConfigSet(t.Context(), fault.setting, fault.cure)
-		p.RedisURL = with
+		d.redis.ConfigSet(t.Context(), fault.setting, fault.cure)
+		d.RedisURL = with
 	}
 	for name, fault := range map[string]struct {
 		change func(*Config)
@@ -159,16 +159,16 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		"an unused key":         {func(c *Config) { c.PinKeys += ",next:QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=" }, "advice nothing is stored under the key next of PIN_KEYS"},
 		"an invalid address":    {func(c *Config) { c.PinInternalURL = "pin-internal:8083" }, "WRONG PIN_INTERNAL_URL"},
 	} {
-		healthy := p.Config
-		fault.change(&p.Config)
-		got := p.complaints(t)
+		healthy := d.Config
+		fault.change(&d.Config)
+		got := d.problems(t)
 		if len(got) == 0 || !strings.HasPrefix(got[0], fault.want) || strings.Contains(strings.Join(got, ""), "secret") {
 			t.Errorf("%s: %q, want %s", name, got, fault.want)
 		}
-		p.Config = healthy
+		d.Config = healthy
 	}
-	if got := p.complaints(t); len(got) != 0 {
-		t.Errorf("everything is repaired, but the doctor says %q", got)
+	if got := d.problems(t); len(got) != 0 {
+		t.Errorf("everything is repaired, but the doctor reports %q", got)
 	}
 }
 
@@ -179,8 +179,8 @@ func TestDoctorOnAnEmptyDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Stop() })
-	p := patient{Config: Config{DatabaseURL: server.URL}}
-	got := strings.Join(p.complaints(t), "\n")
+	d := deployment{Config: Config{DatabaseURL: server.URL}}
+	got := strings.Join(d.problems(t), "\n")
 	for _, want := range []string{"the database is empty", "the role countersign_auth does not exist"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not among %s", want, got)

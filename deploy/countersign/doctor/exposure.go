@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// exposure sends requests to the address of pin-internal from a network on which it must not answer.
+// exposure checks that pin-internal does not answer on the network of this machine.
 func (r *Report) exposure(ctx context.Context, address string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -20,7 +20,8 @@ func (r *Report) exposure(ctx context.Context, address string) {
 		r.add(wrong, "PIN_INTERNAL_URL is not an http:// or https:// URL", "set it to the address at which pin-internal would answer")
 		return
 	}
-	// The document needs no key. A proxy may hide it and pass other requests on: without a key, these are answered with 401.
+	// The OpenAPI document needs no key. A proxy may hide it and forward other requests. pin-internal answers 401 to those, because
+	// they have no key.
 	status, body, err := get(ctx, address+"/openapi.yaml")
 	answers := err == nil && status == http.StatusOK && strings.Contains(body, "/internal/v1/")
 	if !answers {
@@ -29,9 +30,9 @@ func (r *Report) exposure(ctx context.Context, address string) {
 	}
 	switch {
 	case answers:
-		r.add(wrong, "pin-internal answers on the network of this machine", "only agents' runtimes may reach pin-internal, on a private network: publish none of its ports, pass no public\nrequest to it from a proxy, and block other networks in a firewall. If this machine runs an agent, nothing is wrong")
+		r.add(wrong, "pin-internal answers on the network of this machine", "only agent runtimes may reach pin-internal, on a private network: publish none of its ports, let no proxy forward\npublic requests to it, and block other networks in a firewall. If this machine runs an agent, nothing is wrong")
 	case err == nil:
-		r.add(advice, fmt.Sprintf("another program answers with %d at PIN_INTERNAL_URL", status), "check which program this is")
+		r.add(advice, fmt.Sprintf("another program answers at PIN_INTERNAL_URL, with status %d", status), "check which program this is")
 	default:
 		r.add(ok, "pin-internal does not answer on the network of this machine", "")
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// maxKeyAge is the age at which the doctor advises to replace a current key.
+// maxKeyAge is the age of a current key above which the doctor advises to replace it.
 const maxKeyAge = 2 * 365 * 24 * time.Hour
 
-// keyrings checks that the rings have every key under which something is stored.
+// keyrings checks that the keyrings contain every key under which a value is stored.
 func (r *Report) keyrings(ctx context.Context, db *sqlx.DB, c Config) error {
 	counts, err := keys.CountAll(ctx, db)
 	if err != nil {
@@ -26,7 +26,7 @@ func (r *Report) keyrings(ctx context.Context, db *sqlx.DB, c Config) error {
 	r.keyring(keys.Auth, c.AuthKeys, counts)
 	shared := slices.ContainsFunc(keyMaterial(c.PinKeys), func(key string) bool { return slices.Contains(keyMaterial(c.AuthKeys), key) })
 	if shared {
-		r.add(wrong, "PIN_KEYS and AUTH_KEYS contain the same key", "replace the key in one of the rings: a break-in at auth must not reveal the pepper of the PINs")
+		r.add(wrong, "PIN_KEYS and AUTH_KEYS contain the same key", "replace the key in one of the keyrings: a break-in at auth must not reveal the pepper of the PINs")
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (r *Report) keyring(name, text string, counts []keys.Count) {
 		if !slices.Contains(ids, c.KeyID) {
 			complete = false
 			r.add(wrong, fmt.Sprintf("%d %s are stored under the key %s, which is not in %s", c.Count, c.Values, c.KeyID, name),
-				"add that key at the end of the ring again. If the key is lost, set each PIN again that is stored under it")
+				"add this key to the end of the keyring again. If the key is lost, every PIN that is stored under it must be set again")
 		}
 	}
 	if complete {
@@ -70,10 +70,10 @@ func (r *Report) keyring(name, text string, counts []keys.Count) {
 		if used[id] == 0 {
 			r.add(advice, fmt.Sprintf("nothing is stored under the key %s of %s", id, name), "promote the key if it is new; otherwise retire it")
 		} else {
-			r.add(advice, fmt.Sprintf("%d values are stored under the old key %s of %s", used[id], id, name), "keep the key until nothing is stored under it. A PIN moves to the current key when it is typed; countersign keys renew moves\nthe values of AUTH_KEYS")
+			r.add(advice, fmt.Sprintf("%d values are stored under the old key %s of %s", used[id], id, name), "keep the key until nothing is stored under it. A PIN moves to the current key when its holder types it; countersign keys\nrenew moves the values of AUTH_KEYS")
 		}
 	}
 	if made, ok := keys.Date(ids[0]); ok && time.Since(made) > maxKeyAge {
-		r.add(advice, fmt.Sprintf("the current key of %s is from %s", name, made.Format(time.DateOnly)), "replace it: secrets append, promote, retire")
+		r.add(advice, fmt.Sprintf("the current key of %s is from %s", name, made.Format(time.DateOnly)), "replace it with countersign secrets append, promote and retire")
 	}
 }

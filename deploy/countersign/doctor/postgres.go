@@ -16,9 +16,9 @@ import (
 const (
 	// clockTolerance is the largest difference between the clock of this machine and the clock of Postgres.
 	clockTolerance = 2 * time.Second
-	// oldestPostgres is the oldest release on which the tests run and which still gets corrections.
+	// oldestPostgres is the oldest supported release, in the form of server_version_num.
 	oldestPostgres = 150000
-	// mailDelay is the age at which a mail that is still to be sent is reported.
+	// mailDelay is the age above which the doctor reports a mail that was not sent.
 	mailDelay = 5 * time.Minute
 )
 
@@ -34,7 +34,7 @@ func (r *Report) postgres(ctx context.Context, c Config) {
 	r.add(ok, "Postgres answers", "")
 	for _, check := range []func(context.Context, *sqlx.DB, Config) error{r.durability, r.clock, r.migrations, r.roles, r.keyrings, r.mails} {
 		if err := check(ctx, db, c); err != nil {
-			r.add(wrong, "a check of Postgres failed: "+err.Error(), "let DATABASE_URL name the user that owns the schema, as for countersign migrate")
+			r.add(wrong, "a check of Postgres failed: "+err.Error(), "set DATABASE_URL with the user that owns the schema, as for countersign migrate")
 		}
 	}
 }
@@ -68,7 +68,7 @@ func (r *Report) clock(ctx context.Context, db *sqlx.DB, _ Config) error {
 func (r *Report) clockDifference(difference time.Duration) {
 	r.check(difference.Abs() <= clockTolerance, "the clock of this machine agrees with the clock of Postgres",
 		fmt.Sprintf("the clock of this machine differs from the clock of Postgres by %s", difference.Abs().Round(time.Millisecond)),
-		"let both machines use the same time servers (NTP): services check access tokens by their own clock, sessions and locks by the clock of Postgres")
+		"set both clocks from the same time servers (NTP): services check access tokens by their own clock, and sessions and locks by the clock of Postgres")
 }
 
 func (r *Report) migrations(ctx context.Context, db *sqlx.DB, _ Config) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/stores"
 )
 
-// redis checks that Redis needs a password, evicts nothing, and restores no old state.
+// redis checks that Redis requires a password, evicts no data, and does not restore an old state.
 func (r *Report) redis(ctx context.Context, address string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -26,11 +26,11 @@ func (r *Report) redis(ctx context.Context, address string) {
 	_, userinfo, _ := strings.Cut(address, "://")
 	userinfo, _, hasPassword := strings.Cut(userinfo, "@")
 	r.check(hasPassword && !strings.HasSuffix(userinfo, ":"), "Redis needs a password", "Redis needs no password",
-		"set requirepass, or an ACL user, and put the password into REDIS_URL: anybody who can write to Redis can forge confirmations")
+		"set requirepass, or an ACL user, and put the password into REDIS_URL: anyone who can write to Redis can forge confirmations")
 
 	settings, err := redisSettings(ctx, client)
 	if err != nil {
-		r.add(skipped, "the settings of Redis: "+err.Error(), "check that maxmemory-policy is noeviction, and that save is empty or appendonly is yes")
+		r.add(skipped, "the settings of Redis cannot be read: "+err.Error(), "check that maxmemory-policy is noeviction, and that save is empty or appendonly is yes")
 		return
 	}
 	r.check(settings["maxmemory-policy"] == "noeviction", "Redis evicts nothing", "Redis evicts data when its memory is full: maxmemory-policy is "+settings["maxmemory-policy"],

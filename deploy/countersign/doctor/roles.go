@@ -40,7 +40,7 @@ func (r *Report) roles(ctx context.Context, db *sqlx.DB, c Config) error {
 	return nil
 }
 
-// attributes checks what a role may do besides its grants.
+// attributes checks that a role has no rights besides its grants: attributes, owned tables and memberships.
 func (r *Report) attributes(ctx context.Context, db *sqlx.DB, role string) (exists bool, err error) {
 	const q = `
 		select array_to_string(array_remove(array[
@@ -62,7 +62,7 @@ func (r *Report) attributes(ctx context.Context, db *sqlx.DB, role string) (exis
 		return false, fmt.Errorf("reading the role %s: %w", role, err)
 	}
 	r.check(attributes == "", role+" is an ordinary role", role+" "+attributes,
-		"remove that (alter role "+role+" nosuperuser nocreaterole nocreatedb noreplication nobypassrls; revoke; alter table … owner to …):\nan attacker who breaks into the service has the same rights")
+		"remove these rights (alter role "+role+" nosuperuser nocreaterole nocreatedb noreplication nobypassrls; revoke; alter table … owner to …):\nan attacker who breaks into the service has the same rights")
 	return true, nil
 }
 
@@ -72,7 +72,7 @@ func (r *Report) grants(role string, missing, excess []string) {
 	r.check(len(excess) == 0, role+" has no other privileges", role+" also has: "+strings.Join(excess, ", "), "revoke each of these: no migration has granted it")
 }
 
-// login tries a service's password, when it is set.
+// login checks that a role can log in with its password, if the password is set.
 func (r *Report) login(ctx context.Context, address, role, password string) {
 	if password == "" {
 		r.add(skipped, "whether "+role+" can log in", "set "+strings.ToUpper(strings.TrimPrefix(role, "countersign_"))+"_DB_PASSWORD")
