@@ -17,10 +17,10 @@ import (
 	"github.com/countersign/countersign/pkg/stores"
 )
 
-// Open connects to the database of a URL. The error never contains the URL, which has a password.
+// Open connects to the database of a URL. The error never contains the URL, because the URL contains a password.
 func Open(ctx context.Context, address string) (*sqlx.DB, error) {
 	if address == "" {
-		return nil, errors.New("DATABASE_URL is not set: the database's URL, with a user that may create roles and tables")
+		return nil, errors.New("DATABASE_URL is not set: give the URL of the database, with a user that may create roles and tables")
 	}
 	connector, err := pq.NewConnector(address)
 	if err != nil {
@@ -39,7 +39,7 @@ const (
 	awaitPoll = 500 * time.Millisecond
 )
 
-// Await is Open for a server that may still be starting. It waits for up to a minute, and says so on log.
+// Await is Open for a server that may still be starting. It waits for up to a minute, and writes a line about this to log.
 func Await(ctx context.Context, address string, log io.Writer) (*sqlx.DB, error) {
 	deadline := time.Now().Add(awaitTime)
 	for waiting := false; ; waiting = true {
@@ -60,7 +60,7 @@ func Await(ctx context.Context, address string, log io.Writer) (*sqlx.DB, error)
 
 var errURL = errors.New("DATABASE_URL must have the form postgres://user:password@host:port/database")
 
-// URLAs returns a database's URL with another user and password.
+// URLAs returns a database's URL with this user and password instead of its own.
 func URLAs(address, user, password string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/countersign/countersign/pkg/schema"
 )
 
-// Passwords are those of the services' Postgres roles. A role with an empty password keeps the password that it has.
+// Passwords are the passwords of the services' Postgres roles. If a password is empty, its role keeps the old one.
 type Passwords struct{ Auth, PinAdmin, PinInternal string }
 
 // ByRole returns the passwords that are not empty, by the name of the role.
@@ -36,8 +36,8 @@ func Prepare(ctx context.Context, db *sqlx.DB, passwords Passwords) error {
 	return schema.Migrate(ctx, db.DB)
 }
 
-// EnsureOwner connects as a superuser and creates the user and the database that an address names, where they are missing. The
-// user gets the address's password, owns the database, and may create roles. The user is no superuser.
+// EnsureOwner connects as a superuser and creates the user and the database of an address if they are missing. The user gets
+// the password of the address, owns the database, and may create roles, but is not a superuser.
 func EnsureOwner(ctx context.Context, superuser, address string, log io.Writer) error {
 	u, err := url.Parse(address)
 	if err != nil || u.User.Username() == "" || strings.Trim(u.Path, "/") == "" {

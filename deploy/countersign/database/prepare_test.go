@@ -8,7 +8,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// The owner of the database is no superuser, and may do everything that a migration does.
+// The owner of the database is not a superuser, but may apply the migrations.
 func TestOwnerIsCreatedAndMigrates(t *testing.T) {
 	t.Parallel()
 	server, err := localstores.StartPostgres(t.Context(), localstores.Options{})

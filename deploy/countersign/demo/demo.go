@@ -1,5 +1,5 @@
-// Package demo puts demo data into a database: an admin, a customer who can sign in, and an agent that knows the customer, with
-// the keys of the agent's runtime and of a dashboard. It refuses a database that holds anything else.
+// Package demo puts demo data into a database: an admin, a customer who can sign in, an instance with an identity of the
+// customer, a proxy key and an API key. It refuses a database that contains other data.
 package demo
 
 import (
@@ -57,8 +57,8 @@ const (
 	keyName       = "demo"
 )
 
-// Ensure returns the demo data of a database: the data in a folder's File when the database has it, else new data. The caller
-// writes the result to the folder. It returns ErrForeign, and changes nothing, when the database holds other data.
+// Ensure returns the demo data of a database: the data in the folder's File if the database contains it, otherwise new data. The
+// caller writes the result to the folder. If the database contains other data, Ensure returns ErrForeign and changes nothing.
 func Ensure(ctx context.Context, db *sqlx.DB, from folder.Folder) (Data, error) {
 	var d Data
 	if err := from.Read(File, &d); err != nil {
@@ -68,7 +68,7 @@ func Ensure(ctx context.Context, db *sqlx.DB, from folder.Folder) (Data, error) 
 	if err != nil || valid {
 		return d, err
 	}
-	if err := d.mayBeMade(ctx, db); err != nil {
+	if err := d.requireNoForeignData(ctx, db); err != nil {
 		return Data{}, err
 	}
 	d, err = create(ctx, db)
@@ -126,8 +126,8 @@ func (d Data) checkUsers(ctx context.Context, db *sqlx.DB) error {
 	return nil
 }
 
-// create makes the demo data, except what is left of an earlier run: the users and the customer. They get new passwords. The
-// customer has no PIN: the tour sets it.
+// create makes the demo data. It keeps the users and the customer of an earlier run, and gives the users new passwords. It sets
+// no PIN, because the tour sets it.
 func create(ctx context.Context, db *sqlx.DB) (Data, error) {
 	d := Data{
 		AdminEmail: adminEmail, AdminPassword: rand.Text(), CustomerEmail: customerEmail, CustomerPassword: rand.Text(),

@@ -14,7 +14,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// ensure makes or finds the demo data and writes it to the folder, as the command does.
+// ensure calls Ensure and writes the demo data to the folder, as the command does.
 func ensure(t *testing.T, db *sqlx.DB, local folder.Folder) Data {
 	t.Helper()
 	operator := caller.NewContext(t.Context(), caller.Caller{Kind: caller.Operator})
@@ -41,7 +41,7 @@ func TestDemoDataIsMadeOnceForEachDatabase(t *testing.T) {
 	other := open(t)
 	moved := ensure(t, other, local)
 	if moved.InstanceID == first.InstanceID {
-		t.Error("an empty database was taken for the one that has the data")
+		t.Error("for an empty database, Ensure returned the data of another database")
 	}
 	if _, err := other.Exec(`update api_keys set revoked_at = now()`); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestCheckBeforeTheMigrations(t *testing.T) {
 	check(migrated, "another url", ErrForeign)
 }
 
-func TestTourParsesInEveryShell(t *testing.T) {
+func TestTourParsesInSh(t *testing.T) {
 	t.Parallel()
 	text, err := Tour(Data{PinInternalURL: "http://127.0.0.1:8083"}, "curl", "")
 	if err != nil {

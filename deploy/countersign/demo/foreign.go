@@ -20,8 +20,9 @@ import (
 var ErrForeign = errors.New("this database holds data that the demo did not make; the demo adds an admin and an admin API key, so it " +
 	"uses only an empty database or its own")
 
-// Check checks a database before the migrations are applied. It returns ErrForeign when the database holds anything that is not
-// the demo's, and schema.ErrTooOld. It accepts the database in which the stack of a folder ran before.
+// Check checks a database before the migrations are applied. It returns ErrForeign if the database contains data that the demo
+// did not make, and schema.ErrTooOld for a database from before the first release. It accepts the database whose URL is in the
+// folder's File.
 func Check(ctx context.Context, db *sqlx.DB, from folder.Folder, databaseURL string) error {
 	var d Data
 	if err := from.Read(File, &d); err != nil {
@@ -35,7 +36,7 @@ func Check(ctx context.Context, db *sqlx.DB, from folder.Folder, databaseURL str
 		return err
 	}
 	if !empty {
-		return d.mayBeMade(ctx, db)
+		return d.requireNoForeignData(ctx, db)
 	}
 	var tables bool
 	const q = `select exists (select from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm'))`
@@ -48,9 +49,9 @@ func Check(ctx context.Context, db *sqlx.DB, from folder.Folder, databaseURL str
 	return nil
 }
 
-// mayBeMade returns ErrForeign, with the first thing that is not the demo's, unless the demo may make data in the database. It
-// may when it made the instance in d there, or when the database holds nothing but things with the demo's names.
-func (d Data) mayBeMade(ctx context.Context, db *sqlx.DB) error {
+// requireNoForeignData returns ErrForeign if a user, customer, instance or API key in the database does not have a name of the
+// demo. It accepts every database that contains the instance of d.
+func (d Data) requireNoForeignData(ctx context.Context, db *sqlx.DB) error {
 	if d.InstanceID != uuid.Nil {
 		err := directory.Directory{DB: db}.HasInstance(ctx, d.InstanceID)
 		if !errors.Is(err, directory.ErrNoInstance) {
@@ -95,7 +96,7 @@ func foreignAPIKey(ctx context.Context, db *sqlx.DB) (string, error) {
 	return foreign(keys, "API key", func(k credential.APIKey) bool { return k.Name != nil && *k.Name == keyName }), err
 }
 
-// foreign says which item of a list is not the demo's, or returns "" when all of them are.
+// foreign describes an item of the list that is not the demo's. It returns "" if there is no such item.
 func foreign[T any](list page.Of[T], noun string, isDemo func(T) bool) string {
 	for _, item := range list.Items {
 		if !isDemo(item) {
@@ -103,7 +104,7 @@ func foreign[T any](list page.Of[T], noun string, isDemo func(T) bool) string {
 		}
 	}
 	if list.Total > len(list.Items) {
-		return fmt.Sprintf("more than %d rows of the sort %s", len(list.Items), noun)
+		return fmt.Sprintf("more than %d %ss", len(list.Items), noun)
 	}
 	return ""
 }

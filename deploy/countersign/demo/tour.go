@@ -6,7 +6,7 @@ import (
 	"text/template"
 )
 
-// Each line works as pasted, in bash and in sh. The third line keeps the session token in TOKEN for the lines after it.
+// Each line can be pasted into bash or sh. The third line keeps the session token in TOKEN for the lines after it.
 var tour = template.Must(template.New("tour").Parse(`
 Countersign runs. A verification, to paste line by line:
 
@@ -26,12 +26,12 @@ ANSWER=$({{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Cont
 {{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"session_token\":\"$TOKEN\"}" '{{.Agent}}/pin/sessions/introspect'
 {{.Curl}} -sS -i -X DELETE -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"session_token\":\"$TOKEN\"}" '{{.Agent}}/pin/sessions'
 
-For people there is a console: {{.PinAdminURL}}/console, as {{.AdminEmail}} with the password {{.AdminPassword}}.
+The console for admins: {{.PinAdminURL}}/console. Sign in as {{.AdminEmail}} with the password {{.AdminPassword}}.
 {{.Closing}}
 `))
 
-// Tour returns commands to paste, which use the demo data. curl is the command that reaches pin-internal from the user's
-// machine, and closing is the text after the commands.
+// Tour returns commands to paste, which use the demo data. curl is the command that calls pin-internal from the reader's machine.
+// closing is the text after the commands.
 func Tour(d Data, curl, closing string) (string, error) {
 	var text strings.Builder
 	err := tour.Execute(&text, struct {

@@ -1,5 +1,5 @@
-// Package keys makes keys for PIN_KEYS and AUTH_KEYS, and counts what is stored under each key, so that an operator knows when
-// a key may be removed.
+// Package keys makes keys for PIN_KEYS and AUTH_KEYS, and counts the values that are stored under each key. A key may be removed
+// when its count is 0.
 package keys
 
 import (
@@ -26,7 +26,7 @@ const (
 	Auth = "AUTH_KEYS"
 )
 
-// dateLayout is the form of the date with which the id of a key from New begins.
+// dateLayout is the layout of the date at the start of a key id that New makes.
 const dateLayout = "20060102"
 
 // New returns a random entry for a keyring, as id:base64. The id begins with today's date (UTC).
@@ -43,18 +43,18 @@ func Date(id string) (day time.Time, ok bool) {
 	return day, err == nil
 }
 
-// Count is how many values of one sort are stored under one key.
+// Count is the number of values of one kind that are stored under one key.
 type Count struct {
 	// Ring is PIN or Auth.
 	Ring string
 	// KeyID is "(none)" for a value without a key.
 	KeyID string
-	// Values is the sort, in the plural, for people: "signing keys".
+	// Values names the kind in the plural, for example "signing keys".
 	Values string
 	Count  int
 }
 
-// CountAll counts everything that is stored under the keys of both rings, ordered by ring, key and sort.
+// CountAll counts the values that are stored under each key of both keyrings, ordered by keyring, key and kind.
 func CountAll(ctx context.Context, db *sqlx.DB) ([]Count, error) {
 	var counts []Count
 	sealed, err := operator.CountSealed(ctx, db)

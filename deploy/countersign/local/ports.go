@@ -33,7 +33,7 @@ func portTaken(what string, port int) error {
 }
 
 // requireFree returns an error unless both ports of each service are free. The ports of the stores are checked when the stores
-// start, after processes of an earlier run have been ended.
+// start, because starting a store first ends its process of an earlier run.
 func requireFree(base int) error {
 	for i, name := range serviceNames {
 		for _, port := range []int{base + 1 + i, base + 1 + i + opsOffset} {

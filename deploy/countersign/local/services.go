@@ -24,14 +24,14 @@ const (
 	readyPoll   = 50 * time.Millisecond
 	// A service takes up to 15 s to answer its long polls and its running requests.
 	serviceStopsWithin = 20 * time.Second
-	// lastLines is how much of a log an error shows.
+	// lastLines is the number of log lines in an error.
 	lastLines = 15
 )
 
 // serviceNames are also the names of the programs. The ports of the services follow PORT_BASE in this order.
 var serviceNames = []string{"auth", "pin-admin", "pin-internal"}
 
-// process is a service as a process of the stack.
+// process is a service that the stack runs as a process.
 type process struct {
 	name string
 	port int

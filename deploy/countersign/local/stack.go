@@ -36,7 +36,7 @@ func Run(ctx context.Context, out, log io.Writer) (err error) {
 	}
 	unlock, err := dir.TryLock("up.lock")
 	if errors.Is(err, folder.ErrLocked) {
-		return errors.New("the stack of this folder runs already: use it, or stop it with Ctrl-C where it runs")
+		return errors.New("the stack of this folder is already running: use it, or stop it with Ctrl-C in its terminal")
 	}
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func openFolder(path string) (folder.Folder, error) {
 }
 
 // prepare applies the migrations and returns the demo data of the database. Before it changes a database that the stack did not
-// create, it checks that the database is empty or the demo's own.
+// create, it checks that the database is empty or belongs to the demo.
 func prepare(ctx context.Context, stores *stackStores, dir folder.Folder, kept secrets.Services) (demo.Data, error) {
 	db, err := database.Open(ctx, stores.databaseURL)
 	if err != nil {
@@ -119,7 +119,7 @@ func locate(d *demo.Data, base int, stores *stackStores, dir folder.Folder, kept
 }
 
 func printTour(out io.Writer, d demo.Data, dir folder.Folder) error {
-	text, err := demo.Tour(d, "curl", fmt.Sprintf(`The APIs explain themselves at %s/docs, %s/docs and %s/docs.
+	text, err := demo.Tour(d, "curl", fmt.Sprintf(`Documentation of the APIs: %s/docs, %s/docs and %s/docs.
 Every key, password and address of the demo: %s
 Ctrl-C stops everything; the data stays.`, d.AuthURL, d.PinAdminURL, d.PinInternalURL, dir.Path(demo.File)))
 	if err != nil {
@@ -129,7 +129,7 @@ Ctrl-C stops everything; the data stays.`, d.AuthURL, d.PinAdminURL, d.PinIntern
 	return err
 }
 
-// watch returns nil when ctx ends, and an error when a service ends. It only reports that a store ended: without the store, the
+// watch returns nil when ctx ends, and an error when a service ends. When a store ends, it only writes a line to log, because the
 // services still answer some requests.
 func watch(ctx context.Context, services []process, stores *stackStores, out, log io.Writer) error {
 	died, ended := make(chan error, len(services)), make(chan string, len(stores.servers))
@@ -153,7 +153,7 @@ func watch(ctx context.Context, services []process, stores *stackStores, out, lo
 		case err := <-died:
 			return err
 		case name := <-ended:
-			fmt.Fprintf(log, "%s has ended; start the stack again to start it\n", name)
+			fmt.Fprintf(log, "%s has ended; to start it again, stop this stack with Ctrl-C and start it again\n", name)
 		}
 	}
 }

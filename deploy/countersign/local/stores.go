@@ -12,13 +12,13 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// databaseName is the database on a Postgres that the stack starts.
+// databaseName is the name of the database if the stack starts its own Postgres.
 const databaseName = "countersign"
 
-// stackStores are the stores of the stack: those of DATABASE_URL and REDIS_URL, or servers that the stack starts.
+// stackStores are the stores of the stack: the servers of DATABASE_URL and REDIS_URL, or servers that the stack starts.
 type stackStores struct {
 	databaseURL, redisURL string
-	// servers are those that the stack started, by name.
+	// servers are the servers that the stack started, by name.
 	servers map[string]*localstores.Server
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// keptFolder is the folder with File. The folders beside it hold copies, one folder for each container.
+// keptFolder is the folder that contains File. Beside it, each container has a folder with copies of its secrets.
 const keptFolder = "kept"
 
 // Config describes the stack of containers.
@@ -38,14 +38,14 @@ func (s *containers) fill() {
 	fillPasswords(&s.Superuser, &s.Owner, &s.Redis)
 }
 
-// Stack is the secrets of a stack of containers, locked against other commands that change them.
+// Stack gives access to the secrets of a stack of containers. Until Close, no other command can change them.
 type Stack struct {
 	config  Config
 	kept    folder.Folder
 	release func() error
 }
 
-// Open waits until no other command changes the secrets of the stack, and returns them.
+// Open waits until no other command changes the secrets of the stack, and locks them.
 func Open(config Config) (*Stack, error) {
 	kept := folder.Folder(filepath.Join(config.Dir, keptFolder))
 	release, err := kept.Lock("lock") // two changes at once would lose a key
@@ -58,8 +58,8 @@ func Open(config Config) (*Stack, error) {
 // Close lets other commands change the secrets.
 func (s *Stack) Close() error { return s.release() }
 
-// Make makes the secrets that are missing and writes the copies for the containers. When only the file with the secrets is
-// lost, it makes no others: PINs are stored under the lost keys.
+// Make makes the secrets that are missing and writes the copies for the containers. If the file with the secrets is missing but
+// copies exist, it returns an error and makes no new secrets, because PINs are stored under the lost keys.
 func (s *Stack) Make() error {
 	var all containers
 	if err := s.kept.Read(File, &all); err != nil {

@@ -15,8 +15,8 @@ const (
 	databaseOwner = "countersign_owner"
 )
 
-// distribute writes into each container's folder the secrets that this container needs, and no others. Everybody may read the
-// files, because the images run as different users. Only the containers that mount a folder can see it.
+// distribute writes into each container's folder the secrets that this container needs, and no others. Every user may read
+// the files, because the images run as different users. Only the containers that mount a folder can see it.
 func (c Config) distribute(s containers) error {
 	database := func(user, password, name string) string {
 		u := url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: c.Postgres, Path: name, RawQuery: "sslmode=disable"}
@@ -52,7 +52,8 @@ func (c Config) distribute(s containers) error {
 	return nil
 }
 
-// writeFile writes a file unless it has this content. A crash leaves the old file or the new one: a container may read it now.
+// writeFile writes a file unless it already has this content. It replaces the file in one step, because a container may read it
+// at the same time.
 func writeFile(dir, name, content string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making a folder for secrets: %w", err)

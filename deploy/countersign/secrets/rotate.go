@@ -21,7 +21,7 @@ func (s *Stack) Append(ring string, out io.Writer) error {
 	return s.change(ring, out, func(entries []string) ([]string, error) { return append(entries, keys.New()), nil })
 }
 
-// Promote moves the last key of a ring to the front: from then on the services store new values under it.
+// Promote moves the last key of a ring to the front. After a restart, the services store new values under it.
 func (s *Stack) Promote(ring string, out io.Writer) error {
 	return s.change(ring, out, func(entries []string) ([]string, error) {
 		last := len(entries) - 1
@@ -29,7 +29,7 @@ func (s *Stack) Promote(ring string, out io.Writer) error {
 	})
 }
 
-// Retire removes the keys after the first key of a ring under which nothing is stored in the database of an URL.
+// Retire removes the keys after the first key of a ring under which nothing is stored in the database of a URL.
 func (s *Stack) Retire(ctx context.Context, ring, databaseURL string, out io.Writer) error {
 	return s.change(ring, out, func(entries []string) ([]string, error) {
 		db, err := database.Open(ctx, databaseURL)
@@ -45,7 +45,7 @@ func (s *Stack) Retire(ctx context.Context, ring, databaseURL string, out io.Wri
 	})
 }
 
-// retire drops the entries after the first that no count names, and writes why the others stay.
+// retire returns the first entry and each other entry that has a count. For each of these others, it writes the reason to out.
 func retire(ring string, entries []string, counts []keys.Count, out io.Writer) []string {
 	kept := entries[:1]
 	for _, entry := range entries[1:] {

@@ -1,5 +1,5 @@
-// Package secrets makes the passwords and keyrings of a deployment, once: data is stored under the keyrings, and Postgres and
-// Redis know the passwords. It also takes the steps of replacing a key. It never prints a secret.
+// Package secrets makes the passwords and keyrings of a deployment. It never replaces an existing one, because stored data needs
+// the keyrings, and Postgres and Redis know the passwords. It also appends, promotes and retires keys. It never prints a secret.
 package secrets
 
 import (

@@ -141,7 +141,7 @@ func TestLostSecretsAreImportedAndNotMadeAgain(t *testing.T) {
 	all := s.made(t)
 	backup := s.read(t, keptFolder+"/"+File)
 	if err := s.Import(strings.NewReader(backup)); err == nil {
-		t.Error("imported over other secrets")
+		t.Error("Import replaced existing secrets")
 	}
 	if err := os.Remove(s.kept.Path(File)); err != nil {
 		t.Fatal(err)

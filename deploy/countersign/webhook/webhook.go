@@ -29,13 +29,13 @@ type Event struct {
 // Statuses are the statuses of an identity verification.
 var Statuses = []string{"pending", "in_review", "approved", "rejected", "resubmission_requested"}
 
-// vendor is how one vendor writes and signs webhooks.
+// vendor describes how a vendor writes and signs its webhooks.
 type vendor struct {
-	// words are the vendor's words for Statuses. A status without a word is one that the vendor does not report.
+	// words are the vendor's words for Statuses. The vendor does not report a status that has no word.
 	words map[string]string
 	// body returns the body of an event whose status is word.
 	body func(e Event, word string) object
-	// sign returns the headers with the signature of a body by a secret.
+	// sign signs a body with a secret and returns the headers with the signature.
 	sign func(secret string, body []byte, now time.Time) map[string]string
 }
 
@@ -59,12 +59,12 @@ func Body(name string, e Event) ([]byte, error) {
 	}
 	word, ok := v.words[e.Status]
 	if !ok {
-		return nil, fmt.Errorf("%s has no status %q; the statuses are %s (Veriff has no pending)", name, e.Status, strings.Join(Statuses, ", "))
+		return nil, fmt.Errorf("%s has no status %q; the statuses are %s (Veriff does not report pending)", name, e.Status, strings.Join(Statuses, ", "))
 	}
 	return json.Marshal(v.body(e, word))
 }
 
-// Sign returns the headers that a vendor, whose name Body accepts, adds to a body.
+// Sign returns the headers with a vendor's signature of a body. It panics if the vendor is not one of Vendors.
 func Sign(name, secret string, body []byte, now time.Time) http.Header {
 	header := http.Header{}
 	for field, value := range vendors[name].sign(secret, body, now) {
@@ -80,5 +80,5 @@ func mac(secret string, text []byte) string {
 	return hex.EncodeToString(m.Sum(nil))
 }
 
-// instant returns a time in UTC with milliseconds.
+// instant formats a time in UTC with milliseconds.
 func instant(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }

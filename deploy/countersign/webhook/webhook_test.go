@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// The vectors are those of the tests of auth's verifiers: Veriff's own, and openssl's.
-func TestSignaturesAreThoseOfTheVendors(t *testing.T) {
+// The signature for Veriff is the example in Veriff's documentation. openssl computed the others.
+func TestVendorSignatures(t *testing.T) {
 	t.Parallel()
 	const decision = `{"verification":{"callback":"https://veriff.com","person":{"firstName":"John","lastName":"Smith"},"document":{"type":"PASSPORT","country":"EE"},"vendorData":"unique id of the end-user","timestamp":"2016-05-19T08:30:25.597Z"}}`
 	for _, c := range []struct{ vendor, secret, body, header, want string }{
@@ -24,7 +24,7 @@ func TestSignaturesAreThoseOfTheVendors(t *testing.T) {
 	}
 }
 
-func TestEveryVendorReportsTheStatusesThatItHas(t *testing.T) {
+func TestBodyOfEveryVendorAndStatus(t *testing.T) {
 	t.Parallel()
 	user := uuid.New()
 	for _, vendor := range []string{"sumsub", "persona", "onfido", "veriff"} {
@@ -35,10 +35,10 @@ func TestEveryVendorReportsTheStatusesThatItHas(t *testing.T) {
 			}
 		}
 		if _, err := Body(vendor, Event{ID: "evt_1", User: user, Status: "nonsense", At: time.Now()}); err == nil {
-			t.Errorf("%s reports nonsense", vendor)
+			t.Errorf("%s: Body accepted an unknown status", vendor)
 		}
 	}
-	if _, err := Body("nobody", Event{Status: "approved"}); err == nil {
-		t.Error("an unknown vendor has a webhook")
+	if _, err := Body("unknown", Event{Status: "approved"}); err == nil {
+		t.Error("Body accepted an unknown vendor")
 	}
 }
