@@ -1,6 +1,6 @@
-// Package operator is what the operator's command may do in auth: the first admin, the second factor of a user who lost it,
-// the keys that sign access tokens, and the values that are sealed under AUTH_KEYS. It calls the same code as the HTTP API, so
-// the same rules hold and the same audit rows are written. The caller in the context is the actor of these audit rows.
+// Package operator has the operations of auth for the operator's command: on users and second factors, on the keys that sign
+// access tokens, and on the values that are sealed under AUTH_KEYS. It calls the same code as the HTTP API, so that the same rules
+// apply and the same audit rows are written. The caller in the context is the actor of these audit rows.
 //
 // Every function takes a connection that may read and write all tables of auth.
 package operator
@@ -27,12 +27,13 @@ const (
 	User  = "user"
 )
 
-// ErrNoUser says that no user has an address.
+// ErrNoUser says that no user has this address.
 var ErrNoUser = account.ErrNoUser
 
-// PutUser makes a user with this address and role exist, with a confirmed address. An empty password leaves the password of
-// a user whose address is confirmed; every other user gets a random password, which PutUser returns. A new password ends all
-// sessions of the user. The error is directory.ErrEmail, or the reason why a password is refused at a signup.
+// PutUser creates the user with this address, or changes the user, to this role and password, and marks the address as confirmed.
+// If password is empty, a user whose address was already confirmed keeps the password, and every other user gets a random
+// password, which PutUser returns. A new password ends all sessions of the user. The error is directory.ErrEmail, or the reason
+// why auth refuses this password at a signup.
 func PutUser(ctx context.Context, db *sqlx.DB, email, role string, password secret.Text) (generated secret.Text, err error) {
 	address, err := directory.ParseEmail(email)
 	if err != nil {
@@ -51,8 +52,8 @@ func UserID(ctx context.Context, db *sqlx.DB, email string) (uuid.UUID, error) {
 	return user.ID, err
 }
 
-// ResetSecondFactor removes the second factor of the user with this address. From then on the password alone is enough. The
-// error is directory.ErrEmail, ErrNoUser, or says that there is no second factor.
+// ResetSecondFactor removes the second factor of the user with this address. After that the password alone is enough to sign in.
+// The error is directory.ErrEmail, ErrNoUser, or says that there is no second factor.
 func ResetSecondFactor(ctx context.Context, db *sqlx.DB, email string) error {
 	user, err := UserID(ctx, db, email)
 	if err != nil {
@@ -67,7 +68,7 @@ func RotateSigningKeys(ctx context.Context, db *sqlx.DB) error { return signing.
 // RevokeSigningKeys deletes the keys that sign access tokens. Within 5 minutes every issued token is refused.
 func RevokeSigningKeys(ctx context.Context, db *sqlx.DB) error { return signing.Revoke(ctx, db) }
 
-// OverdueMails returns the number of mails that are still to be sent and were written longer ago than age.
+// OverdueMails returns the number of mails that are older than age and are still to be sent.
 func OverdueMails(ctx context.Context, db *sqlx.DB, age time.Duration) (int, error) {
 	return mail.Overdue(ctx, db, age)
 }

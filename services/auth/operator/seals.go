@@ -14,18 +14,18 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
-// sealed are all columns that auth keeps sealed under AUTH_KEYS.
+// sealed lists all columns whose values auth seals under AUTH_KEYS.
 var sealed = []seal.Column{exchange.Sealed, mfa.Sealed, signing.Sealed}
 
-// Count is how many values of one sort are sealed under one key.
+// Count is the number of values of one kind that are sealed under one key.
 type Count struct {
 	KeyID string
-	// Values is the sort, in the plural, for people: "signing keys".
+	// Values names the kind in the plural, for example "signing keys".
 	Values string
 	Count  int
 }
 
-// CountSealed returns what auth keeps sealed under each key of AUTH_KEYS, ordered by sort and key.
+// CountSealed counts the values that auth has sealed under each key of AUTH_KEYS, ordered by kind and key.
 func CountSealed(ctx context.Context, db *sqlx.DB) ([]Count, error) {
 	var counts []Count
 	for _, column := range sealed {
@@ -40,8 +40,8 @@ func CountSealed(ctx context.Context, db *sqlx.DB) ([]Count, error) {
 	return counts, nil
 }
 
-// RenewSeals seals everything under the current key of the ring. auth may run meanwhile. The error is
-// keyring.ErrUnknownKey when a value is sealed under a key that is not on the ring.
+// RenewSeals seals all values again under the current key of the ring. auth may run at the same time. The error is
+// keyring.ErrUnknownKey if a value is sealed under a key that is not on the ring.
 func RenewSeals(ctx context.Context, db *sqlx.DB, ring *keyring.Ring) error {
 	for _, column := range sealed {
 		if err := column.Renew(ctx, db, ring); err != nil {
