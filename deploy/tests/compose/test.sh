@@ -10,9 +10,9 @@ scratch=$(mktemp -d)
 tree=$PWD # the folder from which the stack is built; the update is built from another folder
 
 # Ignore the settings of another stack on this machine.
-unset PUBLIC_URL PUBLISH_ADDRESS AUTH_PORT PIN_ADMIN_PORT MAIL_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME \
-  DATABASE_CONNECTIONS DATABASE_POOLED HASH_PERMITS HASH_PLACES ACCESS_LIFETIME SESSION_LIFETIME \
-  PIN_BUDGET_ATTEMPTS PIN_BUDGET_LOCK PIN_BUDGET_LOCK_MAX PIN_BUDGET_FAILURES
+# shellcheck disable=SC2046
+unset PUBLIC_URL PUBLISH_ADDRESS ALLOWED_ORIGINS AUTH_PORT PIN_ADMIN_PORT MAIL_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME \
+  $(sed -nE 's/^ +([A-Z_]+):$/\1/p' docker-compose.yml)
 free() { # prints a free port
   local port
   while port=$((20000 + RANDOM % 12000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
@@ -76,7 +76,7 @@ verify() {
   agent -sS -X POST -H "Authorization: Bearer $proxy_key" -H 'Content-Type: application/json' \
     -d "{\"pin\":\"$1\",\"customer_id\":\"$customer\"}" "http://pin-internal:8083/internal/v1/instances/$instance/pin/verify"
 }
-verifies() { # the PIN of set_pin is right; $1 says when
+verifies() { # fails unless the PIN of set_pin is right; $1 is the time, for the message
   local got; got=$(verify 4378) || true
   case $got in *'"verified":true'*) ok "a PIN verifies $1" ;; *) fail "a PIN does not verify $1: $got" ;; esac
 }
@@ -103,7 +103,7 @@ verifies 'end to end'
 
 section 'start order'
 state() { field "$(ids "$1")" "{{.State.$2}}"; }
-before() { # SERVICE FinishedAt|StartedAt OTHER: this time of the service is before the start of the other
+before() { # SERVICE FinishedAt|StartedAt OTHER: fails unless this time of SERVICE is before the start of OTHER
   [[ ! $(state "$1" "$2") > $(state "$3" StartedAt) ]] || fail "$3 did not wait for $1"
   ok "$1 before $3"
 }
