@@ -57,7 +57,7 @@ func TestLoginDoesNotRevealAccounts(t *testing.T) {
 	}
 	for _, round := range []struct{ name, before string }{
 		{"the first wrong password", `select`},
-		{"a later one", `select`},
+		{"a later wrong password", `select`},
 		{"locked", `update guess_budgets set locked_until = now() + interval '60 seconds'`},
 	} {
 		s.people.Exec(round.before)

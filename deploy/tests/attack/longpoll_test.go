@@ -28,11 +28,11 @@ import (
 const (
 	longPolls = 10_000
 	issuer    = "https://auth.example.com"
-	// maxKiB is the largest resident memory of one waiting request.
+	// maxKiB is the limit for the resident memory of one waiting request.
 	maxKiB = 24
-	// maxDelay is the longest time between the set and the last answer.
+	// maxDelay is the limit for the time between setting the PIN and the last answer.
 	maxDelay = time.Second
-	// idleTime is the time for which the test measures the use of the processor.
+	// idleTime is how long the test measures the use of the processor.
 	idleTime = 10 * time.Second
 )
 

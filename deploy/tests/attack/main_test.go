@@ -60,7 +60,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := build("pin-internal"); err != nil {
 		return 1, err
 	}
-	// Not a temporary server, because acknowledged data must be on the disk when the server is killed.
+	// This server keeps acknowledged data on the disk when it is killed. A temporary server does not.
 	run.options = localstores.Options{Folder: filepath.Join(run.folder, "stores"), Port: freePort()}
 	if err := os.Mkdir(run.options.Folder, 0o711); err != nil {
 		return 1, err
@@ -79,13 +79,13 @@ func runTests(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// startPostgres starts the server. After a kill, it starts the server again on the same port and with the same data.
+// startPostgres starts the server. After a kill, the server has the same port and data again.
 func startPostgres() (err error) {
 	run.postgres, err = localstores.StartPostgres(context.Background(), run.options)
 	return err
 }
 
-// build builds services/pin-internal with further flags, under a name.
+// build builds services/pin-internal with more flags of go build, as a program with this name, unless it exists.
 func build(name string, flags ...string) error {
 	path := filepath.Join(run.folder, name)
 	if _, err := os.Stat(path); err == nil {

@@ -11,11 +11,12 @@ import (
 	"github.com/lib/pq"
 )
 
-// An instance gets 1,000 wrong guesses a second for 5,000 holders. At another instance a person confirms with the right PIN.
+// One instance gets 1,000 wrong guesses a second for 5,000 holders. Meanwhile, a person confirms with the right PIN at another
+// instance.
 func TestOverload(t *testing.T) {
 	const holders, rate, seconds, maxMiB = 5000, 1000, 10, 350
 	s := newStack(t, 0)
-	// Without the proxies, because they would use the same cores.
+	// The replica uses no proxies, because they would need the same cores.
 	s.replicas = []*replica{s.start("pin-internal", "DATABASE_URL="+s.serviceURL, "REDIS_URL="+s.redis.URL)}
 	s.people.Exec(`insert into customers (email) select 'crowd' || n || '@example.com' from generate_series(1, $1::int) n`, holders)
 	// All holders get the same verifier: a wrong PIN is wrong for each of them.

@@ -67,7 +67,7 @@ func TestRedisFaults(t *testing.T) {
 	}
 }
 
-// A second server takes over. It does not have the last guesses.
+// A second Redis takes over. It does not have the count of the last guesses.
 func TestRedisFailoverLosesWrites(t *testing.T) {
 	ctx := context.Background()
 	s := newStack(t, 3)

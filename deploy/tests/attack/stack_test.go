@@ -222,7 +222,7 @@ func (r *replica) memory(t *testing.T) int {
 	return 0
 }
 
-// waitUntilFrozen waits until the process is stopped.
+// waitUntilFrozen waits until a signal has stopped the process.
 func (r *replica) waitUntilFrozen(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {

@@ -11,13 +11,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// unlabelled is JavaScript that lists elements without a name for screen readers, and errors in the page's outline.
+// unlabelled is JavaScript that returns the elements without a name for screen readers, and the errors in the page's outline.
 const unlabelled = `[
 	...Array.from(document.querySelectorAll('input, select, textarea')).filter((field) => field.labels.length === 0 || !field.labels[0].innerText.trim()),
 	...Array.from(document.querySelectorAll('button, a, summary')).filter((button) => !button.innerText.trim() && !button.ariaLabel && button.checkVisibility()),
 	...Array.from(document.querySelectorAll('section, form')).filter((part) => !part.ariaLabel && !document.getElementById(part.getAttribute('aria-labelledby'))),
 	...Array.from(document.querySelectorAll('[aria-describedby]')).filter((field) => field.getAttribute('aria-describedby').split(' ').some((id) => !document.getElementById(id))),
-	...Array.from(document.querySelectorAll('[id]')).filter((one) => document.querySelectorAll('#' + one.id).length > 1),
+	...Array.from(document.querySelectorAll('[id]')).filter((element) => document.querySelectorAll('#' + element.id).length > 1),
 	...(document.querySelectorAll('h1').length === 1 ? [] : Array.from(document.querySelectorAll('h1'))),
 	...(document.querySelectorAll('main, [role=main]').length === 1 ? [] : [document.body]),
 ].map((element) => element.outerHTML.slice(0, 200))`

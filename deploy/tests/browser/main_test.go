@@ -16,7 +16,6 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// stack is the running stack.
 var stack *demostack.Stack
 
 var (

@@ -105,7 +105,7 @@ func (p *page) until(what, condition string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitTimeout)
 	defer cancel()
-	// Not chromedp.Poll: it compiles a string to a function, which the page's content security policy forbids.
+	// chromedp.Poll does not work here: it compiles a string to a function, which the page's content security policy forbids.
 	for {
 		isTrue, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`Boolean(`+condition+`)`))
 		if isTrue {
@@ -138,15 +138,15 @@ func (p *page) follow(link string) {
 	p.click(fmt.Sprintf(`//a[normalize-space()=%s or .//strong[normalize-space()=%[1]s]]`, quoted(link)))
 }
 
-// click clicks the element with an XPath.
-// click waits until nothing is loading, because content that appears moves the element, and the click then misses it.
+// click clicks the element with an XPath. It first waits until nothing is loading, because new content moves the element, and the
+// click would miss it.
 func (p *page) click(path string) {
 	p.t.Helper()
 	p.until("the page to be loaded", `!document.querySelector('[aria-busy]')`)
 	p.do(chromedp.Click(p.inDialog(path), chromedp.NodeVisible))
 }
 
-// inDialog limits an XPath to the open dialog, if a dialog is open. The elements below a dialog cannot be clicked.
+// inDialog limits an XPath to the open dialog, if there is one. Elements behind the dialog cannot be clicked.
 func (p *page) inDialog(path string) string {
 	p.t.Helper()
 	if value[bool](p, `document.querySelector('dialog[open]') !== null`) {

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// pageTime bounds the commands of one page. The first run of a page may download an npm package.
+// pageTime is the time limit for the commands of one page. The first run of a page may download an npm package.
 const pageTime = 5 * time.Minute
 
-// TestRunnableCommands runs the commands of every page, page after page, because they share the demo's data.
+// The pages run one after another, because they share the demo's data.
 func TestRunnableCommands(t *testing.T) {
 	root := filepath.Join("..", "..", "..")
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))

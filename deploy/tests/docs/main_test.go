@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// stackFolder is where the stack runs; stackFolder/.local is what a reader's own .local is.
+// stackFolder is the folder in which the stack runs. Its subfolder .local has the files that a reader has in .local.
 var stackFolder string
 
 func TestMain(m *testing.M) {
