@@ -5,7 +5,7 @@ LOCAL    := $(CURDIR)/.local
 T        ?= work
 FUZZTIME ?= 60s
 
-# Without this, go build fails in a checkout that another user owns.
+# Without -buildvcs=false, go build fails in a checkout that another user owns.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 help: ## list the make targets
@@ -26,15 +26,15 @@ test: compiler $(if $(filter work,$(T)),lint) $(LOCAL)/bin/countersign ## run th
 
 compiler:
 	@command -v "$$(go env CC)" >/dev/null || { apt-get update -qq && apt-get install -y -qq gcc libc6-dev; } || \
-		{ echo 'the race detector needs a C compiler; type: sudo apt-get install -y gcc libc6-dev'; exit 1; }
+		{ echo 'the race detector needs a C compiler; run: sudo apt-get install -y gcc libc6-dev'; exit 1; }
 
-bench: $(LOCAL)/bin/countersign ## run the benchmarks; T=./services/pin-admin/...: of one service
+bench: $(LOCAL)/bin/countersign ## run the benchmarks; T=./services/pin-admin/...: only those of one service
 	$(LOCAL)/bin/countersign stores -- go test -run '^$$' -bench . -benchmem $(T)
 
 attack: ## attack the guess budget with faults, on real processes; RUN=TestRedis: one part; ATTACK_SEED=1: repeat a run
 	cd deploy/tests/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
 
-attack-pooled: ## the same through pgbouncer, without the attacks that start their own stores
+attack-pooled: ## make attack through pgbouncer, without the attacks that start their own stores
 	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls' .
 
 model: ## explore every order of guesses, crashes and changes, in a model of the guess budget
@@ -45,7 +45,7 @@ fuzz: $(LOCAL)/bin/countersign ## fuzz every parser of input from outside, FUZZT
 		echo "$$package $$target"; \
 		$(LOCAL)/bin/countersign stores -- go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package </dev/null || exit; done
 
-mutants: $(LOCAL)/bin/countersign ## break the guess budget on purpose, in a copy; a test must fail for each break
+mutants: $(LOCAL)/bin/countersign ## break one rule of the guess budget at a time, in a copy; a test must fail each time
 	$(LOCAL)/bin/countersign stores -- go run ./deploy/tests/attack/mutants
 
 lint: $(LOCAL)/tools ## check format, vet, staticcheck, imports, settings, documents, generated code
