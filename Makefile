@@ -34,7 +34,7 @@ bench: $(LOCAL)/bin/countersign ## run the benchmarks; T=./services/pin-admin/..
 attack: ## attack the guess budget with faults, on real processes; RUN=TestRedis: one part; ATTACK_SEED=1: repeat a run
 	cd deploy/tests/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
 
-attack-pooled: ## make attack through pgbouncer, without the attacks that start their own stores
+attack-pooled: ## run make attack through pgbouncer, without the attacks that start their own stores
 	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls' .
 
 model: ## explore every order of guesses, crashes and changes, in a model of the guess budget

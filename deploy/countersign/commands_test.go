@@ -161,7 +161,7 @@ func TestMigrateAndDoctor(t *testing.T) {
 	}
 }
 
-func TestAskSendsTheRequestOfCurlsFlags(t *testing.T) {
+func TestAskAcceptsFlagsOfCurl(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusTeapot)

@@ -93,7 +93,7 @@ func detectSideEffects(t *testing.T) (sideEffects func() (connections int, files
 	}
 }
 
-func TestHelpOfEveryCommandDoesNothingElse(t *testing.T) {
+func TestHelpHasNoSideEffects(t *testing.T) {
 	sideEffects := detectSideEffects(t)
 	cases := [][]string{
 		{"admin", "--email", "ada@example.com", "--reset-mfa", "--help"}, {"demo", "folder", "--help"}, {"secrets", "append", "PIN_KEYS", "--help"},
@@ -125,7 +125,7 @@ func TestHelpOfEveryCommandDoesNothingElse(t *testing.T) {
 	}
 }
 
-func TestUsageErrorsDoNothing(t *testing.T) {
+func TestUsageErrorsHaveNoSideEffects(t *testing.T) {
 	sideEffects := detectSideEffects(t)
 	cases := [][]string{
 		nil, {"bogus"}, {"bogus", "--flag"}, {"--bogus"}, {"help", "bogus"}, {"kyc"}, {"kyc", "bogus"}, {"keys", "bogus"}, {"keys", "renew", "now"},

@@ -45,7 +45,7 @@ func (s *Stack) Retire(ctx context.Context, ring, databaseURL string, out io.Wri
 	})
 }
 
-// retire returns the first entry and each other entry that has a count. For each of these others, it writes the reason to out.
+// retire returns the first entry and every later entry under which values are stored. It writes to out why a later entry stays.
 func retire(ring string, entries []string, counts []keys.Count, out io.Writer) []string {
 	kept := entries[:1]
 	for _, entry := range entries[1:] {

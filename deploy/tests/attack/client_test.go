@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// clientTimeout is one second more than the time limits of a request together: 10 s before the charge, 10 s after it, and 5 s for
-// a statement that was sent at the last moment. A request that takes longer hangs.
+// clientTimeout is one second more than the sum of the time limits of a request: 10 s before the charge, 10 s after it, and 5 s
+// for a statement that was sent at the last moment. A request that takes longer hangs.
 const clientTimeout = 26 * time.Second
 
 var client = &http.Client{Timeout: clientTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
@@ -74,7 +74,7 @@ func parseAnswer(response *http.Response, text []byte, took time.Duration) answe
 		LockedUntil *time.Time `json:"locked_until"`
 		Active      bool       `json:"active"`
 	}
-	_ = json.Unmarshal(text, &verdict) // another answer has none of these fields
+	_ = json.Unmarshal(text, &verdict) // other answers have none of these fields
 	return answer{response.StatusCode, verdict.Verified, verdict.Error, verdict.Token, verdict.Remaining, verdict.LockedUntil,
 		response.Header.Get("Retry-After"), verdict.Active, took}
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A replica is killed at each step between the charge and the answer. The attempt stays charged. It is right only if it was
-// settled before.
+// A replica is killed at each step between the charge and the answer. The attempt stays charged. Its outcome is right only
+// if it was settled before the kill.
 func TestReplicaIsKilled(t *testing.T) {
 	must(t, build("pin-internal-attack", "-tags", "attack"))
 	for _, step := range []struct {

@@ -120,14 +120,14 @@ remember() { stored_secrets | grep -oE '": "[^"]+"' | sed 's/^": "//; s/"$//' | 
 remember
 [ "$(wc -l <"$patterns")" -ge 8 ] || fail 'the secrets cannot be read'
 no_secret_in() { ! grep -qFf "$patterns" || fail "a secret is in $1"; ok "no secret in $1"; }
-no_leak() { # no secret is in a log, environment, command line or label
+no_leak() { # fails if a secret is in a log, environment variable, command line or label
   { dc --profile '*' logs 2>&1; cat "$scratch/log"; } | no_secret_in 'any log'
   # shellcheck disable=SC2046
   docker inspect $(dc --profile '*' ps -aq) | no_secret_in "any container's settings"
 }
 no_leak
 for image in operator auth pin-admin pin-internal; do docker history --no-trunc "$project-$image"; docker image inspect "$project-$image"; done | no_secret_in 'any image'
-mounts_own_secrets() { # the container mounts its own volume of secrets and no other
+mounts_own_secrets() { # fails unless the container mounts only its own volume of secrets
   local got; got=$(field "$(ids "$1" | head -n 1)" '{{range .Mounts}}{{.Name}} {{.RW}},{{end}}')
   case $got in "${project}_secrets-$1 false,"*|*",${project}_secrets-$1 false,") ;; *) fail "$1 mounts $got" ;; esac
   [[ $got != *secrets*secrets* ]] || fail "$1 mounts $got"
