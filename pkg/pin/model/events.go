@@ -1,6 +1,6 @@
 package model
 
-// event is something that happens around the guesses.
+// event is something that happens between the steps of the attempts.
 type event uint8
 
 const (
@@ -8,26 +8,26 @@ const (
 	agentSets
 	adminRemoves
 	agentRemoves
-	unlocks
+	adminUnlocks
 	lockEnds
-	redisForgets
+	redisLosesData
 	firstReplicaDies
 	secondReplicaDies
-	tooMuchTimePasses
+	chargesBecomeOld
 	events
 )
 
 var eventNames = [events]string{"an admin sets the PIN", "an agent sets the PIN", "an admin removes the PIN", "an agent removes the PIN",
-	"an admin unlocks", "the lock ends", "Redis forgets everything", "replica 1 dies", "replica 2 dies", "more time passes than a verdict may take"}
+	"an admin unlocks the PIN", "the lock ends", "Redis loses all data", "replica 1 dies", "replica 2 dies", "the charges become too old to be settled as right"}
 
-// happen lets an event happen; false when it would change nothing.
+// happen applies an event. It returns false if the event changes nothing.
 func (w World) happen(s *State, e event) bool {
 	switch e {
 	case adminSets, agentSets:
 		return w.set(s, e == adminSets)
 	case adminRemoves, agentRemoves:
 		return w.remove(s, e == adminRemoves)
-	case unlocks:
+	case adminUnlocks:
 		return w.unlock(s)
 	case lockEnds:
 		if !s.row.Locked {
@@ -35,19 +35,19 @@ func (w World) happen(s *State, e event) bool {
 		}
 		s.row.Locked = false
 		s.truth.renewed = s.truth.charges
-	case redisForgets:
+	case redisLosesData:
 		s.redis = mirror{}
 		for i := range s.attempts {
-			if s.attempts[i].at == remembered {
-				s.attempts[i].at = over
+			if s.attempts[i].phase == confirmed {
+				s.attempts[i].phase = finished
 			}
 		}
 	case firstReplicaDies, secondReplicaDies:
 		return w.die(s, int(e-firstReplicaDies))
-	case tooMuchTimePasses:
+	case chargesBecomeOld:
 		late := false
 		for i := range s.attempts {
-			if a := &s.attempts[i]; a.right && a.chargedOnly() && !a.late {
+			if a := &s.attempts[i]; a.right && a.unsettled() && !a.late {
 				a.late, late = true, true
 			}
 		}
@@ -56,7 +56,7 @@ func (w World) happen(s *State, e event) bool {
 	return true
 }
 
-// set is Enroller.Set: the other one of the two PINs.
+// set is Store.Set. It sets the other one of the two PINs.
 func (w World) set(s *State, byAdmin bool) bool {
 	r := &s.row
 	if !byAdmin && !w.agentMay(s) {
@@ -78,13 +78,13 @@ func (w World) set(s *State, byAdmin bool) bool {
 	return true
 }
 
-// remove is Enroller.Remove.
+// remove is Store.Remove.
 func (w World) remove(s *State, byAdmin bool) bool {
 	r := &s.row
 	if r.PIN == 0 || !byAdmin && !w.agentMay(s) {
 		return false
 	}
-	r.PIN, r.Generation = 0, r.Generation+1 // null is equal to nothing, and so is a number that never was
+	r.PIN, r.Generation = 0, r.Generation+1 // a new number stands for null: both equal no earlier generation
 	r.SessionGeneration++
 	s.truth.epoch++
 	s.endSessions()
@@ -94,7 +94,7 @@ func (w World) remove(s *State, byAdmin bool) bool {
 	return true
 }
 
-// agentMay is the condition `unlocked` of enrol.go.
+// agentMay is the condition unlocked of change.go.
 func (w World) agentMay(s *State) bool {
 	if w.Mutant != AgentChangesWhileLocked {
 		return s.row.open()
@@ -105,7 +105,7 @@ func (w World) agentMay(s *State) bool {
 	return true
 }
 
-// unlock is Enroller.Unlock.
+// unlock is Store.Unlock.
 func (w World) unlock(s *State) bool {
 	r := &s.row
 	r.Locked, r.WindowStart = false, r.Charged
@@ -116,18 +116,18 @@ func (w World) unlock(s *State) bool {
 	return true
 }
 
-// die ends every attempt of a replica where it stands. What is in Redis and in Postgres stays.
+// die ends every running attempt of a replica. The data in Redis and in Postgres stays.
 func (w World) die(s *State, replica int) bool {
 	died := false
 	for i := range s.attempts {
 		a := &s.attempts[i]
-		if i%2 != replica || !a.underWay() {
+		if i%2 != replica || !a.running() {
 			continue
 		}
-		if w.Mutant == CrashRefunds && a.chargedOnly() {
+		if w.Mutant == CrashRefunds && a.unsettled() {
 			s.row.Charged--
 		}
-		a.at, died = over, true
+		a.phase, died = finished, true
 	}
 	return died
 }

@@ -2,48 +2,49 @@ package model
 
 import "fmt"
 
-// action is one step, for people to read.
+// action is one step of an attempt, or one event, as text for the report.
 type action struct {
-	attempt  int
-	what     phase
-	event    event
-	right    bool
-	happened bool
+	attempt int
+	phase   phase
+	right   bool
+	event   event
+	isEvent bool
 }
 
-var phaseNames = [...]string{resolved: "is resolved", counted: "is counted in Redis", charged: "is charged, wrong",
-	compared: "is compared, a lock mirrored in Redis", remembered: "is settled as right, if it still may"}
+var phaseNames = [...]string{resolved: "is resolved", counted: "is counted in Redis", charged: "is charged, with a wrong candidate",
+	compared: "is compared, and its lock is copied to Redis", confirmed: "is settled as right, if that is still allowed"}
 
 func (a action) String() string {
-	if a.happened {
+	if a.isEvent {
 		return eventNames[a.event]
 	}
-	what := phaseNames[a.what]
+	name := phaseNames[a.phase]
 	if a.right {
-		what = "is charged, right"
+		name = "is charged, with the right candidate"
 	}
-	return fmt.Sprintf("attempt %d, at replica %d, %s", a.attempt+1, a.attempt%2+1, what)
+	return fmt.Sprintf("attempt %d, at replica %d, %s", a.attempt+1, a.attempt%2+1, name)
 }
 
-// Finding is a state in which an invariant is not true, and the shortest way there.
-type Finding struct {
+// Violation is a reachable state in which an invariant is false.
+type Violation struct {
 	Invariant Invariant
-	Way       []string
+	// Steps is the shortest sequence of steps that reaches the state.
+	Steps []string
 }
 
-// Explore looks at every state that can be reached, nearest first. It returns how many there are, and what it found at
-// the first one in which an invariant is not true; nil when there is none.
-func (w World) Explore() (states int, found *Finding) {
-	type from struct {
+// Explore visits every reachable state, in the order of the number of steps. It returns the number of states, and the first
+// violation, or nil.
+func (w World) Explore() (states int, found *Violation) {
+	type origin struct {
 		state  int
 		action action
 	}
-	all, ways, seen := []State{start()}, []from{{}}, map[State]struct{}{start(): {}}
+	all, origins, seen := []State{start()}, []origin{{}}, map[State]struct{}{start(): {}}
 	for i := 0; i < len(all); i++ {
 		if broken := w.violated(all[i]); broken != 0 {
-			found = &Finding{Invariant: broken}
-			for at := i; at > 0; at = ways[at].state {
-				found.Way = append([]string{ways[at].action.String()}, found.Way...)
+			found = &Violation{Invariant: broken}
+			for at := i; at > 0; at = origins[at].state {
+				found.Steps = append([]string{origins[at].action.String()}, found.Steps...)
 			}
 			return len(all), found
 		}
@@ -52,7 +53,7 @@ func (w World) Explore() (states int, found *Finding) {
 				return
 			}
 			seen[next] = struct{}{}
-			all, ways = append(all, next), append(ways, from{i, a})
+			all, origins = append(all, next), append(origins, origin{i, a})
 		})
 	}
 	return len(all), nil

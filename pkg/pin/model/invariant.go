@@ -1,49 +1,49 @@
 package model
 
-// Invariant is a sentence that must be true in every state that can be reached.
+// Invariant is a statement that must be true in every reachable state.
 type Invariant uint8
 
 // The invariants. I1 to I6 are those of docs/architecture.md, section 5.
 const (
 	_ Invariant = iota
-	// BudgetHolds, I1, I2 and I5: since the last right PIN, set or unlock by an admin, or end of a lock.
+	// BudgetHolds (I1, I2, I5) counts since the last right PIN, set or unlock by an admin, or end of a lock.
 	BudgetHolds
-	// FailuresHold: since the last right PIN or set by an admin.
+	// FailuresHold counts since the last right PIN or set by an admin.
 	FailuresHold
-	// ChargesStay, I3: whatever dies.
+	// ChargesStay is I3.
 	ChargesStay
-	// FullIsLocked: the attempt that uses the budget up writes the lock or the deactivation itself.
+	// FullIsLocked: the attempt that uses up the budget writes the lock or the deactivation itself.
 	FullIsLocked
-	// RightIsRight: a right verdict counts for the PIN that it was reached on, while that is set, and while it is young.
+	// RightIsRight: an attempt is settled as right only for the compared PIN, while that PIN is set, and soon after its charge.
 	RightIsRight
-	// SessionsEnd, I6.
+	// SessionsEnd is I6.
 	SessionsEnd
-	// LocksAreReal: a mirror in Redis refuses nobody whom Postgres had not locked during the request.
+	// LocksAreReal: the mirror in Redis refuses an attempt only if Postgres had a lock during the request.
 	LocksAreReal
-	// AgentsWait, I5.
+	// AgentsWait is I5.
 	AgentsWait
-	// LocksGrow: an unlock or an agent makes no lock shorter than it has to be.
+	// LocksGrow: an unlock, and a change by an agent, do not make the next lock shorter.
 	LocksGrow
-	// MarksInOrder is the table's own check.
+	// MarksInOrder is a constraint of the table.
 	MarksInOrder
 )
 
 var sentences = [...]string{
-	BudgetHolds:  "no more attempts are charged than the budget has",
-	FailuresHold: "no more consecutive failures are charged than deactivate",
-	ChargesStay:  "a charged attempt stays charged, under a number of its own",
-	FullIsLocked: "a used up budget is locked or deactivated",
-	RightIsRight: "only a candidate that is the PIN now is right",
-	SessionsEnd:  "a session ends for good with a lock, a set or a removal, and none comes to life with a lock's end",
-	LocksAreReal: "only a lock in Postgres refuses",
+	BudgetHolds:  "no more attempts are charged than the budget allows",
+	FailuresHold: "no more consecutive failures are charged than the limit allows",
+	ChargesStay:  "a charged attempt stays charged and has its own number",
+	FullIsLocked: "a holder with a used up budget is locked or deactivated",
+	RightIsRight: "only a candidate that is the current PIN is right",
+	SessionsEnd:  "a lock, a set and a removal end every session, and the end of a lock makes no session valid",
+	LocksAreReal: "only a lock in Postgres causes a refusal",
 	AgentsWait:   "an agent changes nothing while the PIN is locked or deactivated",
-	LocksGrow:    "each lock without a right PIN between counts towards the next one",
+	LocksGrow:    "each lock since the last right PIN makes the next lock longer",
 	MarksInOrder: "forgiven <= window_start <= charged",
 }
 
 func (i Invariant) String() string { return sentences[i] }
 
-// violated returns the first invariant that is not true in a state; 0 when all are.
+// violated returns the first invariant that is false in a state, or 0.
 func (w World) violated(s State) Invariant {
 	r, t := s.row, s.truth
 	switch {
@@ -63,36 +63,36 @@ func (w World) violated(s State) Invariant {
 		return LocksGrow
 	}
 	for _, a := range s.attempts {
-		if a.at == remembered && a.dead && r.PIN != 0 && r.open() && a.session == r.SessionGeneration {
+		if a.phase == confirmed && a.ended && r.PIN != 0 && r.open() && a.session == r.SessionGeneration {
 			return SessionsEnd
 		}
 	}
 	return 0
 }
 
-// Mutant is a rule broken on purpose.
+// Mutant is a rule that is broken on purpose. Each mutant must violate an invariant.
 type Mutant string
 
-// The mutants, each of which violates an invariant.
+// The mutants.
 const (
-	CheckBeforeCharge       Mutant = "the budget is looked at before the charge and not by it"
-	ReadThenWrite           Mutant = "the charge writes what was read before, plus one"
-	RedisAlone              Mutant = "the budget is in Redis alone"
-	CrashRefunds            Mutant = "a crash rolls the charge back"
-	VerifierBeforeCharge    Mutant = "the verifier is the one from before the charge"
-	NoGenerationCheck       Mutant = "settling does not ask which PIN was compared"
-	NoAgeCheck              Mutant = "settling does not ask how old the charge is"
+	CheckBeforeCharge       Mutant = "the charge does not check the budget"
+	ReadThenWrite           Mutant = "the charge adds one to a number that was read earlier"
+	RedisAlone              Mutant = "only Redis checks the budget"
+	CrashRefunds            Mutant = "a crash rolls back the charge"
+	VerifierBeforeCharge    Mutant = "the candidate is compared with a verifier read before the charge"
+	NoGenerationCheck       Mutant = "settling ignores which PIN was compared"
+	NoAgeCheck              Mutant = "settling ignores the age of the charge"
 	RightForgivesAll        Mutant = "a right PIN forgives later attempts too"
-	AgentSetRenews          Mutant = "an agent's set renews the budget"
+	AgentSetRenews          Mutant = "setting a PIN as an agent renews the budget"
 	AgentChangesWhileLocked Mutant = "an agent may change a locked PIN"
-	BudgetInThePIN          Mutant = "the budget goes with the PIN when that is removed"
+	BudgetInThePIN          Mutant = "removing a PIN renews the budget"
 	UnlockForgives          Mutant = "an unlock forgives consecutive failures"
-	LockKeepsSessions       Mutant = "a lock keeps the sessions"
-	SetKeepsSessions        Mutant = "a set keeps the sessions"
-	SessionUnderALock       Mutant = "a right PIN makes a session although a later attempt locked"
-	MirrorTrusted           Mutant = "a lock mirrored in Redis is believed, however old"
+	LockKeepsSessions       Mutant = "a lock does not end the sessions"
+	SetKeepsSessions        Mutant = "setting a PIN does not end the sessions"
+	SessionUnderALock       Mutant = "a right PIN creates a session although a later attempt wrote a lock"
+	MirrorTrusted           Mutant = "a lock in Redis is trusted after its end"
 )
 
-// Mutants are all of them.
+// Mutants are all mutants.
 var Mutants = []Mutant{CheckBeforeCharge, ReadThenWrite, RedisAlone, CrashRefunds, VerifierBeforeCharge, NoGenerationCheck, NoAgeCheck,
 	RightForgivesAll, AgentSetRenews, AgentChangesWhileLocked, BudgetInThePIN, UnlockForgives, LockKeepsSessions, SetKeepsSessions, SessionUnderALock, MirrorTrusted}

@@ -1,27 +1,29 @@
-// Package model is the guess budget without Postgres, Redis and hashes: one holder's row and the steps of a verification
-// as plain values, small enough that every order in which the steps of two replicas can meet each other, crashes, a lost
-// Redis and changes of the PIN is looked at. A step here is a statement there: resolve, shield.count, charge, rewrite,
-// compare, settle, remember in verify.go and store.go; set, remove, unlock in enrol.go. Who changes one changes both.
+// Package model is a model of the guess budget without Postgres, Redis and hashing: the row of one holder, and the steps of
+// verifications at two replicas, as plain values. A test explores every reachable state: every order of the steps of parallel
+// attempts, with crashes, lost Redis data and changes of the PIN in between.
+//
+// A step of the model is a step of the program: resolve, count, charge, rewrite, compare and settle in pkg/pin/verify.go,
+// resolve.go and charge.go; set, remove and unlock in change.go. If you change one, change the other too.
 package model
 
-// Most is the most attempts that a world has.
-const Most = 4
+// MaxAttempts is the largest number of attempts in a World.
+const MaxAttempts = 4
 
-// World is how large a world is explored, and with which rules.
+// World is the size of the explored space, and the rules.
 type World struct {
-	// Attempts are the guesses; each runs at one of two replicas.
+	// Attempts is the number of attempts. They run alternately at the two replicas.
 	Attempts int
-	// Budget and Failures are budget.Limits' Attempts and Failures.
+	// Budget and Failures are Attempts and Failures of budget.Limits.
 	Budget, Failures uint8
-	// Events are how many of the things that may happen around the guesses do happen, and Repeats how often each.
+	// Events is the largest number of events, and Repeats the largest number of repetitions of one event.
 	Events, Repeats uint8
-	// Mutant breaks a rule on purpose; "" breaks none.
+	// Mutant is a rule that is broken on purpose, or "".
 	Mutant Mutant
 }
 
-// Row is what one row of pin_holders says.
+// Row is the state of one row of pin_holders.
 type Row struct {
-	// PIN stands for the verifier: 0 is none, 1 and 2 are two PINs.
+	// PIN is the PIN behind the verifier: 0 for no PIN, else 1 or 2.
 	PIN               uint8
 	Generation        uint8
 	SessionGeneration uint8
@@ -32,15 +34,17 @@ type Row struct {
 	LockedBy          uint8
 	// Locked is locked_until > now().
 	Locked bool
-	// DeactivatedBy is 0 when it is null.
+	// DeactivatedBy is 0 if the column is null.
 	DeactivatedBy uint8
 }
 
+// open reports whether the PIN is neither locked nor deactivated.
 func (r Row) open() bool { return !r.Locked && r.DeactivatedBy == 0 }
 
-// mirror is what Redis has of the holder. Its count decides nothing, and is left out unless a mutant makes it decide.
+// mirror is the data in Redis. count is used only by the mutant RedisAlone, because otherwise it decides nothing.
 type mirror struct{ count, lockedBy uint8 }
 
+// phase is the last step that an attempt has finished.
 type phase uint8
 
 const (
@@ -48,46 +52,50 @@ const (
 	resolved
 	counted
 	charged
-	// compared is also written to the mirror: nobody sees a comparison.
+	// compared includes the rewrite of the mirror: no other step can see a comparison.
 	compared
-	// remembered is settled as right, with a session in Redis.
-	remembered
-	over
+	// confirmed means settled as right, with a session in Redis.
+	confirmed
+	finished
 )
 
-// attempt is one request on its way through Verify. What no later step reads is zero, so that states which differ in
-// nothing that matters are one.
+// attempt is one request in the function verify. A field that no later step reads is set to zero. So states that differ only in
+// such fields are equal, and the test explores them once.
 type attempt struct {
-	at phase
-	// seen is the number of the last charge that resolve saw, seenPIN the PIN.
-	seen, seenPIN uint8
-	// What the charge returned.
+	phase phase
+	// lastCharged is the number of the last charge that resolve saw. seenPIN is the PIN that resolve saw.
+	lastCharged, seenPIN uint8
+	// The charge returned these values. locks means that the charge wrote a lock.
 	number, pin, generation uint8
 	locks                   bool
-	// right says that the candidate is that PIN.
+	// right means that the candidate is the PIN that the charge returned.
 	right bool
-	// late: the charge is older than a verdict may be.
+	// late means that the charge is too old to be settled as right.
 	late bool
 	// session is the session generation that settling returned.
 	session uint8
 
-	// For the invariants alone: the true number of the charge, which PIN that was (they are counted), whether the holder
-	// was locked at any time since the request began, and whether the session has met its end.
+	// Only the invariants read the following fields. ordinal is the true number of the charge. epoch is the number of the PIN
+	// at the charge. sawLock means that the holder was locked at some time since the request started. ended means that the
+	// session must be invalid.
 	ordinal, epoch uint8
 	sawLock        bool
-	dead           bool
+	ended          bool
 }
 
-func (a attempt) underWay() bool { return a.at != waiting && a.at != remembered && a.at != over }
+func (a attempt) running() bool {
+	return a.phase != waiting && a.phase != confirmed && a.phase != finished
+}
 
-func (a attempt) chargedOnly() bool { return a.at == charged || a.at == compared }
+// unsettled reports whether the attempt was charged and is not settled.
+func (a attempt) unsettled() bool { return a.phase == charged || a.phase == compared }
 
-// truth is what really happened, kept beside the row and by other rules, for the invariants.
+// truth records what really happened. It uses rules of its own and is compared with the row by the invariants.
 type truth struct {
 	charges uint8
-	// Attempts up to renewed and forgiven no longer count: towards a lock, and as consecutive failures.
+	// Attempts up to renewed no longer count towards a lock. Attempts up to forgiven are no longer consecutive failures.
 	renewed, forgiven uint8
-	// epoch counts how often the PIN was set or removed.
+	// epoch is the number of times that the PIN was set or removed.
 	epoch           uint8
 	locks, lastLock uint8
 	broken          Invariant
@@ -97,7 +105,7 @@ type truth struct {
 type State struct {
 	row      Row
 	redis    mirror
-	attempts [Most]attempt
+	attempts [MaxAttempts]attempt
 	happened [events]uint8
 	truth    truth
 }
@@ -106,23 +114,23 @@ func start() State {
 	return State{row: Row{PIN: 1, Generation: 1, SessionGeneration: 1}, truth: truth{epoch: 1}}
 }
 
-// steps calls visit for every state that one step leads to.
+// steps calls visit for every state that one step can reach.
 func (w World) steps(s State, visit func(action, State)) {
 	for i := range w.Attempts {
 		a := s.attempts[i]
-		if a.at == waiting && i > 0 && s.attempts[i-1].at == waiting {
-			continue // they are alike: the first begins first
+		if a.phase == waiting && i > 0 && s.attempts[i-1].phase == waiting {
+			continue // waiting attempts are equal, so the first one starts first
 		}
-		if a.at != waiting && !a.underWay() {
+		if a.phase != waiting && !a.running() {
 			continue
 		}
 		next := s
 		w.advance(&next, &next.attempts[i], false)
-		visit(action{attempt: i, what: a.at + 1}, w.after(next))
-		if a.at == counted && next.attempts[i].at == charged {
+		visit(action{attempt: i, phase: a.phase + 1}, w.after(next))
+		if a.phase == counted && next.attempts[i].phase == charged {
 			next := s
 			w.advance(&next, &next.attempts[i], true)
-			visit(action{attempt: i, what: charged, right: true}, w.after(next))
+			visit(action{attempt: i, phase: charged, right: true}, w.after(next))
 		}
 	}
 	var happened uint8
@@ -136,27 +144,27 @@ func (w World) steps(s State, visit func(action, State)) {
 		next := s
 		if s.happened[e] < w.Repeats && w.happen(&next, e) {
 			next.happened[e]++
-			visit(action{event: e, happened: true}, w.after(next))
+			visit(action{event: e, isEvent: true}, w.after(next))
 		}
 	}
 }
 
-// after notes what is true from then on for everybody who is under way.
+// after updates the attempts after each step.
 func (w World) after(s State) State {
 	for i := range s.attempts {
-		switch a := &s.attempts[i]; a.at {
+		switch a := &s.attempts[i]; a.phase {
 		case resolved:
 			a.sawLock = a.sawLock || s.row.Locked
-		case over:
-			*a = attempt{at: over}
+		case finished:
+			*a = attempt{phase: finished}
 		}
 	}
 	return s
 }
 
-// advance lets an attempt take its next step. Whether its candidate is the PIN that the charge returns is said there.
+// advance makes the next step of an attempt. The charge decides whether the candidate is the PIN that it returns.
 func (w World) advance(s *State, a *attempt, right bool) {
-	switch a.at {
+	switch a.phase {
 	case waiting:
 		w.resolve(s, a)
 	case resolved:
@@ -171,35 +179,35 @@ func (w World) advance(s *State, a *attempt, right bool) {
 }
 
 func (w World) resolve(s *State, a *attempt) {
-	a.at, a.seen = resolved, s.row.Charged
+	a.phase, a.lastCharged = resolved, s.row.Charged
 	if w.Mutant == VerifierBeforeCharge {
 		a.seenPIN = s.row.PIN
 	}
 	if s.row.PIN == 0 || !s.row.open() {
-		a.at = over
+		a.phase = finished
 	}
 }
 
-// count is shield.lua.
+// count is mirror.lua.
 func (w World) count(s *State, a *attempt) {
-	mirrorKnowsMore := s.redis.lockedBy > a.seen
+	refused := s.redis.lockedBy > a.lastCharged
 	if w.Mutant == MirrorTrusted {
-		mirrorKnowsMore = s.redis.lockedBy > 0
+		refused = s.redis.lockedBy > 0
 	}
-	if mirrorKnowsMore {
+	if refused {
 		if !a.sawLock {
 			s.truth.broken = LocksAreReal
 		}
-		a.at = over
+		a.phase = finished
 		return
 	}
-	a.at, a.sawLock = counted, false
+	a.phase, a.sawLock = counted, false
 	if w.Mutant != ReadThenWrite {
-		a.seen = 0
+		a.lastCharged = 0
 	}
 	if w.Mutant == RedisAlone {
 		if s.redis.count++; s.redis.count > w.Budget {
-			a.at = over
+			a.phase = finished
 		}
 	}
 }
@@ -213,12 +221,12 @@ func (w World) charge(s *State, a *attempt, right bool) {
 		allowed = r.PIN != 0
 	}
 	if !allowed {
-		a.at = over
+		a.phase = finished
 		return
 	}
 	n := r.Charged + 1
 	if w.Mutant == ReadThenWrite {
-		n = a.seen + 1
+		n = a.lastCharged + 1
 	}
 	fills, ends := n-r.WindowStart >= w.Budget, n-r.Forgiven >= w.Failures
 	if w.Mutant == RedisAlone {
@@ -240,7 +248,7 @@ func (w World) charge(s *State, a *attempt, right bool) {
 	if w.Mutant == VerifierBeforeCharge {
 		pin = a.seenPIN
 	}
-	*a = attempt{at: charged, number: n, locks: r.Locked, right: right}
+	*a = attempt{phase: charged, number: n, locks: r.Locked, right: right}
 	if right {
 		a.pin, a.generation = pin, r.Generation
 	}
@@ -259,18 +267,18 @@ func (w World) charge(s *State, a *attempt, right bool) {
 	}
 }
 
-// rewrite is shield.rewrite, and the comparison.
+// rewrite is mirror.rewrite and the comparison.
 func (w World) rewrite(s *State, a *attempt) {
 	if a.locks {
 		s.redis.lockedBy = a.number
 	}
-	a.at, a.locks = compared, false
+	a.phase, a.locks = compared, false
 	if !a.right {
-		a.at = over // settling a wrong verdict changes no row
+		a.phase = finished // settling a wrong attempt changes no row of pin_holders
 	}
 }
 
-// settle is settleRightSQL, and the session.
+// settle is settleRightSQL and the creation of the session.
 func (w World) settle(s *State, a *attempt) {
 	r := &s.row
 	found := r.Generation == a.generation && r.PIN != 0
@@ -281,7 +289,7 @@ func (w World) settle(s *State, a *attempt) {
 		found = false
 	}
 	if !found {
-		a.at = over
+		a.phase = finished
 		return
 	}
 	upTo := a.number
@@ -306,18 +314,18 @@ func (w World) settle(s *State, a *attempt) {
 	} else {
 		t.locks = min(t.locks, 1)
 	}
-	born := attempt{at: remembered, session: r.SessionGeneration, dead: !r.open()}
-	if born.dead && w.Mutant != SessionUnderALock {
-		born = attempt{at: over} // a later attempt locked
+	session := attempt{phase: confirmed, session: r.SessionGeneration, ended: !r.open()}
+	if session.ended && w.Mutant != SessionUnderALock {
+		session = attempt{phase: finished} // a later attempt wrote a lock
 	}
-	*a = born
+	*a = session
 }
 
-// endSessions notes that every session that anybody has now must be dead from here on.
+// endSessions records that every existing session must be invalid from now on.
 func (s *State) endSessions() {
 	for i := range s.attempts {
-		if a := &s.attempts[i]; a.at == remembered {
-			a.dead = true
+		if a := &s.attempts[i]; a.phase == confirmed {
+			a.ended = true
 		}
 	}
 }

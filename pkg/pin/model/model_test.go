@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/pin/model"
 )
 
-// small is explored by every run of the tests; make model explores large.
+// Every run of the tests explores small. make model also explores large.
 var (
 	small = model.World{Attempts: 3, Budget: 2, Failures: 3, Events: 2, Repeats: 2}
 	large = []model.World{
@@ -25,16 +25,16 @@ func TestEveryInvariantHoldsInEveryState(t *testing.T) {
 		worlds = append(worlds, large...)
 	}
 	for _, w := range worlds {
-		began := time.Now()
+		start := time.Now()
 		states, found := w.Explore()
-		t.Logf("%d attempts, %d events: %d states in %s", w.Attempts, w.Events, states, time.Since(began).Round(time.Millisecond))
+		t.Logf("%d attempts, %d events: %d states in %s", w.Attempts, w.Events, states, time.Since(start).Round(time.Millisecond))
 		if found != nil {
-			t.Errorf("not true: %s, after\n%s", found.Invariant, strings.Join(found.Way, "\n"))
+			t.Errorf("violated: %s, after\n%s", found.Invariant, strings.Join(found.Steps, "\n"))
 		}
 	}
 }
 
-func TestEveryMutantBreaksAnInvariant(t *testing.T) {
+func TestEveryMutantViolatesAnInvariant(t *testing.T) {
 	t.Parallel()
 	for _, mutant := range model.Mutants {
 		t.Run(string(mutant), func(t *testing.T) {
@@ -43,9 +43,9 @@ func TestEveryMutantBreaksAnInvariant(t *testing.T) {
 			w.Mutant = mutant
 			_, found := w.Explore()
 			if found == nil {
-				t.Fatal("it breaks no invariant: one is missing")
+				t.Fatal("the mutant violates no invariant, so an invariant is missing")
 			}
-			t.Logf("not true: %s, after\n%s", found.Invariant, strings.Join(found.Way, "\n"))
+			t.Logf("violated: %s, after\n%s", found.Invariant, strings.Join(found.Steps, "\n"))
 		})
 	}
 }
