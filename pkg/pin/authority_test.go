@@ -8,10 +8,10 @@ import (
 	"github.com/countersign/countersign/pkg/session"
 )
 
-// A proof is of one PIN. What it allows is done to that one or not at all, whatever happened since.
-func TestAProofIsOfOnePIN(t *testing.T) {
+// A proof allows a change of the proved PIN only, and only while that PIN is still in place.
+func TestProofIsForOnePIN(t *testing.T) {
 	t.Parallel()
-	admins := func(w *world, h pin.Holder, p *pin.PIN) {
+	setByAdmin := func(w *world, h pin.Holder, p *pin.PIN) {
 		if p == nil {
 			if err := w.pins.Remove(w.t.Context(), h, pin.ByAdmin); err != nil {
 				w.t.Fatal(err)
@@ -22,24 +22,24 @@ func TestAProofIsOfOnePIN(t *testing.T) {
 	}
 	for _, rule := range []struct {
 		name string
-		// of the customer and of the identity, before the proof (nil: none)
+		// The PINs of the customer and of the identity before the proof; nil: no PIN.
 		customer, identity *pin.PIN
 		current            pin.PIN
 		meanwhile          func(*world)
 		set, remove        error
 	}{
-		{"nothing happened", &rightPIN, nil, rightPIN, func(*world) {}, nil, nil},
-		{"nothing happened to their own", &rightPIN, &thirdPIN, thirdPIN, func(*world) {}, nil, nil},
-		{"there was none", nil, nil, rightPIN, func(*world) {}, nil, nil},
-		{"another's budget was spent", &rightPIN, &thirdPIN, thirdPIN, func(w *world) { w.verify(wrongPIN) }, nil, nil},
-		{"their own was set anew, the same", nil, &thirdPIN, thirdPIN, func(w *world) { admins(w, w.identityHolder(), &thirdPIN) }, pin.ErrChanged, pin.ErrChanged},
-		{"their own was removed", nil, &thirdPIN, thirdPIN, func(w *world) { admins(w, w.identityHolder(), nil) }, pin.ErrChanged, nil},
-		{"the customer's was set anew", &rightPIN, nil, rightPIN, func(w *world) { admins(w, w.customerHolder(), &thirdPIN) }, pin.ErrChanged, nil},
-		{"the customer's was removed", &rightPIN, nil, rightPIN, func(w *world) { admins(w, w.customerHolder(), nil) }, pin.ErrChanged, nil},
-		{"they got their own", &rightPIN, nil, rightPIN, func(w *world) { admins(w, w.identityHolder(), &thirdPIN) }, pin.ErrChanged, pin.ErrChanged},
-		{"there was none, and now they have", nil, nil, rightPIN, func(w *world) { admins(w, w.identityHolder(), &thirdPIN) }, pin.ErrChanged, pin.ErrChanged},
-		{"there was none, and now the customer has", nil, nil, rightPIN, func(w *world) { admins(w, w.customerHolder(), &thirdPIN) }, pin.ErrChanged, nil},
-		{"their own was locked", nil, &thirdPIN, thirdPIN, (*world).exhaust, pin.ErrLocked, pin.ErrLocked},
+		{"no change meanwhile", &rightPIN, nil, rightPIN, func(*world) {}, nil, nil},
+		{"no change of the identity's own PIN", &rightPIN, &thirdPIN, thirdPIN, func(*world) {}, nil, nil},
+		{"there was no PIN", nil, nil, rightPIN, func(*world) {}, nil, nil},
+		{"an attempt was charged", &rightPIN, &thirdPIN, thirdPIN, func(w *world) { w.verify(wrongPIN) }, nil, nil},
+		{"the identity's own PIN was set again to the same PIN", nil, &thirdPIN, thirdPIN, func(w *world) { setByAdmin(w, w.identityHolder(), &thirdPIN) }, pin.ErrChanged, pin.ErrChanged},
+		{"the identity's own PIN was removed", nil, &thirdPIN, thirdPIN, func(w *world) { setByAdmin(w, w.identityHolder(), nil) }, pin.ErrChanged, nil},
+		{"the customer's PIN was set again", &rightPIN, nil, rightPIN, func(w *world) { setByAdmin(w, w.customerHolder(), &thirdPIN) }, pin.ErrChanged, nil},
+		{"the customer's PIN was removed", &rightPIN, nil, rightPIN, func(w *world) { setByAdmin(w, w.customerHolder(), nil) }, pin.ErrChanged, nil},
+		{"the identity got its own PIN", &rightPIN, nil, rightPIN, func(w *world) { setByAdmin(w, w.identityHolder(), &thirdPIN) }, pin.ErrChanged, pin.ErrChanged},
+		{"there was no PIN, and the identity got its own PIN", nil, nil, rightPIN, func(w *world) { setByAdmin(w, w.identityHolder(), &thirdPIN) }, pin.ErrChanged, pin.ErrChanged},
+		{"there was no PIN, and the customer got a PIN", nil, nil, rightPIN, func(w *world) { setByAdmin(w, w.customerHolder(), &thirdPIN) }, pin.ErrChanged, nil},
+		{"the identity's own PIN was locked", nil, &thirdPIN, thirdPIN, (*world).exhaust, pin.ErrLocked, pin.ErrLocked},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			t.Parallel()
@@ -69,8 +69,8 @@ func TestAProofIsOfOnePIN(t *testing.T) {
 	}
 }
 
-// A session is a proof too, of the PIN it rests on; and so is, for a customer who is signed in, the PIN they hold.
-func TestOtherProofsAreOfOnePIN(t *testing.T) {
+// A session is a proof of the PIN that it is based on. A signed-in customer proves the customer's own PIN.
+func TestSessionAndOwnPINAreProofsForOnePIN(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.people.Exec(`update instances set pin_change_requires_proof = true`)
@@ -86,18 +86,18 @@ func TestOtherProofsAreOfOnePIN(t *testing.T) {
 	}
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	if _, err := w.pins.Set(t.Context(), w.instance, w.identityHolder(), thirdPIN, bySession); !errors.Is(err, pin.ErrChanged) {
-		t.Errorf("by a session that is dead: %v", err)
+		t.Errorf("set with an ended session: %v", err)
 	}
 	if _, err := w.pins.Set(t.Context(), w.instance, w.customerHolder(), thirdPIN, byCustomer); !errors.Is(err, pin.ErrChanged) {
-		t.Errorf("by a PIN that was replaced: %v", err)
+		t.Errorf("set with a replaced PIN: %v", err)
 	}
 	if err := w.pins.Remove(t.Context(), w.customerHolder(), byCustomer); !errors.Is(err, pin.ErrChanged) {
-		t.Errorf("removed by a PIN that was replaced: %v", err)
+		t.Errorf("removed with a replaced PIN: %v", err)
 	}
 	if byCustomer, err = w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN); err != nil {
 		t.Fatal(err)
 	}
-	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin) // which is nothing to the customer's
+	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin) // does not change the customer's PIN
 	w.set(w.customerHolder(), thirdPIN, byCustomer)
 	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN); !errors.Is(err, pin.ErrProofWrong) {
 		t.Errorf("the old PIN: %v", err)
@@ -106,12 +106,12 @@ func TestOtherProofsAreOfOnePIN(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, thirdPIN); !errors.Is(err, pin.ErrNotSet) {
-		t.Errorf("none: %v", err)
+		t.Errorf("no PIN: %v", err)
 	}
 }
 
-// What is under way while a proof is used counts as well: the row is looked at when it is held, and not before.
-func TestAProofIsOfThePINOfThatMoment(t *testing.T) {
+// A change that commits while a proof is used counts too: Set and Remove check the row after they have locked it.
+func TestProofIsCheckedUnderTheRowLock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
@@ -140,7 +140,7 @@ func TestAProofIsOfThePINOfThatMoment(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// One who had a PIN of their own once may be given another on the strength of their customer's.
+	// After its own PIN was removed, an identity may get a new one with a proof of the customer's PIN.
 	w.people.Exec(`update instances set pin_change_requires_proof = true`)
 	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin)
 	if err := w.pins.Remove(t.Context(), w.identityHolder(), pin.ByAdmin); err != nil {

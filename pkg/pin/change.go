@@ -98,8 +98,8 @@ func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by A
 	}
 	const q = `
 		insert into pin_holders as h (holder_id, customer_id, identity_id, verifier, generation, pin_set_at)
-		select $1, who.customer_id, who.identity_id, $4, gen_random_uuid(), now()
-		  from (select $2::uuid as customer_id, $3::uuid as identity_id) who
+		select $1, holder.customer_id, holder.identity_id, $4, gen_random_uuid(), now()
+		  from (select $2::uuid as customer_id, $3::uuid as identity_id) holder
 		 where ($5 or ` + identified + `) and (not $6 or $7 is not distinct from ` + applying + `)
 		on conflict (holder_id) do update
 		   set verifier = excluded.verifier, generation = excluded.generation, pin_set_at = excluded.pin_set_at,
@@ -126,18 +126,18 @@ func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by A
 // unlocked is true for a holder's row h that an agent or a customer may change.
 const unlocked = budget.Allows
 
-// identified is true for a holder, who, whose PIN an agent or a customer may set: the customer's identity is verified, or no
+// identified is true for a holder whose PIN an agent or a customer may set: the customer's identity is verified, or no
 // instance on which the PIN applies demands that. An identity's own PIN applies on its instance. A customer's PIN applies on
 // each instance that the customer is within.
-const identified = `(exists (select from kyc_approvals a where a.customer_id = who.customer_id)
+const identified = `(exists (select from kyc_approvals a where a.customer_id = holder.customer_id)
 		        or not exists (select from identities d join instances i on i.id = d.instance_id
-		                        where d.customer_id = who.customer_id and d.id = coalesce(who.identity_id, d.id) and i.kyc_required)
-		           and (who.identity_id is not null
-		                or not exists (select from instances i where i.owner_customer_id = who.customer_id and i.kyc_required)))`
+		                        where d.customer_id = holder.customer_id and d.id = coalesce(holder.identity_id, d.id) and i.kyc_required)
+		           and (holder.identity_id is not null
+		                or not exists (select from instances i where i.owner_customer_id = holder.customer_id and i.kyc_required)))`
 
-// applying is the generation of the PIN that applies to a holder, who.
+// applying is the generation of the PIN that applies to a holder.
 const applying = `(select p.generation from pin_holders p
-		             where p.holder_id in (who.customer_id, who.identity_id) and p.verifier is not null
+		             where p.holder_id in (holder.customer_id, holder.identity_id) and p.verifier is not null
 		             order by p.identity_id nulls last limit 1)`
 
 // whyRefused returns the reason why Set changed no row.
@@ -145,7 +145,7 @@ func whyRefused(ctx context.Context, tx *sqlx.Tx, h Holder) error {
 	const q = `
 		select ` + identified + ` as identified,
 		       exists (select from pin_holders h where h.holder_id = $3 and not (` + unlocked + `)) as locked
-		  from (select $1::uuid as customer_id, $2::uuid as identity_id) who`
+		  from (select $1::uuid as customer_id, $2::uuid as identity_id) holder`
 	var is struct{ Identified, Locked bool }
 	err := tx.GetContext(ctx, &is, q, h.CustomerID, h.IdentityID, h.ID())
 	switch {

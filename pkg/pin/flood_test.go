@@ -13,8 +13,8 @@ import (
 	"github.com/countersign/countersign/pkg/slowhash"
 )
 
-// I4: what is shed is not charged, and is refused before it costs a query.
-func TestAFloodIsShedFirst(t *testing.T) {
+// I4: a shed request charges nothing, and it is refused before the first query.
+func TestShedRequestCostsNoQuery(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
@@ -31,7 +31,7 @@ func TestAFloodIsShedFirst(t *testing.T) {
 	shed := func() {
 		t.Helper()
 		if _, err := verifier.Verify(context.Background(), w.key, w.subject(), wrongPIN); !errors.Is(err, slowhash.ErrBusy) {
-			t.Errorf("with every place taken: %v", err)
+			t.Errorf("without a free place: %v", err)
 		}
 	}
 	shed()
@@ -42,12 +42,12 @@ func TestAFloodIsShedFirst(t *testing.T) {
 	shed()
 	place.Release()
 	if _, err := verifier.Verify(context.Background(), w.key, w.subject(), wrongPIN); err == nil || errors.Is(err, slowhash.ErrBusy) {
-		t.Errorf("with a place: %v", err)
+		t.Errorf("with a free place and without a database: %v", err)
 	}
 }
 
-// While Postgres keeps a charge waiting, its verification holds a place and no core: others are compared.
-func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
+// While a charge waits in Postgres, its verification holds a place but no permit, so other candidates are compared.
+func TestWaitingChargeHoldsNoPermit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
@@ -76,7 +76,7 @@ func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
 	for blocked := false; !blocked; {
 		w.people.Get(&blocked, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // before the one that waits gives up
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // less than the waiting verification has
 	defer cancel()
 	result, err := verifier.Verify(ctx, w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(other)}, thirdPIN)
 	if err != nil || result.Outcome != pin.Right {
@@ -86,6 +86,6 @@ func TestAChargeThatWaitsHoldsNoCore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-waiting; err != nil {
-		t.Errorf("the one that waited: %v", err)
+		t.Errorf("the verification that waited: %v", err)
 	}
 }

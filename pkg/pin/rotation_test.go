@@ -12,9 +12,9 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 )
 
-// A rotation as an operator does it: append, promote, retire, one replica after the other, while people go on typing
-// their PINs and setting new ones at both. Nobody is refused at any moment, and in the end nothing lies under the old key.
-func TestKeysRotateUnderLoad(t *testing.T) {
+// The operator's rotation: append the new key, promote it, remove the old key, at one replica after the other. Meanwhile people
+// verify and set PINs at both replicas. No request fails, and in the end no verifier uses the old key.
+func TestPepperRotationUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	type replica struct {
@@ -29,13 +29,13 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	restart(0, keyOne)
 	restart(1, keyOne)
 
-	// Each person is one goroutine: more than five attempts of one holder at a time would be a lock, and rightly so.
+	// One goroutine for each person, because more than five parallel attempts would lock a PIN.
 	const people = 3
 	var verified [people]atomic.Int64
 	stop, started := make(chan struct{}), sync.WaitGroup{}
 	for i := range people {
 		customer := w.people.Customer()
-		who := pin.Subject{InstanceID: w.instance, IdentityID: some(w.people.Identity(customer, w.instance))}
+		subject := pin.Subject{InstanceID: w.instance, IdentityID: some(w.people.Identity(customer, w.instance))}
 		w.set(pin.Holder{CustomerID: customer}, rightPIN, pin.ByAdmin)
 		started.Go(func() {
 			for n := i; ; n++ {
@@ -45,12 +45,12 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 				default:
 				}
 				at := replicas[n%len(replicas)].Load()
-				if i == 0 && n%5 == 0 { // somebody chooses a new PIN now and then
+				if i == 0 && n%5 == 0 { // the first person sets the PIN again at every fifth round
 					if _, err := at.Set(context.Background(), w.instance, pin.Holder{CustomerID: customer}, rightPIN, pin.ByAdmin); err != nil {
 						t.Errorf("setting a PIN: %v", err)
 					}
 				}
-				if got, err := at.Verify(context.Background(), w.key, who, rightPIN); err != nil || got.Outcome != pin.Right {
+				if got, err := at.Verify(context.Background(), w.key, subject, rightPIN); err != nil || got.Outcome != pin.Right {
 					t.Errorf("verification %d of person %d: %s, %v", n, i, got.Outcome, err)
 					return
 				}
@@ -61,8 +61,8 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	stopAll := sync.OnceFunc(func() { close(stop); started.Wait() })
 	defer stopAll()
 
-	// everybody waits until each person has been verified by both replicas as they are now.
-	everybody := func() {
+	// waitForAll waits until each person was verified by both current replicas.
+	waitForAll := func() {
 		t.Helper()
 		for i := range verified {
 			for until := verified[i].Load() + 3; verified[i].Load() < until && !t.Failed(); {
@@ -76,21 +76,21 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	} {
 		for i := range replicas {
 			restart(i, step.keys)
-			everybody()
+			waitForAll()
 		}
 		if t.Failed() {
-			t.Fatalf("at the step: %s", step.name)
+			t.Fatalf("in the step %s", step.name)
 		}
 	}
 	var old, renewed int
 	w.people.Get(&old, `select count(*) from pin_holders where verifier like '%,keyid=one$%'`)
 	w.people.Get(&renewed, `select count(*) from pin_holders where verifier like '%,keyid=two$%'`)
 	if old != 0 || renewed != people {
-		t.Fatalf("%d lie under the old key, %d under the new one", old, renewed)
+		t.Fatalf("%d verifiers use the old key, %d use the new key", old, renewed)
 	}
 	for i := range replicas {
 		restart(i, keyTwo)
-		everybody()
+		waitForAll()
 	}
 	stopAll()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// I1: parallel guesses through several replicas, by every name that the holder has.
+// I1: parallel guesses at two replicas, by every id that leads to the same holder.
 func TestParallelGuessesAreComparedExactlyFiveTimes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -55,8 +55,8 @@ func (w *world) storm(n int, targets []target) {
 	wg.Wait()
 }
 
-// I2: what Redis forgets, or cannot say, gives no further attempt.
-func TestRedisCannotGiveAttempts(t *testing.T) {
+// I2: lost data or a failure of Redis allows no further attempt.
+func TestRedisFailureAllowsNoFurtherAttempt(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []struct {
 		name string
@@ -85,7 +85,7 @@ func TestRedisCannotGiveAttempts(t *testing.T) {
 	}
 }
 
-func TestWithoutRedisThereIsAVerdictAndNoSession(t *testing.T) {
+func TestWithoutRedisThereIsAnOutcomeButNoSession(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
 	w := newWorldOn(t, server.URL)
@@ -96,8 +96,8 @@ func TestWithoutRedisThereIsAVerdictAndNoSession(t *testing.T) {
 	}
 }
 
-// The mirror of a lock outlives an unlock, and holds nobody out.
-func TestAnOldMirrorHoldsNobodyOut(t *testing.T) {
+// The copy of a lock in Redis remains after an unlock. It must refuse nobody.
+func TestOldMirrorRefusesNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
@@ -105,16 +105,16 @@ func TestAnOldMirrorHoldsNobodyOut(t *testing.T) {
 	w.unlock(w.customerHolder())
 	mirrored, err := w.redis.HGet(context.Background(), "pin:{"+w.customer.String()+"}:budget", "locked_by").Int()
 	if err != nil || mirrored != 5 {
-		t.Fatalf("the lock is not mirrored: %d, %v", mirrored, err)
+		t.Fatalf("the lock was not copied to Redis: %d, %v", mirrored, err)
 	}
 	if got := w.verify(rightPIN); got.Outcome != pin.Right {
 		t.Errorf("after the unlock: %s", got.Outcome)
 	}
 }
 
-// I3: a charge that nobody settles is a failure. The replica "dies" between charge and comparison: its verifier cannot be
-// read, which is noticed only by the one that the charge returned.
-func TestAnUnsettledChargeIsSpent(t *testing.T) {
+// I3: a charge that is not settled is a failure. A trigger makes the verifier unreadable during the charge, so the
+// verification fails between charge and comparison.
+func TestUnsettledChargeIsAFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
@@ -125,7 +125,7 @@ func TestAnUnsettledChargeIsSpent(t *testing.T) {
 	w.people.Exec(`create trigger spoil before update on pin_holders for each row execute function spoil()`)
 	for range 5 {
 		if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN); err == nil {
-			t.Fatal("a verifier that cannot be read gave a verdict")
+			t.Fatal("an unreadable verifier led to an outcome")
 		}
 		w.people.Exec(`update pin_holders set verifier = $1`, stored)
 	}
@@ -134,12 +134,12 @@ func TestAnUnsettledChargeIsSpent(t *testing.T) {
 	}
 }
 
-func TestAClientThatHungUpBeforeTheChargeIsNotCharged(t *testing.T) {
+func TestDisconnectBeforeTheChargeChargesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-	ctx, hangUp := context.WithCancel(context.Background())
-	hangUp()
+	ctx, disconnect := context.WithCancel(context.Background())
+	disconnect()
 	if _, err := w.verifier.Verify(ctx, w.key, w.subject(), wrongPIN); err == nil {
 		t.Fatal("a cancelled request was answered")
 	}
@@ -148,38 +148,38 @@ func TestAClientThatHungUpBeforeTheChargeIsNotCharged(t *testing.T) {
 	}
 }
 
-// A client that hangs up after its charge is judged all the same: its attempt is settled, right or wrong.
-func TestAClientThatHungUpAfterTheChargeIsJudged(t *testing.T) {
+// If the client disconnects after the charge, the attempt is still compared and settled.
+func TestDisconnectAfterTheChargeIsSettled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-	held, err := w.db.Beginx() // keeps the charge waiting
+	held, err := w.db.Beginx() // the charge waits for this transaction
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer held.Rollback()
 	held.MustExec(`select from pin_holders for update`)
-	ctx, hangUp := context.WithCancel(context.Background())
-	verdict := make(chan pin.Result)
+	ctx, disconnect := context.WithCancel(context.Background())
+	outcome := make(chan pin.Result)
 	go func() {
 		result, _ := w.verifier.Verify(ctx, w.key, w.subject(), rightPIN)
-		verdict <- result
+		outcome <- result
 	}()
 	for waiting := 0; waiting == 0; {
 		w.people.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
 	}
-	hangUp()
+	disconnect()
 	held.Rollback()
-	if got := <-verdict; got.Outcome != pin.Right {
-		t.Errorf("the verdict: %s", got.Outcome)
+	if got := <-outcome; got.Outcome != pin.Right {
+		t.Errorf("the outcome: %s", got.Outcome)
 	}
 	if got := w.verify(wrongPIN); *got.Remaining != 4 {
 		t.Errorf("%d left, want 4: the right attempt was not settled", *got.Remaining)
 	}
 }
 
-// A verdict about a PIN that was replaced while it was compared, or that took too long, is lost.
-func TestALateVerdictIsAFailure(t *testing.T) {
+// If the PIN is replaced during the comparison, or the comparison takes too long, the outcome is lost.
+func TestLostOutcomeIsAFailure(t *testing.T) {
 	t.Parallel()
 	for name, statement := range map[string]string{
 		"replaced meanwhile": `create function late() returns trigger language plpgsql as $$ begin
@@ -199,7 +199,7 @@ func TestALateVerdictIsAFailure(t *testing.T) {
 			var outcome string
 			w.people.Get(&outcome, `select outcome from attempts where holder_id = $1`, w.customer)
 			if outcome != "lost" {
-				t.Errorf("noted as %s", outcome)
+				t.Errorf("the recorded outcome is %s, want lost", outcome)
 			}
 		})
 	}

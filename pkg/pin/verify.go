@@ -181,12 +181,12 @@ var reached = func(step string) {}
 // refusal returns the answer if no PIN applies, or if the PIN is locked or deactivated. It returns nil if an attempt may be
 // charged.
 func refusal(r Resolved) *Result {
-	none := 0
+	zero := 0
 	switch {
 	case !r.HasPIN():
 		return &Result{Outcome: NotSet}
 	case r.Deactivated:
-		return &Result{Outcome: Inactive, Remaining: &none}
+		return &Result{Outcome: Inactive, Remaining: &zero}
 	case r.Locked():
 		result := locked(r.At, *r.LockedUntil)
 		return &result
@@ -228,8 +228,8 @@ func (v *Verifier) confirm(ctx context.Context, r Resolved, a attempt, after bud
 }
 
 func locked(at, until time.Time) Result {
-	none := 0
-	return Result{Outcome: Locked, Remaining: &none, LockedUntil: &until, RetryAfter: until.Sub(at)}
+	zero := 0
+	return Result{Outcome: Locked, Remaining: &zero, LockedUntil: &until, RetryAfter: until.Sub(at)}
 }
 
 func wrong(after budgetState, b budget.Limits) Result {

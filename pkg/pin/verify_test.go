@@ -28,11 +28,11 @@ func TestBudget(t *testing.T) {
 		{"a wrong PIN", []string{wrong}, pin.Wrong, 4},
 		{"fourth wrong leaves one", []string{wrong, wrong, wrong, wrong}, pin.Wrong, 1},
 		{"fifth wrong locks", []string{wrong, wrong, wrong, wrong, wrong}, pin.Wrong, 0},
-		{"a right PIN cannot open a lock", []string{wrong, wrong, wrong, wrong, wrong, right}, pin.Locked, 0},
+		{"a right PIN does not end a lock", []string{wrong, wrong, wrong, wrong, wrong, right}, pin.Locked, 0},
 		{"fifth right is right", []string{wrong, wrong, wrong, wrong, right}, pin.Right, 5},
-		{"a right PIN forgives", []string{wrong, wrong, wrong, wrong, right, wrong}, pin.Wrong, 4},
-		{"after the lock there are five more", []string{wrong, wrong, wrong, wrong, wrong, wait, wrong}, pin.Wrong, 4},
-		{"an unlock gives a new window", []string{wrong, wrong, wrong, wrong, wrong, unlock, wrong}, pin.Wrong, 4},
+		{"a right PIN forgives failures", []string{wrong, wrong, wrong, wrong, right, wrong}, pin.Wrong, 4},
+		{"five more attempts after a lock", []string{wrong, wrong, wrong, wrong, wrong, wait, wrong}, pin.Wrong, 4},
+		{"an unlock starts a new window", []string{wrong, wrong, wrong, wrong, wrong, unlock, wrong}, pin.Wrong, 4},
 		{"a right PIN after an unlock", []string{wrong, wrong, wrong, wrong, wrong, unlock, right}, pin.Right, 5},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestBudget(t *testing.T) {
 				case wrong:
 					last = w.verify(wrongPIN)
 				case wait:
-					w.waitOutLock(w.customerHolder())
+					w.endLock(w.customerHolder())
 				case unlock:
 					w.unlock(w.customerHolder())
 				}
@@ -70,17 +70,17 @@ func TestLocksDoubleUntilARightPIN(t *testing.T) {
 	w.verifier, _ = w.replica(keyOne, prometheus.NewRegistry())
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	for _, want := range []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour} {
-		w.lockedFor(want)
-		w.waitOutLock(w.customerHolder())
+		w.wantLock(want)
+		w.endLock(w.customerHolder())
 	}
 	w.verify(rightPIN)
-	w.lockedFor(15 * time.Minute)
+	w.wantLock(15 * time.Minute)
 	w.unlock(w.customerHolder()) // an unlock keeps the doubling
-	w.lockedFor(30 * time.Minute)
+	w.wantLock(30 * time.Minute)
 }
 
-// lockedFor uses the budget up and looks how long the lock is, by Postgres's clock.
-func (w *world) lockedFor(want time.Duration) {
+// wantLock uses up the budget and checks the length of the lock by Postgres's clock.
+func (w *world) wantLock(want time.Duration) {
 	w.t.Helper()
 	w.exhaust()
 	var seconds float64
@@ -91,18 +91,18 @@ func (w *world) lockedFor(want time.Duration) {
 	}
 }
 
-func TestFiftyFailuresDeactivate(t *testing.T) {
+func TestFiftyFailuresDeactivateThePIN(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-	// 48 failures over 9 locks, without the waiting.
+	// The state after 48 failures and 9 locks.
 	w.people.Exec(`update pin_holders set charged = 48, window_start = 45, locks = 9, locked_by = 45 where holder_id = $1`, w.customer)
 	w.verify(wrongPIN)
 	if got := w.verify(wrongPIN); got.Outcome != pin.Wrong || *got.Remaining != 0 || got.LockedUntil != nil {
-		t.Errorf("the fiftieth: %+v", got)
+		t.Errorf("the fiftieth failure: %+v", got)
 	}
 	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
-		t.Errorf("a right PIN afterwards: %s", got.Outcome)
+		t.Errorf("a right PIN after the deactivation: %s", got.Outcome)
 	}
 	status, err := w.pins.Status(context.Background(), w.customerHolder())
 	if err != nil || !status.HasPIN || status.IsActive || status.IsLocked {
@@ -110,29 +110,29 @@ func TestFiftyFailuresDeactivate(t *testing.T) {
 	}
 	w.unlock(w.customerHolder())
 	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
-		t.Errorf("an unlock must not activate it: %s", got.Outcome)
+		t.Errorf("after an unlock: %s", got.Outcome)
 	}
 	w.set(w.customerHolder(), thirdPIN, pin.ByAdmin)
 	if got := w.verify(thirdPIN); got.Outcome != pin.Right {
-		t.Errorf("set anew by an admin: %s", got.Outcome)
+		t.Errorf("after an admin set the PIN: %s", got.Outcome)
 	}
 }
 
-func TestTheFiftiethMayBeRight(t *testing.T) {
+func TestFiftiethAttemptMayBeRight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	w.people.Exec(`update pin_holders set charged = 49, window_start = 45, locks = 9, locked_by = 45 where holder_id = $1`, w.customer)
 	if got := w.verify(rightPIN); got.Outcome != pin.Right {
-		t.Fatalf("the fiftieth: %s", got.Outcome)
+		t.Fatalf("the fiftieth attempt: %s", got.Outcome)
 	}
 	if got := w.verify(rightPIN); got.Outcome != pin.Right || *got.Remaining != 5 {
-		t.Errorf("afterwards: %+v", got)
+		t.Errorf("the next attempt: %+v", got)
 	}
 }
 
-// I4: what is refused before the charge is free.
-func TestRefusedRequestsAreFree(t *testing.T) {
+// I4: a request that is refused before the charge charges nothing.
+func TestRefusedRequestsChargeNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
@@ -161,8 +161,8 @@ func TestRefusedRequestsAreFree(t *testing.T) {
 	}
 }
 
-// I5: what an agent can do renews no budget, and nothing opens a lock to it.
-func TestOnlyThreeThingsRenewABudget(t *testing.T) {
+// I5: an agent can neither renew a budget nor end a lock.
+func TestAgentCannotRenewTheBudget(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t)
@@ -171,40 +171,40 @@ func TestOnlyThreeThingsRenewABudget(t *testing.T) {
 	for i, change := range []func(){
 		func() { w.set(own, thirdPIN, pin.ByAgent) },
 		func() { w.pins.Remove(ctx, own, pin.ByAgent); w.set(own, rightPIN, pin.ByAgent) },
-		func() { w.set(w.customerHolder(), thirdPIN, pin.ByAdmin) }, // another holder's budget
+		func() { w.set(w.customerHolder(), thirdPIN, pin.ByAdmin) }, // the budget of another holder
 		func() { w.redis.Del(ctx, "pin:{"+w.identity.String()+"}:budget") },
 	} {
 		if got := w.verify(wrongPIN); *got.Remaining != 4-i {
-			t.Fatalf("try %d: %d left, want %d", i+1, *got.Remaining, 4-i)
+			t.Fatalf("attempt %d: %d left, want %d", i+1, *got.Remaining, 4-i)
 		}
 		change()
 	}
 	if got := w.verify(wrongPIN); got.LockedUntil == nil {
-		t.Fatal("the fifth did not lock")
+		t.Fatal("the fifth failure did not lock the PIN")
 	}
 	if _, err := w.pins.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
-		t.Errorf("an agent's set while locked: %v", err)
+		t.Errorf("set by an agent while locked: %v", err)
 	}
 	if err := w.pins.Remove(ctx, own, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
-		t.Errorf("an agent's removal while locked: %v", err)
+		t.Errorf("removed by an agent while locked: %v", err)
 	}
 	if err := w.pins.Remove(ctx, own, pin.ByAdmin); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.pins.Set(ctx, w.instance, own, thirdPIN, pin.ByAgent); !errors.Is(err, pin.ErrLocked) {
-		t.Errorf("an agent's set after an admin's removal: %v", err)
+		t.Errorf("set by an agent after an admin removed the PIN: %v", err)
 	}
 	w.set(own, thirdPIN, pin.ByAdmin)
 	if got := w.verify(thirdPIN); got.Outcome != pin.Right {
-		t.Errorf("after an admin's set: %s", got.Outcome)
+		t.Errorf("after an admin set the PIN: %s", got.Outcome)
 	}
 }
 
-// I6: lock, change and removal end every session at once, and for good.
-func TestSessionsDieWithTheirPIN(t *testing.T) {
+// I6: a lock, a change and a removal of the PIN end every session.
+func TestSessionsEndWithTheirPIN(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*world){
-		"set anew": func(w *world) { w.set(w.customerHolder(), rightPIN, pin.ByAdmin) },
+		"set again": func(w *world) { w.set(w.customerHolder(), rightPIN, pin.ByAdmin) },
 		"removed": func(w *world) {
 			w.pins.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
 		},
@@ -212,9 +212,9 @@ func TestSessionsDieWithTheirPIN(t *testing.T) {
 			w.pins.Remove(context.Background(), w.customerHolder(), pin.ByAdmin)
 			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 		},
-		"locked":          func(w *world) { w.exhaust() },
-		"lock waited out": func(w *world) { w.exhaust(); w.waitOutLock(w.customerHolder()) },
-		"unlocked":        func(w *world) { w.exhaust(); w.unlock(w.customerHolder()) },
+		"locked":         func(w *world) { w.exhaust() },
+		"the lock ended": func(w *world) { w.exhaust(); w.endLock(w.customerHolder()) },
+		"unlocked":       func(w *world) { w.exhaust(); w.unlock(w.customerHolder()) },
 		"the identity got its own PIN": func(w *world) {
 			w.set(w.identityHolder(), thirdPIN, pin.ByAgent)
 		},
@@ -224,30 +224,30 @@ func TestSessionsDieWithTheirPIN(t *testing.T) {
 			w := newWorld(t)
 			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 			confirmed := w.verify(rightPIN)
-			if !w.live(confirmed) {
-				t.Fatal("a new session does not count")
+			if !w.valid(confirmed) {
+				t.Fatal("a new session is not valid")
 			}
 			end(w)
-			if w.live(confirmed) {
-				t.Error("the session still counts")
+			if w.valid(confirmed) {
+				t.Error("the session is still valid")
 			}
 		})
 	}
 }
 
-func TestAFifthRightPINKeepsItsSession(t *testing.T) {
+func TestSessionOfAFifthRightAttemptIsValid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	for range 4 {
 		w.verify(wrongPIN)
 	}
-	if confirmed := w.verify(rightPIN); !w.live(confirmed) {
-		t.Error("the session of the fifth, right attempt does not count")
+	if confirmed := w.verify(rightPIN); !w.valid(confirmed) {
+		t.Error("the session of the fifth, right attempt is not valid")
 	}
 }
 
-func TestTheIdentitysOwnPINApplies(t *testing.T) {
+func TestIdentitysOwnPINApplies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	if got := w.verify(rightPIN); got.Outcome != pin.NotSet || got.Remaining != nil {
@@ -256,32 +256,32 @@ func TestTheIdentitysOwnPINApplies(t *testing.T) {
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	w.set(w.identityHolder(), thirdPIN, pin.ByAgent)
 	if got := w.verify(thirdPIN); got.Outcome != pin.Right {
-		t.Errorf("its own PIN: %s", got.Outcome)
+		t.Errorf("the identity's own PIN: %s", got.Outcome)
 	}
 	if got := w.verify(rightPIN); got.Outcome != pin.Wrong {
-		t.Errorf("its customer's: %s", got.Outcome)
+		t.Errorf("the customer's PIN: %s", got.Outcome)
 	}
 	byCustomer := pin.Subject{InstanceID: w.instance, CustomerID: some(w.customer)}
 	if got := w.verifySubject(byCustomer, rightPIN); got.Outcome != pin.Right {
-		t.Errorf("asked for the customer: %s", got.Outcome)
+		t.Errorf("the customer's PIN, for the customer: %s", got.Outcome)
 	}
 	w.people.Exec(`update pin_holders set deactivated_by = charged where holder_id = $1`, w.identity)
 	if got := w.verify(rightPIN); got.Outcome != pin.Inactive {
-		t.Errorf("its own is deactivated: %s", got.Outcome)
+		t.Errorf("the customer's PIN, while the identity's own PIN is deactivated: %s", got.Outcome)
 	}
 }
 
-func TestKeysRotate(t *testing.T) {
+func TestPepperRotation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	promoted, _ := w.replica(keyTwo+","+keyOne, prometheus.NewRegistry())
 	if got, err := promoted.Verify(context.Background(), w.key, w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
-		t.Fatalf("under the old key: %s, %v", got.Outcome, err)
+		t.Fatalf("with the old key on the ring: %s, %v", got.Outcome, err)
 	}
 	alone, _ := w.replica(keyTwo, prometheus.NewRegistry())
 	if got, err := alone.Verify(context.Background(), w.key, w.subject(), rightPIN); err != nil || got.Outcome != pin.Right {
-		t.Errorf("a right PIN did not renew its verifier: %s, %v", got.Outcome, err)
+		t.Errorf("a right PIN was not hashed again with the new key: %s, %v", got.Outcome, err)
 	}
 	if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN); !errors.Is(err, pin.ErrUnknownKey) {
 		t.Errorf("with a key that is not on the ring: %v", err)
@@ -293,7 +293,7 @@ func TestKeysRotate(t *testing.T) {
 	}
 }
 
-func TestRevokedAndExpiredKeysOpenNothing(t *testing.T) {
+func TestRevokedAndExpiredProxyKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, change := range []string{`update proxy_keys set revoked_at = now()`, `update proxy_keys set expires_at = now()`, `delete from proxy_keys`} {
 		w := newWorld(t)

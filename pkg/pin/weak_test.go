@@ -14,15 +14,15 @@ func TestWeakPINs(t *testing.T) {
 		pins []string
 		want bool
 	}{
-		{"good ones", []string{"1235", "9875", "1012", "1123", "4378", "8317", "402917", "9182734650"}, false},
-		{"runs up and down, over the end too", []string{"1234", "9012", "0987", "6543", "7890", "234567", "210987654"}, true},
+		{"strong PINs", []string{"1235", "9875", "1012", "1123", "4378", "8317", "402917", "9182734650"}, false},
+		{"runs in both directions, also over 9 and 0", []string{"1234", "9012", "0987", "6543", "7890", "234567", "210987654"}, true},
 		{"fewer than three different digits", []string{"1111", "1122", "1212", "7077", "900009", "550505505"}, true},
 		{"equal steps", []string{"2468", "1357", "8642", "1470", "13579", "086420"}, true},
-		{"one block over and over", []string{"123123", "45674567", "902902902"}, true},
+		{"repeated blocks", []string{"123123", "45674567", "902902902"}, true},
 		{"doubled digits", []string{"112233", "77889900", "445566"}, true},
 		{"years", []string{"1900", "1987", "2026", "2099"}, true},
 		{"common choices", []string{"2580", "1397", "159753", "5683"}, true},
-		{"not a year", []string{"1873", "2138", "198703"}, false},
+		{"not years", []string{"1873", "2138", "198703"}, false},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			for _, digits := range rule.pins {
@@ -59,7 +59,7 @@ func TestPINForm(t *testing.T) {
 	}
 }
 
-func TestPINNeverPrints(t *testing.T) {
+func TestPINIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	p := must(Parse("83174629"))
 	for _, secret := range []any{p, &p, struct{ PIN PIN }{p}, &struct{ PIN *PIN }{&p}, []PIN{p}, map[string]*PIN{"pin": &p}} {

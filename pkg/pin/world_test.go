@@ -39,13 +39,13 @@ func parse(digits string) pin.PIN {
 	return p
 }
 
-// world is one customer with an identity on one instance, and a replica that serves them.
+// world is one customer with an identity on one instance, and two replicas on the same stores.
 type world struct {
 	t      *testing.T
 	people storetest.People
 	db     *sqlx.DB
 	redis  redis.UniversalClient
-	// What the first and the second replica count.
+	// The metrics of the first and the second replica.
 	registry, otherRegistry *prometheus.Registry
 	budget                  budget.Limits
 
@@ -78,7 +78,7 @@ func newWorldOn(t *testing.T, redisURL string) *world {
 	return w
 }
 
-// replica is another process on the same stores, with keys of its own.
+// replica returns a replica on the same stores, with its own keyring.
 func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifier, *pin.Store) {
 	ring, err := keyring.Parse(keys)
 	if err != nil {
@@ -126,23 +126,23 @@ func (w *world) unlock(h pin.Holder) {
 	}
 }
 
-// waitOutLock lets the lock end, by moving it and not the clock.
-func (w *world) waitOutLock(h pin.Holder) {
+// endLock ends the lock by moving its end, not the clock.
+func (w *world) endLock(h pin.Holder) {
 	w.t.Helper()
 	w.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1`, h.ID())
 }
 
-// exhaust guesses wrong until the lock.
+// exhaust sends wrong candidates until the PIN is locked.
 func (w *world) exhaust() {
 	w.t.Helper()
 	for range w.budget.Attempts {
 		if got := w.verify(wrongPIN); got.Outcome != pin.Wrong {
-			w.t.Fatalf("a guess within the budget: %s", got.Outcome)
+			w.t.Fatalf("a wrong candidate within the budget: %s", got.Outcome)
 		}
 	}
 }
 
-// comparisons is how often both replicas compared.
+// comparisons returns the number of comparisons at both replicas.
 func (w *world) comparisons() (total int) {
 	w.t.Helper()
 	for _, registry := range []*prometheus.Registry{w.registry, w.otherRegistry} {
@@ -159,11 +159,11 @@ func (w *world) comparisons() (total int) {
 	return total
 }
 
-// live reports whether the session of a result counts.
-func (w *world) live(result pin.Result) bool {
+// valid reports whether the session of a result is valid.
+func (w *world) valid(result pin.Result) bool {
 	w.t.Helper()
 	if result.Session == nil {
-		w.t.Fatal("there is no session")
+		w.t.Fatal("the result has no session")
 	}
 	return w.accepts(session.Store{Redis: w.redis}.Find(context.Background(), result.Session.Reveal()))
 }

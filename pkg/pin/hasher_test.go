@@ -10,7 +10,7 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 )
 
-func TestPINsAreCountedByKey(t *testing.T) {
+func TestCountByKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)

@@ -7,9 +7,9 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 )
 
-// A right attempt that settles after later ones were charged forgives none of them, leaves the lock that they wrote, and
-// makes no session that would come to life when that lock ends.
-func TestARightAttemptForgivesNoLaterOne(t *testing.T) {
+// If a right attempt is settled after later attempts were charged, it forgives no later attempt and does not end their lock. It
+// creates no session, because that session would become valid when the lock ends.
+func TestRightAttemptForgivesNoLaterAttempt(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []struct {
 		name  string
@@ -17,14 +17,14 @@ func TestARightAttemptForgivesNoLaterOne(t *testing.T) {
 		lock  bool
 		left  int
 	}{
-		{"two later ones", 2, false, 2},
-		{"later ones that lock", 4, true, 4},
+		{"two later attempts", 2, false, 2},
+		{"later attempts that lock the PIN", 4, true, 4},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-			// Settling waits for whoever holds this lock; charging does not.
+			// Settling waits for this advisory lock. Charging does not.
 			w.people.Exec(`create function gate() returns trigger language plpgsql as $$ begin
 				if current_query() like '%settled as%' then perform pg_advisory_xact_lock(5); end if; return null; end $$`)
 			w.people.Exec(`create trigger gate before update on pin_holders for each statement execute function gate()`)
@@ -48,13 +48,13 @@ func TestARightAttemptForgivesNoLaterOne(t *testing.T) {
 			gate.Rollback()
 			got := <-first
 			if got.Outcome != pin.Right || (got.Session == nil) != rule.lock {
-				t.Errorf("the first: %s with a session: %v", got.Outcome, got.Session != nil)
+				t.Errorf("the first attempt: %s, with a session: %v", got.Outcome, got.Session != nil)
 			}
 			if rule.lock {
 				if got := w.verify(rightPIN); got.Outcome != pin.Locked {
-					t.Errorf("the lock of a later attempt: %s", got.Outcome)
+					t.Errorf("a right PIN during the lock of a later attempt: %s", got.Outcome)
 				}
-				w.waitOutLock(w.customerHolder())
+				w.endLock(w.customerHolder())
 			}
 			if got := w.verify(wrongPIN); *got.Remaining != rule.left {
 				t.Errorf("%d left, want %d", *got.Remaining, rule.left)
