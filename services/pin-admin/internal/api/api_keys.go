@@ -17,7 +17,7 @@ func (a *API) ListAPIKeys(ctx context.Context, r gen.ListAPIKeysRequestObject) (
 	return gen.ListAPIKeys200JSONResponse{Items: each(found.Items, showAPIKey), Total: found.Total, Page: p.Number, PerPage: p.Size}, nil
 }
 
-// IssueAPIKey makes an API key and shows it, this once.
+// IssueAPIKey creates an API key. Only this answer contains the key itself.
 func (a *API) IssueAPIKey(ctx context.Context, r gen.IssueAPIKeyRequestObject) (gen.IssueAPIKeyResponseObject, error) {
 	k, key, err := a.Keys.IssueAPIKey(ctx, r.Body.Scopes, credential.NewKey{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt})
 	if err != nil {
@@ -29,7 +29,7 @@ func (a *API) IssueAPIKey(ctx context.Context, r gen.IssueAPIKeyRequestObject) (
 	}, nil
 }
 
-// RevokeAPIKey ends an API key, the caller's own if that is the one.
+// RevokeAPIKey revokes an API key. A key can revoke itself.
 func (a *API) RevokeAPIKey(ctx context.Context, r gen.RevokeAPIKeyRequestObject) (gen.RevokeAPIKeyResponseObject, error) {
 	if err := a.Keys.RevokeAPIKey(ctx, r.KeyID); err != nil {
 		return nil, err

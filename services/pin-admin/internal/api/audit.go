@@ -12,7 +12,7 @@ import (
 func (a *API) ListAudit(ctx context.Context, r gen.ListAuditRequestObject) (gen.ListAuditResponseObject, error) {
 	p := r.Params
 	filter := audit.Filter{CustomerID: p.CustomerID, InstanceID: p.InstanceID, Action: p.Action, Since: p.Since, Until: p.Until}
-	entries, next, err := a.Trail.Read(ctx, filter, p.Cursor, given(p.Limit, 50))
+	entries, next, err := a.Trail.Read(ctx, filter, p.Cursor, valueOr(p.Limit, 50))
 	if err != nil {
 		return nil, web.InQuery(err)
 	}
@@ -20,10 +20,10 @@ func (a *API) ListAudit(ctx context.Context, r gen.ListAuditRequestObject) (gen.
 }
 
 func showEntry(e audit.Entry) gen.AuditEntry {
-	shown := gen.AuditEntry{
+	entry := gen.AuditEntry{
 		ID: e.ID, At: e.At, Action: e.Action, CustomerID: e.CustomerID, IdentityID: e.IdentityID, InstanceID: e.InstanceID,
 		TargetID: e.TargetID, RequestID: e.RequestID, Address: e.Address, Details: e.Details,
 	}
-	shown.Actor.Kind, shown.Actor.ID = e.ActorKind, e.ActorID
-	return shown
+	entry.Actor.Kind, entry.Actor.ID = e.ActorKind, e.ActorID
+	return entry
 }

@@ -19,7 +19,7 @@ func (s *service) trail(query string) webtest.Answer {
 	return s.Want(s.ask("GET", "/v1/audit?"+query, nil), 200)
 }
 
-func TestTheTrailOfAChange(t *testing.T) {
+func TestChangesAreRecorded(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	admin, claims := s.signIn("admin@example.com", "admin")
@@ -48,10 +48,10 @@ func TestTheTrailOfAChange(t *testing.T) {
 	s.Want(s.ask("PATCH", "/v1/instances/"+instance+"/pin-policy", object{"pin_applies_to": "owner"}), 200)
 	s.Fields(s.trail("limit=1"), object{"items.0.action": "policy.changed", "items.0.details.pin_applies_to": "owner"})
 
-	// The trail outlives people: it names what is personal, and does not repeat it.
+	// The trail is kept after a customer is deleted, so it contains no personal data.
 	for _, personal := range []string{"ann@", "bea@", "Ann", "+4930"} {
 		if strings.Contains(s.trail("").Body, personal) {
-			t.Errorf("the trail repeats %q", personal)
+			t.Errorf("the audit trail contains %q", personal)
 		}
 	}
 	before := s.trail("").Body
@@ -61,11 +61,11 @@ func TestTheTrailOfAChange(t *testing.T) {
 	s.Want(s.ask("DELETE", key, nil), 204)
 	s.Want(s.ask("DELETE", customer, nil), 409)
 	if s.trail("").Body != before {
-		t.Error("what changed nothing left a trail")
+		t.Error("requests without a change were recorded")
 	}
 }
 
-func TestFilters(t *testing.T) {
+func TestAuditFilters(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	ann, bea, shop := uuid.NewString(), uuid.NewString(), uuid.NewString()
@@ -114,12 +114,12 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-func TestPagesStayRightWhileRowsAreAdded(t *testing.T) {
+func TestAuditPagesAreStableWhileRowsAreAdded(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	add := func(n int) {
 		s.people.Exec(`insert into audit (at, actor_kind, action, request_id, address) select now() - n / 10 * interval '1 second', 'operator', 'test.row', '', ''
-			from generate_series(1, $1) n`, n) // ten share each moment
+			from generate_series(1, $1) n`, n) // ten rows have the same time
 	}
 	add(53)
 	var ids []float64
@@ -140,15 +140,15 @@ func TestPagesStayRightWhileRowsAreAdded(t *testing.T) {
 		add(3)
 	}
 	if sorted := slices.Sorted(slices.Values(ids)); len(slices.Compact(sorted)) != len(ids) {
-		t.Error("a row stands on two pages")
+		t.Error("a row is on two pages")
 	}
 	s.Fields(s.trail("action=test.row&limit=200"), object{"items.73.action": "test.row", "items.74": nil, "next_cursor": nil})
 	s.people.Exec(`delete from audit where action = 'test.row'`)
 	add(7)
-	s.Fields(s.trail("action=test.row&limit=7"), object{"next_cursor": nil}) // the last page is full
+	s.Fields(s.trail("action=test.row&limit=7"), object{"next_cursor": nil}) // the last page is full, and there is no next page
 }
 
-func TestCursorsCannotBeMadeUp(t *testing.T) {
+func TestForgedCursorsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.people.Exec(`insert into audit (actor_kind, action, request_id, address) select 'operator', 'test.row', '', '' from generate_series(1, 3)`)
@@ -161,26 +161,26 @@ func TestCursorsCannotBeMadeUp(t *testing.T) {
 		must(t, err)
 		return base64.RawURLEncoding.EncodeToString(sealed)
 	}
-	place := strings.Repeat("\x00", 16)
+	position := strings.Repeat("\x00", 16)
 	forged := map[string]string{
-		"sealed by somebody else":      forge("one:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", keyring.AuditCursor, place),
-		"of a key that is not ours":    forge("two:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", keyring.AuditCursor, place),
-		"sealed for something else":    forge(keys, keyring.Pepper, place),
-		"of another length":            forge(keys, keyring.AuditCursor, place+"x"),
-		"cut short":                    cursor[:len(cursor)-1],
-		"longer":                       cursor + "A",
-		"in the other base64":          base64.StdEncoding.EncodeToString([]byte(cursor)),
-		"in the clear":                 base64.RawURLEncoding.EncodeToString([]byte(`one:{"id":1}`)),
-		"with SQL in it":               url.QueryEscape("' or 1=1 --"),
-		"an id":                        "1",
-		"with another alphabet's sign": url.QueryEscape("+" + cursor[1:]),
+		"sealed under another secret":    forge("one:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", keyring.AuditCursor, position),
+		"of an unknown key id":           forge("two:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", keyring.AuditCursor, position),
+		"sealed for another purpose":     forge(keys, keyring.Pepper, position),
+		"of another length":              forge(keys, keyring.AuditCursor, position+"x"),
+		"cut short":                      cursor[:len(cursor)-1],
+		"with one character more":        cursor + "A",
+		"in standard base64":             base64.StdEncoding.EncodeToString([]byte(cursor)),
+		"not sealed":                     base64.RawURLEncoding.EncodeToString([]byte(`one:{"id":1}`)),
+		"with SQL in it":                 url.QueryEscape("' or 1=1 --"),
+		"an id":                          "1",
+		"with a sign of standard base64": url.QueryEscape("+" + cursor[1:]),
 	}
 	for i := range cursor {
 		other := "A"
 		if cursor[i] == 'A' {
 			other = "B"
 		}
-		forged[fmt.Sprintf("with another %d", i)] = cursor[:i] + other + cursor[i+1:]
+		forged[fmt.Sprintf("with character %d changed", i)] = cursor[:i] + other + cursor[i+1:]
 	}
 	for name, cursor := range forged {
 		a := s.ask("GET", "/v1/audit?cursor="+cursor, nil)

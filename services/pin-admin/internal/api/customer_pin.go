@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
-// GetCustomerPIN tells whether a customer has a PIN, and its state.
+// GetCustomerPIN returns the state of a customer's PIN.
 func (a *API) GetCustomerPIN(ctx context.Context, r gen.GetCustomerPINRequestObject) (gen.GetCustomerPINResponseObject, error) {
 	status, err := a.status(ctx, pin.Holder{CustomerID: r.CustomerID})
 	if err != nil {
@@ -18,7 +18,7 @@ func (a *API) GetCustomerPIN(ctx context.Context, r gen.GetCustomerPINRequestObj
 	return gen.GetCustomerPIN200JSONResponse{StatusJSONResponse: status}, nil
 }
 
-// SetCustomerPIN sets a customer's PIN, in the place of the one there may be.
+// SetCustomerPIN sets or replaces a customer's PIN.
 func (a *API) SetCustomerPIN(ctx context.Context, r gen.SetCustomerPINRequestObject) (gen.SetCustomerPINResponseObject, error) {
 	status, err := a.set(ctx, pin.Holder{CustomerID: r.CustomerID}, r.Body.PIN)
 	if err != nil {
@@ -35,7 +35,7 @@ func (a *API) RemoveCustomerPIN(ctx context.Context, r gen.RemoveCustomerPINRequ
 	return gen.RemoveCustomerPIN204Response{}, nil
 }
 
-// UnlockCustomerPIN ends a lock of a customer's PIN.
+// UnlockCustomerPIN ends the lock of a customer's PIN.
 func (a *API) UnlockCustomerPIN(ctx context.Context, r gen.UnlockCustomerPINRequestObject) (gen.UnlockCustomerPINResponseObject, error) {
 	status, err := a.unlock(ctx, pin.Holder{CustomerID: r.CustomerID})
 	if err != nil {
@@ -44,8 +44,7 @@ func (a *API) UnlockCustomerPIN(ctx context.Context, r gen.UnlockCustomerPINRequ
 	return gen.UnlockCustomerPIN200JSONResponse{StatusJSONResponse: status}, nil
 }
 
-// status, set, remove and unlock do the same for a customer and for an identity, once it is known that there is one.
-
+// status, set, remove and unlock are the same for customers and identities. They return an error if the holder does not exist.
 func (a *API) status(ctx context.Context, h pin.Holder) (gen.StatusJSONResponse, error) {
 	if err := a.exists(ctx, h); err != nil {
 		return gen.StatusJSONResponse{}, err
@@ -58,7 +57,7 @@ func (a *API) set(ctx context.Context, h pin.Holder, p pin.PIN) (gen.StatusJSONR
 	if err := a.exists(ctx, h); err != nil {
 		return gen.StatusJSONResponse{}, err
 	}
-	// Admins act for no instance: their hashing is accounted together, apart from any agent's.
+	// An admin acts for no instance. So the hashing pool accounts all admins together, and separately from every instance.
 	status, err := a.PINs.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
 	if err == nil && !h.IdentityID.Valid {
 		a.Waiting.Announce(ctx, h.CustomerID)

@@ -35,7 +35,7 @@ func (a *API) GetCustomer(ctx context.Context, r gen.GetCustomerRequestObject) (
 	return gen.GetCustomer200JSONResponse(customer), nil
 }
 
-// UpdateCustomer changes what it is given of a customer.
+// UpdateCustomer changes the fields of a customer that the request contains.
 func (a *API) UpdateCustomer(ctx context.Context, r gen.UpdateCustomerRequestObject) (gen.UpdateCustomerResponseObject, error) {
 	customer, err := a.Directory.ChangeCustomer(ctx, r.CustomerID, directory.CustomerChange{Email: r.Body.Email, DisplayName: r.Body.DisplayName})
 	if err != nil {
@@ -44,7 +44,7 @@ func (a *API) UpdateCustomer(ctx context.Context, r gen.UpdateCustomerRequestObj
 	return gen.UpdateCustomer200JSONResponse(customer), nil
 }
 
-// DeleteCustomer deletes a customer who owns no instance.
+// DeleteCustomer deletes a customer and its data. A customer that owns an instance cannot be deleted.
 func (a *API) DeleteCustomer(ctx context.Context, r gen.DeleteCustomerRequestObject) (gen.DeleteCustomerResponseObject, error) {
 	if err := a.Directory.DeleteCustomer(ctx, r.CustomerID); err != nil {
 		return nil, err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,18 +21,19 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
 	"github.com/countersign/countersign/services/pin-admin/internal/app"
-	"github.com/countersign/countersign/services/pin-admin/internal/console"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 const (
-	goodPIN  = "83174629" // also the canary: it must stand nowhere but in requests
+	goodPIN  = "83174629" // the canary: it must not occur outside of requests
 	otherPIN = "91827346"
 	issuer   = "https://auth.example.com"
 	keys     = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 )
 
-// service is pin-admin on stores of its own.
+type object = map[string]any
+
+// service is a pin-admin with its own database and Redis.
 type service struct {
 	*webtest.Server
 	t       testing.TB
@@ -43,7 +46,7 @@ type service struct {
 	redis    redis.UniversalClient
 
 	apiKey token.Token
-	// stop is what a signal does to the service: who waits is answered.
+	// stop ends the background work, as SIGTERM does. Requests that wait are answered.
 	stop  func()
 	board *wakeup.Board
 }
@@ -86,7 +89,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// signingKey puts a key into the database as auth does.
+// signingKey stores a signing key of access tokens, as auth does.
 func (s *service) signingKey() (uuid.UUID, ed25519.PrivateKey) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	must(s.t, err)
@@ -95,7 +98,7 @@ func (s *service) signingKey() (uuid.UUID, ed25519.PrivateKey) {
 	return id, private
 }
 
-// signIn makes a user with a confirmed address and returns an access token of theirs, and its claims.
+// signIn creates a user with a confirmed address, and returns an access token of the user and its claims.
 func (s *service) signIn(email, role string) (string, *accesstoken.Claims) {
 	s.t.Helper()
 	var user, session uuid.UUID
@@ -107,6 +110,16 @@ func (s *service) signIn(email, role string) (string, *accesstoken.Claims) {
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(15 * time.Minute)),
 	}}
 	return s.sign(claims), claims
+}
+
+// signedInCustomer creates a customer and returns an access token of that customer.
+func (s *service) signedInCustomer() (uuid.UUID, string) {
+	s.t.Helper()
+	customer := s.people.Customer()
+	var email string
+	s.people.Get(&email, `select email from customers where id = $1`, customer)
+	access, _ := s.signIn(email, "user")
+	return customer, access
 }
 
 func (s *service) sign(claims *accesstoken.Claims) string {
@@ -123,26 +136,70 @@ func (s *service) signAs(method jwt.SigningMethod, kid string, key any, claims *
 	return text
 }
 
-// ask calls with the API key that may do everything.
+func (s *service) apiKeyHeader() map[string]string {
+	return map[string]string{"X-Api-Key": s.apiKey.Reveal()}
+}
+
+// ask sends a request with an API key that has the scope admin.
 func (s *service) ask(method, path string, body any) webtest.Answer {
 	s.t.Helper()
 	return s.Do(webtest.Request{Method: method, Path: path, Header: map[string]string{"X-Api-Key": s.apiKey.Reveal()}, Body: body})
 }
 
-// as calls with an access token.
+// as sends a request with an access token.
 func (s *service) as(token, method, path string, body any) webtest.Answer {
 	s.t.Helper()
 	return s.Do(webtest.Request{Method: method, Path: path, Header: map[string]string{"Authorization": "Bearer " + token}, Body: body})
 }
 
-func TestRoutesAreDocumented(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	pages, err := console.Pages(issuer)
-	must(t, err)
-	var console []string
-	for path := range pages {
-		console = append(console, "GET "+path)
+// add creates a resource, and returns its path and the answer.
+func (s *service) add(list string, body any) (string, webtest.Answer) {
+	s.t.Helper()
+	a := s.Want(s.ask("POST", list, body), 201)
+	return list + "/" + a.JSON("id").(string), a
+}
+
+// actions checks that the audit trail contains exactly these actions, in this order.
+func (s *service) actions(want ...string) {
+	s.t.Helper()
+	var got string
+	s.people.Get(&got, `select coalesce(string_agg(action, ' ' order by id), '') from audit`)
+	if got != strings.Join(want, " ") {
+		s.t.Errorf("the audit trail has %s, want %s", got, strings.Join(want, " "))
 	}
-	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations(), console...)
+}
+
+// createInParallel creates the same resource 100 times in parallel. One request must be answered 201, and 99 with 409.
+func (s *service) createInParallel(path string, body func(i int) any) {
+	s.t.Helper()
+	var created, refused atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			a, err := s.Try(webtest.Request{Method: "POST", Path: path, Header: s.apiKeyHeader(), Body: body(i)})
+			switch {
+			case err == nil && a.Status == 201:
+				created.Add(1)
+			case err == nil && a.Status == 409:
+				refused.Add(1)
+			default:
+				s.t.Errorf("%d %v %s", a.Status, err, a.Body)
+			}
+		})
+	}
+	wg.Wait()
+	if created.Load() != 1 || refused.Load() != 99 {
+		s.t.Errorf("%d created, %d refused; want 1 and 99", created.Load(), refused.Load())
+	}
+}
+
+// texts returns one field of each item of a list.
+func texts(a webtest.Answer, field string) []string {
+	items, _ := a.JSON("items").([]any)
+	found := []string{}
+	for _, item := range items {
+		text, _ := item.(map[string]any)[field].(string)
+		found = append(found, text)
+	}
+	return found
 }

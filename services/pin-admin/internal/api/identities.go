@@ -17,7 +17,7 @@ func (a *API) ListIdentities(ctx context.Context, r gen.ListIdentitiesRequestObj
 	return gen.ListIdentities200JSONResponse{Items: each(found.Items, showIdentity), Total: found.Total, Page: p.Number, PerPage: p.Size}, nil
 }
 
-// CreateIdentity adds an account of a customer.
+// CreateIdentity adds an identity to a customer.
 func (a *API) CreateIdentity(ctx context.Context, r gen.CreateIdentityRequestObject) (gen.CreateIdentityResponseObject, error) {
 	identity, err := a.Directory.CreateIdentity(ctx, directory.Identity{
 		CustomerID: r.CustomerID, InstanceID: r.Body.InstanceID, Channel: r.Body.Channel, ExternalID: r.Body.ExternalID,
@@ -29,7 +29,7 @@ func (a *API) CreateIdentity(ctx context.Context, r gen.CreateIdentityRequestObj
 	return gen.CreateIdentity201JSONResponse(identity), nil
 }
 
-// GetIdentity returns one account of a customer.
+// GetIdentity returns one identity of a customer.
 func (a *API) GetIdentity(ctx context.Context, r gen.GetIdentityRequestObject) (gen.GetIdentityResponseObject, error) {
 	identity, err := a.Directory.Identity(ctx, r.CustomerID, r.IdentityID)
 	if err != nil {
@@ -38,7 +38,7 @@ func (a *API) GetIdentity(ctx context.Context, r gen.GetIdentityRequestObject) (
 	return gen.GetIdentity200JSONResponse(identity), nil
 }
 
-// UpdateIdentity changes what it is given of an account.
+// UpdateIdentity changes the fields of an identity that the request contains.
 func (a *API) UpdateIdentity(ctx context.Context, r gen.UpdateIdentityRequestObject) (gen.UpdateIdentityResponseObject, error) {
 	identity, err := a.Directory.ChangeIdentity(ctx, r.CustomerID, r.IdentityID, directory.IdentityChange{
 		Channel: r.Body.Channel, ExternalID: r.Body.ExternalID, DisplayName: r.Body.DisplayName,
@@ -50,7 +50,7 @@ func (a *API) UpdateIdentity(ctx context.Context, r gen.UpdateIdentityRequestObj
 	return gen.UpdateIdentity200JSONResponse(identity), nil
 }
 
-// DeleteIdentity deletes an account with its own PIN.
+// DeleteIdentity deletes an identity and its own PIN.
 func (a *API) DeleteIdentity(ctx context.Context, r gen.DeleteIdentityRequestObject) (gen.DeleteIdentityResponseObject, error) {
 	if err := a.Directory.DeleteIdentity(ctx, r.CustomerID, r.IdentityID); err != nil {
 		return nil, err

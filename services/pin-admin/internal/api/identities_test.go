@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -10,7 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-func TestAnIdentityThroughItsWholeLife(t *testing.T) {
+func TestCreateChangeAndDeleteAnIdentity(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	customer, instance, elsewhere := s.people.Customer(), s.people.Instance(), s.people.Instance()
@@ -26,7 +25,7 @@ func TestAnIdentityThroughItsWholeLife(t *testing.T) {
 	s.Fields(s.Want(s.ask("PATCH", path, object{"verified": false}), 200), object{"role_override": "owner", "display_name": "Ann", "verified": false})
 	s.Fields(s.Want(s.ask("PATCH", path, object{"display_name": nil}), 200), object{"role_override": "owner", "display_name": nil})
 	s.Fields(s.Want(s.ask("PATCH", path, object{"role_override": nil}), 200), object{"role_override": nil, "external_id": "é"})
-	// Whose it is, and where, stays, whatever is sent.
+	// The customer and the instance of an identity cannot be changed.
 	s.Fields(s.Want(s.ask("PATCH", path, object{"customer_id": s.people.Customer(), "instance_id": elsewhere, "id": uuid.New()}), 200), object{
 		"customer_id": customer.String(), "instance_id": instance.String(), "id": created.JSON("id")})
 
@@ -42,12 +41,12 @@ func TestAnIdentityThroughItsWholeLife(t *testing.T) {
 	s.Want(s.ask("DELETE", path, nil), 404)
 	var holders int
 	if s.people.Get(&holders, `select count(*) from pin_holders`); holders != 0 {
-		t.Error("the PIN of an identity outlived it")
+		t.Error("the PIN of a deleted identity still exists")
 	}
 	s.actions("identity.created", "identity.updated", "identity.updated", "identity.updated", "identity.updated", "pin.set", "identity.deleted")
 }
 
-func TestBadIdentities(t *testing.T) {
+func TestInvalidIdentitiesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	instance := s.people.Instance().String()
@@ -63,12 +62,12 @@ func TestBadIdentities(t *testing.T) {
 		{"a channel null", object{"channel": nil}, "enum", "channel"},
 		{"an external id that is a number", object{"external_id": 1}, "string_type", "external_id"},
 		{"an empty external id", object{"external_id": ""}, "string_too_short", "external_id"},
-		{"an external id of 256", object{"external_id": strings.Repeat("é", 256)}, "string_too_long", "external_id"},
+		{"an external id of 256 characters", object{"external_id": strings.Repeat("é", 256)}, "string_too_long", "external_id"},
 		{"NUL in an external id", object{"external_id": "a\x00"}, "value_error", "external_id"},
 		{"an unknown role", object{"role_override": "admin"}, "enum", "role_override"},
 		{"verified as a text", object{"verified": "true"}, "bool_parsing", "verified"},
 		{"verified null", object{"verified": nil}, "bool_type", "verified"},
-		{"a name that is empty", object{"display_name": ""}, "string_too_short", "display_name"},
+		{"an empty name", object{"display_name": ""}, "string_too_short", "display_name"},
 	} {
 		whole := object{"instance_id": instance, "channel": "sms", "external_id": "2"}
 		for field, value := range rule.change {
@@ -87,13 +86,13 @@ func TestBadIdentities(t *testing.T) {
 	}
 	unknown := s.Want(s.ask("POST", list, object{"instance_id": uuid.New(), "channel": "sms", "external_id": "2"}), 422)
 	s.Fields(unknown, object{"detail.0.type": "value_error", "detail.0.loc.1": "instance_id", "detail.0.msg": "Value error, There is no such instance"})
-	nobody := "/v1/customers/" + uuid.NewString() + "/identities"
-	s.Want(s.ask("POST", nobody, object{"instance_id": instance, "channel": "sms", "external_id": "2"}), 404)
-	s.Want(s.ask("GET", nobody, nil), 404)
+	noCustomer := "/v1/customers/" + uuid.NewString() + "/identities"
+	s.Want(s.ask("POST", noCustomer, object{"instance_id": instance, "channel": "sms", "external_id": "2"}), 404)
+	s.Want(s.ask("GET", noCustomer, nil), 404)
 	s.Want(s.ask("POST", list, object{"instance_id": instance, "channel": "sms", "external_id": strings.Repeat("é", 255)}), 201)
 }
 
-func TestOneAccountIsOneIdentity(t *testing.T) {
+func TestAccountOnAChannelIsUnique(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	instance, elsewhere := s.people.Instance(), s.people.Instance()
@@ -107,35 +106,5 @@ func TestOneAccountIsOneIdentity(t *testing.T) {
 	s.add(yours, object{"instance_id": elsewhere, "channel": "voice", "external_id": "+4930"})
 	path, _ := s.add(yours, object{"instance_id": instance, "channel": "voice", "external_id": "+4931"})
 	s.Fields(s.Want(s.ask("PATCH", path, object{"external_id": "+4930"}), 409), taken)
-	s.together(mine, func(int) any { return object{"instance_id": instance, "channel": "email", "external_id": "a"} })
-}
-
-func TestLookup(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	instance := s.people.Instance().String()
-	path, customer := s.add("/v1/customers", object{"email": "ann@example.com", "display_name": "Ann"})
-	account := "a&b=%/é"
-	at, identity := s.add(path+"/identities", object{"instance_id": instance, "channel": "web_chat", "external_id": account, "role_override": "owner", "verified": true})
-	look := func(instance, channel, account string) webtest.Answer {
-		query := url.Values{"instance_id": {instance}, "channel": {channel}, "external_id": {account}}
-		return s.ask("GET", "/v1/customers/lookup/identity?"+query.Encode(), nil)
-	}
-	s.Fields(s.Want(look(instance, "web_chat", account), 200), object{
-		"identity_id": identity.JSON("id"), "customer_id": customer.JSON("id"), "customer_email": "ann@example.com", "channel": "web_chat",
-		"external_id": account, "display_name": "Ann", "role_override": "owner", "verified": true})
-	s.Want(s.ask("PATCH", at, object{"display_name": "Ann at work"}), 200)
-	s.Fields(s.Want(look(strings.ToUpper(instance), "web_chat", account), 200), object{"display_name": "Ann at work"})
-	s.Fields(s.Want(look(instance, "sms", account), 404), object{"detail": "Identity not found"})
-	s.Want(look(instance, "web_chat", "%"), 404)
-	s.Want(look(s.people.Instance().String(), "web_chat", account), 404)
-	s.Fields(s.Want(look(instance, "fax", account), 422), object{"detail.0.type": "enum", "detail.0.loc.0": "query", "detail.0.loc.1": "channel"})
-	s.Fields(s.Want(look("x", "sms", account), 422), object{"detail.0.type": "uuid_parsing", "detail.0.loc.1": "instance_id"})
-	s.Want(look(instance, "sms", strings.Repeat("é", 255)), 404)
-	s.Want(look(instance, "sms", strings.Repeat("é", 256)), 422)
-	s.Want(s.ask("GET", "/v1/customers/lookup/identity", nil), 422)
-	s.Want(s.ask("POST", "/v1/customers/lookup/identity", nil), 405)
-	// "lookup" is nobody's id.
-	s.Fields(s.Want(s.ask("GET", "/v1/customers/lookup", nil), 422), object{"detail.0.type": "uuid_parsing", "detail.0.loc.1": "customer_id"})
-	s.Want(s.ask("GET", "/v1/customers/lookup/pin", nil), 422)
+	s.createInParallel(mine, func(int) any { return object{"instance_id": instance, "channel": "email", "external_id": "a"} })
 }

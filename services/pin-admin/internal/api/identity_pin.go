@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
-// GetIdentityPIN tells whether an identity has a PIN of its own, and its state.
+// GetIdentityPIN returns the state of an identity's own PIN.
 func (a *API) GetIdentityPIN(ctx context.Context, r gen.GetIdentityPINRequestObject) (gen.GetIdentityPINResponseObject, error) {
 	status, err := a.status(ctx, identityHolder(r.CustomerID, r.IdentityID))
 	if err != nil {
@@ -18,7 +18,7 @@ func (a *API) GetIdentityPIN(ctx context.Context, r gen.GetIdentityPINRequestObj
 	return gen.GetIdentityPIN200JSONResponse{StatusJSONResponse: status}, nil
 }
 
-// SetIdentityPIN sets an identity's own PIN, in the place of the one there may be.
+// SetIdentityPIN sets or replaces an identity's own PIN.
 func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObject) (gen.SetIdentityPINResponseObject, error) {
 	status, err := a.set(ctx, identityHolder(r.CustomerID, r.IdentityID), r.Body.PIN)
 	if err != nil {
@@ -27,7 +27,7 @@ func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObj
 	return gen.SetIdentityPIN200JSONResponse{StatusJSONResponse: status}, nil
 }
 
-// RemoveIdentityPIN removes an identity's own PIN; its customer's applies from then on.
+// RemoveIdentityPIN removes an identity's own PIN. From then on the customer's PIN applies.
 func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequestObject) (gen.RemoveIdentityPINResponseObject, error) {
 	if err := a.remove(ctx, identityHolder(r.CustomerID, r.IdentityID)); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	return gen.RemoveIdentityPIN204Response{}, nil
 }
 
-// UnlockIdentityPIN ends a lock of an identity's own PIN.
+// UnlockIdentityPIN ends the lock of an identity's own PIN.
 func (a *API) UnlockIdentityPIN(ctx context.Context, r gen.UnlockIdentityPINRequestObject) (gen.UnlockIdentityPINResponseObject, error) {
 	status, err := a.unlock(ctx, identityHolder(r.CustomerID, r.IdentityID))
 	if err != nil {

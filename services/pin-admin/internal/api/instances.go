@@ -35,7 +35,7 @@ func (a *API) GetInstance(ctx context.Context, r gen.GetInstanceRequestObject) (
 	return gen.GetInstance200JSONResponse(instance), nil
 }
 
-// UpdateInstance changes what it is given of an instance.
+// UpdateInstance changes the fields of an instance that the request contains.
 func (a *API) UpdateInstance(ctx context.Context, r gen.UpdateInstanceRequestObject) (gen.UpdateInstanceResponseObject, error) {
 	instance, err := a.Directory.ChangeInstance(ctx, r.InstanceID, directory.InstanceChange(*r.Body))
 	if err != nil {
@@ -44,7 +44,7 @@ func (a *API) UpdateInstance(ctx context.Context, r gen.UpdateInstanceRequestObj
 	return gen.UpdateInstance200JSONResponse(instance), nil
 }
 
-// DeleteInstance deletes an instance with its keys and identities.
+// DeleteInstance deletes an instance, its keys and its identities.
 func (a *API) DeleteInstance(ctx context.Context, r gen.DeleteInstanceRequestObject) (gen.DeleteInstanceResponseObject, error) {
 	if err := a.Directory.DeleteInstance(ctx, r.InstanceID); err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestAnInstanceThroughItsWholeLife(t *testing.T) {
+func TestCreateChangeAndDeleteAnInstance(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	owner := s.people.Customer().String()
@@ -27,21 +27,21 @@ func TestAnInstanceThroughItsWholeLife(t *testing.T) {
 	}
 	s.Want(s.ask("PATCH", path, object{"name": "x"}), 404)
 
-	_, owned := s.add("/v1/instances", object{"name": "Shop", "owner_customer_id": owner}) // a name may stand twice
+	_, owned := s.add("/v1/instances", object{"name": "Shop", "owner_customer_id": owner}) // two instances can have the same name
 	s.Fields(owned, object{"owner_customer_id": owner})
 	s.actions("instance.created", "instance.updated", "instance.updated", "instance.updated", "instance.deleted", "instance.created")
 }
 
-func TestBadInstances(t *testing.T) {
+func TestInvalidInstancesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	path, _ := s.add("/v1/instances", object{"name": "Shop"})
 	for _, rule := range []struct{ name, body, kind, field string }{
 		{"a name null", `{"name": null}`, "string_type", "name"},
 		{"an empty name", `{"name": ""}`, "string_too_short", "name"},
-		{"a name of 256", `{"name": "` + strings.Repeat("é", 256) + `"}`, "string_too_long", "name"},
+		{"a name of 256 characters", `{"name": "` + strings.Repeat("é", 256) + `"}`, "string_too_long", "name"},
 		{"NUL in a name", `{"name": "a\u0000"}`, "value_error", "name"},
-		{"an owner that is no id", `{"name": "a", "owner_customer_id": "x"}`, "uuid_parsing", "owner_customer_id"},
+		{"an owner that is not a UUID", `{"name": "a", "owner_customer_id": "x"}`, "uuid_parsing", "owner_customer_id"},
 		{"an owner in braces", `{"name": "a", "owner_customer_id": "{` + uuid.NewString() + `}"}`, "uuid_parsing", "owner_customer_id"},
 		{"an owner that does not exist", `{"name": "a", "owner_customer_id": "` + uuid.NewString() + `"}`, "value_error", "owner_customer_id"},
 	} {
@@ -57,7 +57,7 @@ func TestBadInstances(t *testing.T) {
 	s.actions("instance.created")
 }
 
-func TestWhatGoesWithAnInstance(t *testing.T) {
+func TestDeletingAnInstanceDeletesItsData(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	customer, instance := s.people.Customer(), s.people.Instance()

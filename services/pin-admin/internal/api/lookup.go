@@ -6,7 +6,7 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
-// LookupIdentity finds whose account this is on a channel of an instance.
+// LookupIdentity returns the identity with an account on a channel of an instance, and its customer.
 func (a *API) LookupIdentity(ctx context.Context, r gen.LookupIdentityRequestObject) (gen.LookupIdentityResponseObject, error) {
 	found, err := a.Directory.Lookup(ctx, r.Params.InstanceID, r.Params.Channel, r.Params.ExternalID)
 	if err != nil {

@@ -13,10 +13,9 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
-// errNoCustomer says that there is nobody whose PIN it could be.
 var errNoCustomer = fault.New(fault.Conflict, "no_customer", "The signed-in user is not a customer")
 
-// GetMyPIN tells the signed-in user whether they have a PIN. A user who is no customer has none.
+// GetMyPIN returns the state of the signed-in user's PIN. A user who is not a customer has no PIN.
 func (a *API) GetMyPIN(ctx context.Context, _ gen.GetMyPINRequestObject) (gen.GetMyPINResponseObject, error) {
 	customer, err := a.Directory.CustomerOf(ctx, caller.From(ctx).Email)
 	if errors.Is(err, directory.ErrNoCustomer) {
@@ -32,20 +31,20 @@ func (a *API) GetMyPIN(ctx context.Context, _ gen.GetMyPINRequestObject) (gen.Ge
 	return gen.GetMyPIN200JSONResponse{StatusJSONResponse: gen.StatusJSONResponse(status)}, nil
 }
 
-// SetMyPIN sets the signed-in user's PIN, in the place of the one there may be.
+// SetMyPIN sets or replaces the signed-in user's PIN.
 func (a *API) SetMyPIN(ctx context.Context, r gen.SetMyPINRequestObject) (gen.SetMyPINResponseObject, error) {
 	if err := pin.Check(r.Body.PIN); err != nil {
-		return nil, err // before an attempt is spent for it
+		return nil, err // a weak PIN must not cost an attempt
 	}
-	mine, by, err := a.mayChangeMine(ctx, r.Body.CurrentPIN)
+	holder, by, err := a.authorizeMine(ctx, r.Body.CurrentPIN)
 	if err != nil {
 		return nil, err
 	}
-	status, err := a.PINs.Set(ctx, uuid.Nil, mine, r.Body.PIN, by)
+	status, err := a.PINs.Set(ctx, uuid.Nil, holder, r.Body.PIN, by)
 	if err != nil {
 		return nil, err
 	}
-	a.Waiting.Announce(ctx, mine.CustomerID)
+	a.Waiting.Announce(ctx, holder.CustomerID)
 	return gen.SetMyPIN200JSONResponse{StatusJSONResponse: gen.StatusJSONResponse(status)}, nil
 }
 
@@ -55,19 +54,19 @@ func (a *API) RemoveMyPIN(ctx context.Context, r gen.RemoveMyPINRequestObject) (
 	if r.Body != nil {
 		current = r.Body.CurrentPIN
 	}
-	mine, by, err := a.mayChangeMine(ctx, current)
+	holder, by, err := a.authorizeMine(ctx, current)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.PINs.Remove(ctx, mine, by); err != nil {
+	if err := a.PINs.Remove(ctx, holder, by); err != nil {
 		return nil, err
 	}
 	return gen.RemoveMyPIN204Response{}, nil
 }
 
-// mayChangeMine returns the holder that the signed-in user is, and the right to change the PIN: by the current one, or by a
-// sign-in of the last 5 minutes. A current PIN that there is not proves nothing.
-func (a *API) mayChangeMine(ctx context.Context, current *pin.PIN) (pin.Holder, pin.Authority, error) {
+// authorizeMine returns the signed-in user as a holder, and the authority to change its PIN. The proof is the current PIN, or a
+// sign-in or step-up within the last 5 minutes. If no PIN is set, the current PIN proves nothing.
+func (a *API) authorizeMine(ctx context.Context, current *pin.PIN) (pin.Holder, pin.Authority, error) {
 	customer, err := a.Directory.CustomerOf(ctx, caller.From(ctx).Email)
 	if errors.Is(err, directory.ErrNoCustomer) {
 		return pin.Holder{}, pin.Authority{}, errNoCustomer
@@ -75,12 +74,12 @@ func (a *API) mayChangeMine(ctx context.Context, current *pin.PIN) (pin.Holder, 
 	if err != nil {
 		return pin.Holder{}, pin.Authority{}, err
 	}
-	mine := pin.Holder{CustomerID: customer}
+	holder := pin.Holder{CustomerID: customer}
 	if current != nil {
 		by, err := a.Verifier.AuthorizeCustomer(ctx, customer, *current)
 		if !errors.Is(err, pin.ErrNotSet) {
-			return mine, by, err
+			return holder, by, err
 		}
 	}
-	return mine, pin.ByCustomer, caller.RequireFresh(ctx)
+	return holder, pin.ByCustomer, caller.RequireFresh(ctx)
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -12,11 +13,12 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-// stale lets all sign-ins be older than counts as fresh.
-func (s *service) stale() {
+// ageSignIns makes every sign-in older than 5 minutes.
+func (s *service) ageSignIns() {
 	s.people.Exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
 }
 
+// charged returns how many attempts were charged.
 func (s *service) charged() (n int) {
 	s.t.Helper()
 	s.people.Get(&n, `select coalesce(max(charged), 0) from pin_holders where charged = (select count(*) from attempts where holder_id = pin_holders.holder_id)`)
@@ -25,27 +27,42 @@ func (s *service) charged() (n int) {
 
 const mine = "/v1/me/pin"
 
-func TestAUserChangesTheirOwnPIN(t *testing.T) {
+func TestGetMyPIN(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	customer, access := s.customerWhoSignsIn()
+	customer := s.people.Customer()
+	var email string
+	s.people.Get(&email, `select email from customers where id = $1`, customer)
+	access, _ := s.signIn(strings.ToUpper(email), "user")
+	stranger, _ := s.signIn("nobody@example.com", "user")
+	s.Fields(s.Want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
+	s.Fields(s.Want(s.as(access, "GET", mine, nil), 200), object{"has_pin": true, "is_active": true})
+	s.Fields(s.Want(s.as(stranger, "GET", mine, nil), 200), object{"has_pin": false})
+	s.Want(s.ask("GET", mine, nil), 403) // an API key is no user
+}
+
+func TestChangeOfOnesOwnPINNeedsProof(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, access := s.signedInCustomer()
 	unproved := func(a webtest.Answer) {
 		t.Helper()
 		if challenge := s.Want(a, 401).Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_user_authentication"`) || !strings.Contains(challenge, `max_age="300"`) {
 			t.Errorf("WWW-Authenticate: %s", challenge)
 		}
 	}
-	// The first one, and whenever the current one is not known: by a fresh sign-in.
-	s.stale()
+	// Without a PIN, or without the current PIN, a recent sign-in is needed.
+	s.ageSignIns()
 	unproved(s.as(access, "PUT", mine, object{"pin": goodPIN}))
 	unproved(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}))
 	unproved(s.as(access, "DELETE", mine, nil))
 	s.people.Exec(`update user_sessions set proved_at = now() - interval '290 seconds'`)
-	s.Want(s.as(access, "DELETE", mine, nil), 204) // there is none
+	s.Want(s.as(access, "DELETE", mine, nil), 204) // no PIN is set
 	s.Fields(s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": goodPIN}), 200), object{"has_pin": true, "is_active": true, "is_locked": false})
 	s.Fields(s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200), object{"has_pin": true})
-	// Then also by the current one, in each of the two.
-	s.stale()
+	// With an old sign-in, the current PIN is needed.
+	s.ageSignIns()
 	unproved(s.as(access, "PUT", mine+"/", object{"pin": otherPIN}))
 	unproved(s.as(access, "DELETE", mine, object{}))
 	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
@@ -61,20 +78,20 @@ func TestAUserChangesTheirOwnPIN(t *testing.T) {
 	var trail string
 	s.people.Get(&trail, `select string_agg(action, ' ' order by id) from audit where actor_kind = 'user' and customer_id = $1`, customer)
 	if trail != "pin.set pin.set pin.set pin.removed" {
-		t.Errorf("the audit trail says %s", trail)
+		t.Errorf("the audit trail has %s", trail)
 	}
 	if keys := s.redis.Keys(t.Context(), "pin:{"+customer.String()+"}:session*").Val(); len(keys) != 0 {
-		t.Errorf("a proof left sessions behind: %v", keys)
+		t.Errorf("checking the current PIN created sessions: %v", keys)
 	}
 }
 
-// A signed-in user is no way around the guess budget, and a fresh sign-in opens no lock.
-func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
+// Guesses at current_pin are charged to the same budget as every other guess, and a recent sign-in does not end a lock.
+func TestCurrentPINIsCheckedWithinTheGuessBudget(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	customer, access := s.customerWhoSignsIn()
+	customer, access := s.signedInCustomer()
 	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
-	s.Want(s.as(access, "PUT", mine, object{"pin": "1234", "current_pin": otherPIN}), 422) // which costs nothing
+	s.Want(s.as(access, "PUT", mine, object{"pin": "1234", "current_pin": otherPIN}), 422) // a weak new PIN: no attempt is charged
 	answers := make(chan int, 30)
 	var wait sync.WaitGroup
 	for i := range 30 {
@@ -96,10 +113,10 @@ func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
 	for status := range answers {
 		count[status]++
 	}
-	if n := s.charged(); n != 5 || count[403] > 5 || count[403]+count[409]+count[503] != 30 { // 503: shed, or too slow
+	if n := s.charged(); n != 5 || count[403] > 5 || count[403]+count[409]+count[503] != 30 { // 503: shed or timed out
 		t.Errorf("%d attempts were charged, answered %v", n, count)
 	}
-	// One after another, what each is answered is known too.
+	// In sequence, each answer is known.
 	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
 	for range 5 {
 		s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
@@ -108,7 +125,7 @@ func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
 	s.people.Get(&trail, `select exists (select from audit where action = 'pin.locked' and actor_kind = 'user' and customer_id = $1
 		and actor_id = (select id from users limit 1))`, customer)
 	if !trail {
-		t.Error("the lock is not in the audit trail, or nobody did it")
+		t.Error("the lock is not in the audit trail, or not with its actor")
 	}
 	for _, state := range []string{`select`, `update pin_holders set deactivated_by = charged, locked_until = null`} {
 		s.people.Exec(state)
@@ -118,30 +135,30 @@ func TestTheCurrentPINIsGuessedAtWithinItsBudget(t *testing.T) {
 		}
 	}
 	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
-	// A new PIN of their own renews nothing; the right one does.
+	// Setting a new PIN does not renew the budget. The right current PIN does.
 	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN, "current_pin": otherPIN}), 403)
 	s.Want(s.as(access, "PUT", mine, object{"pin": otherPIN}), 200)
 	var spent int
 	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 1 {
-		t.Errorf("%d spent after a new PIN, want 1", spent)
+		t.Errorf("%d attempts charged after a new PIN, want 1", spent)
 	}
 	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN, "current_pin": otherPIN}), 200)
 	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 0 {
-		t.Errorf("%d spent after the right one, want 0", spent)
+		t.Errorf("%d attempts charged after the right PIN, want 0", spent)
 	}
 }
 
-func TestWhoHasNoPINOfTheirOwn(t *testing.T) {
+func TestInvalidRequestsForOnesOwnPIN(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	stranger, _ := s.signIn("nobody@example.com", "admin")
 	s.people.Customer()
 	for _, method := range []string{"PUT", "DELETE"} {
 		s.Fields(s.Want(s.as(stranger, method, mine, object{"pin": goodPIN, "current_pin": goodPIN}), 409), object{"detail": "The signed-in user is not a customer"})
-		s.Want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is nobody
+		s.Want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is no user
 		s.Want(s.Do(webtest.Request{Method: method, Path: mine, Body: object{"pin": goodPIN}}), 401)
 	}
-	_, access := s.customerWhoSignsIn()
+	_, access := s.signedInCustomer()
 	for body, kind := range map[string]string{
 		``: "missing", `{}`: "missing", `{"pin": 8317}`: "string_type", `{"pin": "831"}`: "string_too_short", `{"pin": "8317x"}`: "string_pattern_mismatch",
 		`{"pin": "1234"}`: "value_error", `{"pin": "83174629", "current_pin": null}`: "string_type", `{"pin": "83174629", "current_pin": "x"}`: "string_too_short",
@@ -152,10 +169,10 @@ func TestWhoHasNoPINOfTheirOwn(t *testing.T) {
 	s.Fields(s.Want(s.as(access, "GET", mine, nil), 200), object{"has_pin": false})
 }
 
-func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
+func TestSettingOnesOwnPINWakesLongPolls(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	_, access := s.customerWhoSignsIn()
+	_, access := s.signedInCustomer()
 	answers := make(chan webtest.Answer)
 	go func() {
 		a, err := s.Try(webtest.Request{Method: "GET", Path: "/user/pin?timeout=60", Header: map[string]string{"Authorization": "Bearer " + access}})
@@ -164,11 +181,12 @@ func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
 		}
 		answers <- a
 	}()
-	for s.board.Waiting() == 0 { // until it waits
+	for s.board.Waiting() == 0 {
+		runtime.Gosched()
 	}
-	words := s.redis.Subscribe(t.Context(), "pin:set")
-	defer words.Close()
-	if _, err := words.Receive(t.Context()); err != nil {
+	announcements := s.redis.Subscribe(t.Context(), "pin:set")
+	defer announcements.Close()
+	if _, err := announcements.Receive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
@@ -177,7 +195,7 @@ func TestSettingOnesOwnPINWakesWhoWaits(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if word, err := words.ReceiveMessage(ctx); err != nil || uuid.Validate(word.Payload) != nil {
-		t.Errorf("nobody else heard of it: %v", err)
+	if m, err := announcements.ReceiveMessage(ctx); err != nil || uuid.Validate(m.Payload) != nil {
+		t.Errorf("the change was not announced to the other replicas: %v", err)
 	}
 }

@@ -2,26 +2,26 @@ package api
 
 import "github.com/countersign/countersign/pkg/page"
 
-// pageOf reads the parameters that every list has. Their defaults are the OpenAPI document's.
+// pageOf returns the page that the parameters of a list describe. The defaults are the same as in the OpenAPI document.
 func pageOf(number, size *int, search, sortBy, sortDir *string) page.Page {
 	return page.Page{
-		Number: given(number, 1), Size: given(size, 20), Search: given(search, ""),
-		SortBy: given(sortBy, "created_at"), Ascending: given(sortDir, "desc") == "asc",
+		Number: valueOr(number, 1), Size: valueOr(size, 20), Search: valueOr(search, ""),
+		SortBy: valueOr(sortBy, "created_at"), Ascending: valueOr(sortDir, "desc") == "asc",
 	}
 }
 
-func given[T any](value *T, otherwise T) T {
+func valueOr[T any](value *T, fallback T) T {
 	if value == nil {
-		return otherwise
+		return fallback
 	}
 	return *value
 }
 
-// each shows a list: never null, also when it is empty.
-func each[A, B any](list []A, show func(A) B) []B {
-	shown := make([]B, len(list))
-	for i, one := range list {
-		shown[i] = show(one)
+// each applies convert to each item. An empty list becomes [] in JSON, not null.
+func each[A, B any](list []A, convert func(A) B) []B {
+	converted := make([]B, len(list))
+	for i, item := range list {
+		converted[i] = convert(item)
 	}
-	return shown
+	return converted
 }

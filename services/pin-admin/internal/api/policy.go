@@ -10,8 +10,8 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
-// GetPINPolicy returns an instance's policy, to who may read everything and to the instance's owner. To everybody else
-// the instance does not exist.
+// GetPINPolicy returns an instance's policy. Admins, API keys and the instance's owner can read it. For other callers the answer
+// is that the instance does not exist.
 func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject) (gen.GetPINPolicyResponseObject, error) {
 	if who := caller.From(ctx); !who.MayRead() {
 		if err := a.Directory.Owns(ctx, who.Email, r.InstanceID); err != nil {
@@ -25,7 +25,7 @@ func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject)
 	return gen.GetPINPolicy200JSONResponse{PolicyJSONResponse: showPolicy(r.InstanceID, policy)}, nil
 }
 
-// UpdatePINPolicy changes what it is given of an instance's policy.
+// UpdatePINPolicy changes the fields of an instance's policy that the request contains.
 func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
 	policy, err := a.Policies.Change(ctx, r.InstanceID, policy.Change{
 		AppliesTo: (*string)(r.Body.PINAppliesTo), RequiredSkills: r.Body.PINRequiredSkills,

@@ -5,30 +5,30 @@ import (
 	"testing"
 )
 
-func TestPolicy(t *testing.T) {
+func TestReadAndChangeAPolicy(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	instance := s.people.Instance()
 	path := "/v1/instances/" + instance.String() + "/pin-policy"
-	fresh := s.Want(s.ask("GET", path, nil), 200)
-	s.Fields(fresh, map[string]any{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false, "kyc_required": false})
-	if skills, ok := fresh.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
-		t.Errorf("a fresh policy protects %v", fresh.JSON("pin_required_skills"))
+	initial := s.Want(s.ask("GET", path, nil), 200)
+	s.Fields(initial, object{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false, "kyc_required": false})
+	if skills, ok := initial.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
+		t.Errorf("a new policy protects %v", initial.JSON("pin_required_skills"))
 	}
-	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{"pay*", "mail.send"}}), 200), map[string]any{
+	s.Fields(s.Want(s.ask("PATCH", path, object{"pin_required_skills": []string{"pay*", "mail.send"}}), 200), object{
 		"pin_required_skills.0": "pay*", "pin_required_skills.1": "mail.send", "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
-	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), map[string]any{
+	s.Fields(s.Want(s.ask("PATCH", path, object{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), object{
 		"pin_required_skills.0": "pay*", "pin_applies_to": "owner", "pin_session_ttl_minutes": 1440.0})
-	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{"kyc_required": true}), 200), map[string]any{"kyc_required": true, "pin_applies_to": "owner"})
-	s.Fields(s.Want(s.ask("PATCH", path, map[string]any{}), 200), map[string]any{"kyc_required": true})
-	s.Want(s.ask("PATCH", path, map[string]any{"pin_required_skills": []string{}}), 200)
+	s.Fields(s.Want(s.ask("PATCH", path, object{"kyc_required": true}), 200), object{"kyc_required": true, "pin_applies_to": "owner"})
+	s.Fields(s.Want(s.ask("PATCH", path, object{}), 200), object{"kyc_required": true})
+	s.Want(s.ask("PATCH", path, object{"pin_required_skills": []string{}}), 200)
 	after := s.Want(s.ask("GET", path, nil), 200)
 	if skills, _ := after.JSON("pin_required_skills").([]any); len(skills) != 0 || after.JSON("pin_applies_to") != "owner" {
 		t.Errorf("after an empty list: %s", after.Body)
 	}
 }
 
-func TestNonsensePolicies(t *testing.T) {
+func TestInvalidPoliciesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	path := "/v1/instances/" + s.people.Instance().String() + "/pin-policy"
@@ -66,11 +66,11 @@ func TestNonsensePolicies(t *testing.T) {
 			t.Errorf("%.60s: %d %s, want %s", body, a.Status, a.Body, kind)
 		}
 	}
-	// Nothing of a half-good change was written.
-	s.Fields(s.Want(s.ask("GET", path, nil), 200), map[string]any{"pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
+	// A change with one valid and one invalid field changes nothing.
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), object{"pin_applies_to": "all", "pin_session_ttl_minutes": 30.0})
 }
 
-func TestTheOwnerMayReadThePolicy(t *testing.T) {
+func TestOwnerOfTheInstanceCanReadThePolicy(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	instance, owner, other := s.people.Instance(), s.people.Customer(), s.people.Customer()
@@ -86,7 +86,7 @@ func TestTheOwnerMayReadThePolicy(t *testing.T) {
 	s.Want(s.as(owners, "GET", path, nil), 200)
 	s.Want(s.as(others, "GET", path, nil), 404)
 	s.Want(s.as(admins, "GET", path, nil), 200)
-	s.Want(s.as(owners, "PATCH", path, map[string]any{}), 403)
-	s.Want(s.as(others, "PATCH", path, map[string]any{}), 403)
-	s.Want(s.as(admins, "PATCH", path, map[string]any{}), 200)
+	s.Want(s.as(owners, "PATCH", path, object{}), 403)
+	s.Want(s.as(others, "PATCH", path, object{}), 403)
+	s.Want(s.as(admins, "PATCH", path, object{}), 200)
 }

@@ -20,13 +20,13 @@ func (a *API) ListProxyKeys(ctx context.Context, r gen.ListProxyKeysRequestObjec
 	return gen.ListProxyKeys200JSONResponse{Items: each(found.Items, showProxyKey), Total: found.Total, Page: p.Number, PerPage: p.Size}, nil
 }
 
-// IssueProxyKey makes a proxy key and shows it, this once.
+// IssueProxyKey creates a proxy key. Only this answer contains the key itself.
 func (a *API) IssueProxyKey(ctx context.Context, r gen.IssueProxyKeyRequestObject) (gen.IssueProxyKeyResponseObject, error) {
-	var wish credential.NewKey
+	var requested credential.NewKey
 	if r.Body != nil {
-		wish = credential.NewKey{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt}
+		requested = credential.NewKey{Name: r.Body.Name, ExpiresAt: r.Body.ExpiresAt}
 	}
-	k, key, err := a.Keys.IssueProxyKey(ctx, r.InstanceID, wish)
+	k, key, err := a.Keys.IssueProxyKey(ctx, r.InstanceID, requested)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (a *API) IssueProxyKey(ctx context.Context, r gen.IssueProxyKeyRequestObjec
 	}, nil
 }
 
-// RevokeProxyKey ends a proxy key.
+// RevokeProxyKey revokes a proxy key.
 func (a *API) RevokeProxyKey(ctx context.Context, r gen.RevokeProxyKeyRequestObject) (gen.RevokeProxyKeyResponseObject, error) {
 	if err := a.Keys.RevokeProxyKey(ctx, r.InstanceID, r.KeyID); err != nil {
 		return nil, err

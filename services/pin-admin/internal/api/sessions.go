@@ -22,7 +22,7 @@ func (a *API) ListSessions(ctx context.Context, r gen.ListSessionsRequestObject)
 	return gen.ListSessions200JSONResponse{Items: each(live[first:last], showSession), Total: len(live), Page: p.Number, PerPage: p.Size}, nil
 }
 
-// EndSessions ends all of a customer's PIN sessions.
+// EndSessions ends all PIN sessions of a customer.
 func (a *API) EndSessions(ctx context.Context, r gen.EndSessionsRequestObject) (gen.EndSessionsResponseObject, error) {
 	if err := a.Directory.HasCustomer(ctx, r.CustomerID); err != nil {
 		return nil, err
@@ -33,4 +33,4 @@ func (a *API) EndSessions(ctx context.Context, r gen.EndSessionsRequestObject) (
 	return gen.EndSessions204Response{}, nil
 }
 
-func showSession(x pin.LiveSession) gen.Session { return gen.Session(x) }
+func showSession(s pin.LiveSession) gen.Session { return gen.Session(s) }

@@ -19,9 +19,9 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// confirmed is a customer with a PIN, an instance that the customer owns, an identity there and one elsewhere, and three
-// sessions: as owner and as either identity.
-type confirmed struct {
+// sessionService is a service with one customer, who has a PIN and three sessions: as the owner of the instance home, as an
+// identity on home, and as an identity on the instance elsewhere.
+type sessionService struct {
 	*service
 	verifier                    *pin.Verifier
 	customer, home, elsewhere   uuid.UUID
@@ -30,7 +30,7 @@ type confirmed struct {
 	asOwner, asIdentity, asElse token.Token
 }
 
-func newConfirmed(t *testing.T, client redis.UniversalClient) *confirmed {
+func newSessionService(t *testing.T, client redis.UniversalClient) *sessionService {
 	t.Helper()
 	s := newServiceOn(t, client)
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: s.database.URLAs(schema.RolePinInternal), Connections: 5})
@@ -38,7 +38,7 @@ func newConfirmed(t *testing.T, client redis.UniversalClient) *confirmed {
 	t.Cleanup(func() { db.Close() })
 	ring, err := keyring.Parse(keys)
 	must(t, err)
-	c := &confirmed{service: s, verifier: pin.NewVerifier(pin.VerifierConfig{
+	c := &sessionService{service: s, verifier: pin.NewVerifier(pin.VerifierConfig{
 		DB: db, Redis: s.redis, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: prometheus.NewRegistry()}),
 		customer: s.people.Customer(), home: s.people.Instance(), elsewhere: s.people.Instance()}
 	s.people.Exec(`update instances set owner_customer_id = $1 where id = $2`, c.customer, c.home)
@@ -49,101 +49,103 @@ func newConfirmed(t *testing.T, client redis.UniversalClient) *confirmed {
 	return c
 }
 
-func (c *confirmed) at(path string) string { return "/v1/customers/" + c.customer.String() + path }
+func (c *sessionService) at(path string) string { return "/v1/customers/" + c.customer.String() + path }
 
-func (c *confirmed) owner() pin.Subject {
+func (c *sessionService) owner() pin.Subject {
 	return pin.Subject{InstanceID: c.home, CustomerID: uuid.NullUUID{UUID: c.customer, Valid: true}}
 }
 
-func (c *confirmed) mine() pin.Subject {
+func (c *sessionService) mine() pin.Subject {
 	return pin.Subject{InstanceID: c.home, IdentityID: uuid.NullUUID{UUID: c.identity, Valid: true}}
 }
 
-func (c *confirmed) others() pin.Subject {
+func (c *sessionService) others() pin.Subject {
 	return pin.Subject{InstanceID: c.elsewhere, IdentityID: uuid.NullUUID{UUID: c.other, Valid: true}}
 }
 
-// confirm gives the session that a right PIN would have given some time ago, for an hour at most.
-func (c *confirmed) confirm(instance, identity uuid.UUID, ago time.Duration) token.Token {
+// confirm creates the session that a right PIN would have created some time ago. Its TTL in Redis is one hour.
+func (c *sessionService) confirm(instance, identity uuid.UUID, ago time.Duration) token.Token {
 	c.t.Helper()
 	var now struct {
 		At         time.Time `db:"at"`
 		Generation uuid.UUID `db:"generation"`
 	}
 	c.people.Get(&now, `select clock_timestamp() as at, session_generation as generation from pin_holders where holder_id = $1`, c.customer)
-	given, err := session.Store{Redis: c.redis}.Create(c.t.Context(), session.Session{
+	created, err := session.Store{Redis: c.redis}.Create(c.t.Context(), session.Session{
 		InstanceID: instance, CustomerID: c.customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: identity != uuid.Nil},
 		HolderID: c.customer, Generation: now.Generation, IssuedAt: now.At.Add(-ago), TTL: time.Hour})
 	must(c.t, err)
-	return given
+	return created
 }
 
-// live is what an agent would be told of the three sessions.
-func (c *confirmed) live() (n int) {
+// live returns how many of the three sessions pin-internal accepts.
+func (c *sessionService) live() (n int) {
 	c.t.Helper()
-	for _, asked := range []struct {
+	for _, request := range []struct {
 		key     token.Token
 		subject pin.Subject
 		session token.Token
 	}{{c.homeKey, c.owner(), c.asOwner}, {c.homeKey, c.mine(), c.asIdentity}, {c.elsewhereKey, c.others(), c.asElse}} {
-		resolved, err := c.verifier.Resolve(c.t.Context(), asked.key, asked.subject)
-		if err == nil && resolved.Accepts((session.Store{Redis: c.redis}).Find(c.t.Context(), asked.session.Reveal())) {
+		resolved, err := c.verifier.Resolve(c.t.Context(), request.key, request.subject)
+		if err == nil && resolved.Accepts((session.Store{Redis: c.redis}).Find(c.t.Context(), request.session.Reveal())) {
 			n++
 		}
 	}
 	return n
 }
 
-func TestWhatEndsSessions(t *testing.T) {
+func TestChangesThatEndSessions(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []struct {
 		name string
-		do   func(c *confirmed)
+		do   func(c *sessionService)
 		left int
 	}{
-		{"nothing", func(c *confirmed) {}, 3},
-		{"ending them", func(c *confirmed) { c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204) }, 0},
-		{"setting the PIN", func(c *confirmed) { c.Want(c.ask("POST", c.at("/pin"), object{"pin": goodPIN}), 200) }, 0},
-		{"removing the PIN", func(c *confirmed) { c.Want(c.ask("DELETE", c.at("/pin"), nil), 204) }, 0},
-		{"a lock", func(c *confirmed) { c.people.Exec(`update pin_holders set locked_until = now() + interval '1 hour'`) }, 0},
-		{"a deactivation", func(c *confirmed) { c.people.Exec(`update pin_holders set deactivated_by = 1`) }, 0},
-		{"an identity's own PIN", func(c *confirmed) {
+		{"nothing", func(c *sessionService) {}, 3},
+		{"ending the sessions", func(c *sessionService) { c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204) }, 0},
+		{"setting the PIN", func(c *sessionService) { c.Want(c.ask("POST", c.at("/pin"), object{"pin": goodPIN}), 200) }, 0},
+		{"removing the PIN", func(c *sessionService) { c.Want(c.ask("DELETE", c.at("/pin"), nil), 204) }, 0},
+		{"locking the PIN", func(c *sessionService) {
+			c.people.Exec(`update pin_holders set locked_until = now() + interval '1 hour'`)
+		}, 0},
+		{"deactivating the PIN", func(c *sessionService) { c.people.Exec(`update pin_holders set deactivated_by = 1`) }, 0},
+		{"setting an identity's own PIN", func(c *sessionService) {
 			c.Want(c.ask("POST", c.at("/identities/"+c.identity.String()+"/pin"), object{"pin": otherPIN}), 200)
 		}, 2},
-		{"deleting an identity", func(c *confirmed) { c.Want(c.ask("DELETE", c.at("/identities/"+c.other.String()), nil), 204) }, 2},
-		{"deleting an instance", func(c *confirmed) { c.Want(c.ask("DELETE", "/v1/instances/"+c.home.String(), nil), 204) }, 1},
-		{"another owner", func(c *confirmed) {
+		{"deleting an identity", func(c *sessionService) { c.Want(c.ask("DELETE", c.at("/identities/"+c.other.String()), nil), 204) }, 2},
+		{"deleting an instance", func(c *sessionService) { c.Want(c.ask("DELETE", "/v1/instances/"+c.home.String(), nil), 204) }, 1},
+		{"removing the owner", func(c *sessionService) {
 			c.Want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
-		}, 3}, // still within it, by an identity
-		{"another owner, and no identity", func(c *confirmed) {
+		}, 3}, // the identity still belongs to the instance
+		{"removing the owner and the identity", func(c *sessionService) {
 			c.Want(c.ask("DELETE", c.at("/identities/"+c.identity.String()), nil), 204)
 			c.Want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
 		}, 1},
-		{"an agent that ends one", func(c *confirmed) {
+		{"revoking one session through pin-internal", func(c *sessionService) {
 			must(c.t, session.Store{Redis: c.redis}.Delete(c.t.Context(), c.home, c.asOwner.Reveal()))
 		}, 2},
-		{"losing Redis's memory", func(c *confirmed) { c.redis.FlushDB(c.t.Context()) }, 0},
+		{"flushing Redis", func(c *sessionService) { c.redis.FlushDB(c.t.Context()) }, 0},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			t.Parallel()
 			url := storetest.Redis(t)
-			if rule.name == "losing Redis's memory" {
+			if rule.name == "flushing Redis" {
 				url = storetest.OwnRedis(t).URL
 			}
-			c := newConfirmed(t, storetest.RedisClient(t, url))
+			c := newSessionService(t, storetest.RedisClient(t, url))
 			rule.do(c)
 			listed := c.Want(c.ask("GET", c.at("/sessions"), nil), 200)
 			c.Fields(listed, object{"total": float64(rule.left), fmt.Sprintf("items.%d", rule.left): nil})
 			if got := c.live(); got != rule.left {
-				t.Errorf("an agent is told that %d sessions count, want %d", got, rule.left)
+				t.Errorf("pin-internal accepts %d sessions, want %d", got, rule.left)
 			}
 		})
 	}
 }
 
-func TestWhatIsTold(t *testing.T) {
+func TestListSessions(t *testing.T) {
 	t.Parallel()
-	c := newConfirmed(t, storetest.RedisClient(t, storetest.Redis(t)))
+	c := newSessionService(t, storetest.RedisClient(t, storetest.Redis(t)))
 	listed := c.Want(c.ask("GET", c.at("/sessions"), nil), 200)
 	c.Fields(listed, object{"total": 3.0, "page": 1.0, "per_page": 20.0,
 		"items.0.instance_id": c.elsewhere.String(), "items.0.identity_id": c.other.String(),
@@ -177,14 +179,14 @@ func TestWhatIsTold(t *testing.T) {
 	for _, method := range []string{"GET", "DELETE"} {
 		c.Want(c.ask(method, "/v1/customers/"+uuid.NewString()+"/sessions", nil), 404)
 	}
-	// A session that is too old by Postgres's clock, though Redis still has it.
+	// Redis still has this session, but it is too old by Postgres's clock.
 	c.confirm(c.home, uuid.Nil, 31*time.Minute)
 	c.Fields(c.ask("GET", c.at("/sessions"), nil), object{"total": 3.0})
 }
 
-func TestEndedSessionsAreForgotten(t *testing.T) {
+func TestEndedSessionsAreRemovedFromRedis(t *testing.T) {
 	t.Parallel()
-	c := newConfirmed(t, storetest.RedisClient(t, storetest.Redis(t)))
+	c := newSessionService(t, storetest.RedisClient(t, storetest.Redis(t)))
 	c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204)
 	kept, err := c.redis.Keys(t.Context(), "pin:{"+c.customer.String()+"}:session*").Result()
 	must(t, err)
@@ -195,11 +197,11 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 	c.Want(c.ask("POST", c.at("/identities/"+c.other.String()+"/pin"), object{"pin": goodPIN}), 200)
 	p, err := pin.Parse(goodPIN)
 	must(t, err)
-	for _, asked := range []struct {
+	for _, request := range []struct {
 		key     token.Token
 		subject pin.Subject
 	}{{c.homeKey, c.owner()}, {c.elsewhereKey, c.others()}} {
-		if result, err := c.verifier.Verify(t.Context(), asked.key, asked.subject, p); err != nil || result.Session == nil {
+		if result, err := c.verifier.Verify(t.Context(), request.key, request.subject, p); err != nil || result.Session == nil {
 			t.Fatalf("verifying: %v", err)
 		}
 	}
@@ -209,31 +211,31 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 	c.actions("sessions.ended", "pin.set", "pin.set", "sessions.ended")
 }
 
-func TestSessionsWithoutRedis(t *testing.T) {
+func TestEndingSessionsWhileRedisIsDown(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
-	c := newConfirmed(t, storetest.RedisClient(t, server.URL))
+	c := newSessionService(t, storetest.RedisClient(t, server.URL))
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: c.database.URLAs(schema.RolePinAdmin), Connections: 2})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	hasty, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
+	impatient, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
 	must(t, err)
-	t.Cleanup(func() { hasty.Close() })
-	without := serve(t, c.database, db, hasty)
+	t.Cleanup(func() { impatient.Close() })
+	without := serve(t, c.database, db, impatient)
 
 	server.Pause()
-	away := without.Want(without.ask("GET", c.at("/sessions"), nil), 503)
-	if away.Header.Get("Retry-After") == "" {
+	refused := without.Want(without.ask("GET", c.at("/sessions"), nil), 503)
+	if refused.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	without.Want(without.ask("DELETE", c.at("/sessions"), nil), 204)
 	server.Resume()
-	// Redis still has them; what they rest on is gone.
+	// Redis still has the sessions, but their generation has been renewed in Postgres.
 	if (session.Store{Redis: c.redis}).Find(t.Context(), c.asOwner.Reveal()) == nil {
-		t.Fatal("Redis has lost what it should have kept")
+		t.Fatal("Redis has lost the session")
 	}
 	c.Fields(c.Want(c.ask("GET", c.at("/sessions"), nil), 200), object{"total": 0.0})
 	if c.live() != 0 {
-		t.Error("an agent may still use a session that was ended while Redis was away")
+		t.Error("pin-internal accepts a session that was ended while Redis was down")
 	}
 }

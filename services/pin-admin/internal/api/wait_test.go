@@ -17,27 +17,17 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 )
 
-// customerWhoSignsIn is a customer and an access token of theirs.
-func (s *service) customerWhoSignsIn() (uuid.UUID, string) {
-	s.t.Helper()
-	customer := s.people.Customer()
-	var email string
-	s.people.Get(&email, `select email from customers where id = $1`, customer)
-	access, _ := s.signIn(email, "user")
-	return customer, access
-}
-
-func TestAwaitingAPIN(t *testing.T) {
+func TestLongPollUntilAPINIsSet(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	customer, access := s.customerWhoSignsIn()
+	customer, access := s.signedInCustomer()
 	absent := s.Want(s.as(access, "GET", "/user/pin", nil), 404)
-	s.Fields(absent, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": absent.Header.Get("X-Request-Id")})
+	s.Fields(absent, object{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": absent.Header.Get("X-Request-Id")})
 	if got := absent.Header.Get("Content-Type"); got != "application/vnd.api+json" {
 		t.Errorf("Content-Type %q", got)
 	}
-	over := s.Want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // the wait runs out
-	s.Fields(over, map[string]any{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": over.Header.Get("X-Request-Id")})
+	expired := s.Want(s.as(access, "GET", "/user/pin?timeout=1", nil), 404) // after the timeout
+	s.Fields(expired, object{"errors.0.status": "404", "errors.0.code": "pin-not-set", "errors.0.id": expired.Header.Get("X-Request-Id")})
 
 	answers := make(chan webtest.Answer)
 	for range 20 {
@@ -49,7 +39,7 @@ func TestAwaitingAPIN(t *testing.T) {
 			answers <- a
 		}()
 	}
-	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", map[string]any{"pin": goodPIN}), 200)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
 	for range 20 {
 		if a := <-answers; a.Status != 200 || a.Body != "" || a.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%d %q", a.Status, a.Body)
@@ -59,10 +49,10 @@ func TestAwaitingAPIN(t *testing.T) {
 	s.Want(s.as(access, "GET", "/user/pin", nil), 200)
 }
 
-func TestWhoMayNotAwaitAPIN(t *testing.T) {
+func TestInvalidLongPollsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	_, access := s.customerWhoSignsIn()
+	_, access := s.signedInCustomer()
 	stranger, _ := s.signIn("stranger@example.com", "user")
 	for _, rule := range []struct {
 		name, method, path string
@@ -70,10 +60,10 @@ func TestWhoMayNotAwaitAPIN(t *testing.T) {
 		status             int
 		code, parameter    any
 	}{
-		{"nobody", "GET", "/user/pin", nil, 401, "not_authenticated", nil},
-		{"a bad token", "GET", "/user/pin?timeout=x", map[string]string{"Authorization": "Bearer x"}, 401, "invalid_credentials", nil},
+		{"no credential", "GET", "/user/pin", nil, 401, "not_authenticated", nil},
+		{"an invalid token", "GET", "/user/pin?timeout=x", map[string]string{"Authorization": "Bearer x"}, 401, "invalid_credentials", nil},
 		{"an API key", "GET", "/user/pin", map[string]string{"X-Api-Key": s.apiKey.Reveal()}, 403, "forbidden", nil},
-		{"a user who is no customer", "GET", "/user/pin?timeout=60", map[string]string{"Authorization": "Bearer " + stranger}, 401, "missing-linked-identity", nil},
+		{"a user who is not a customer", "GET", "/user/pin?timeout=60", map[string]string{"Authorization": "Bearer " + stranger}, 401, "missing-linked-identity", nil},
 		{"a timeout of 0", "GET", "/user/pin?timeout=0", nil, 400, "invalid", "timeout"},
 		{"a timeout of 61", "GET", "/user/pin?timeout=61", nil, 400, "invalid", "timeout"},
 		{"a timeout of -1", "GET", "/user/pin?timeout=-1", nil, 400, "invalid", "timeout"},
@@ -85,7 +75,7 @@ func TestWhoMayNotAwaitAPIN(t *testing.T) {
 		{"another path", "GET", "/user/nothing", nil, 404, "not_found", nil},
 	} {
 		header := rule.header
-		if header == nil && rule.name != "nobody" {
+		if header == nil && rule.name != "no credential" {
 			header = map[string]string{"Authorization": "Bearer " + access}
 		}
 		a := s.Do(webtest.Request{Method: rule.method, Path: rule.path, Header: header})
@@ -96,10 +86,10 @@ func TestWhoMayNotAwaitAPIN(t *testing.T) {
 	}
 }
 
-func TestWaitingEndsWithTheService(t *testing.T) {
+func TestLongPollIsAnsweredWhenTheServiceStops(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	_, access := s.customerWhoSignsIn()
+	_, access := s.signedInCustomer()
 	answer := make(chan webtest.Answer)
 	go func() {
 		a, _ := s.Try(webtest.Request{Method: "GET", Path: "/user/pin?timeout=60", Header: map[string]string{"Authorization": "Bearer " + access}})
@@ -111,11 +101,11 @@ func TestWaitingEndsWithTheService(t *testing.T) {
 	}
 }
 
-func TestAClientThatHangsUpIsLetGo(t *testing.T) {
+func TestLongPollEndsWhenTheClientDisconnects(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	_, access := s.customerWhoSignsIn()
-	ctx, hangUp := context.WithCancel(context.Background())
+	_, access := s.signedInCustomer()
+	ctx, disconnect := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, "GET", s.URL()+"/user/pin?timeout=60", nil)
 	must(t, err)
 	request.Header.Set("Authorization", "Bearer "+access)
@@ -124,13 +114,15 @@ func TestAClientThatHangsUpIsLetGo(t *testing.T) {
 		_, err := http.DefaultClient.Do(request)
 		done <- err
 	}()
-	for s.board.Waiting() == 0 { // until it waits
+	for s.board.Waiting() == 0 {
+		runtime.Gosched()
 	}
-	hangUp()
+	disconnect()
 	if <-done == nil {
-		t.Error("answered")
+		t.Error("the request was answered")
 	}
-	for s.board.Waiting() > 0 { // until it is let go
+	for s.board.Waiting() > 0 {
+		runtime.Gosched()
 	}
 }
 
@@ -164,7 +156,7 @@ func BenchmarkLongPollMemory(b *testing.B) {
 
 func (s *service) measureWaiting(b *testing.B, path string, waiting func() int) {
 	const requests = 3000
-	_, access := s.customerWhoSignsIn()
+	_, access := s.signedInCustomer()
 	request := "GET " + path + " HTTP/1.1\r\nHost: pin-admin\r\nAuthorization: Bearer " + access + "\r\n\r\n"
 	for b.Loop() {
 		before := memoryInUse()

@@ -16,12 +16,12 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// Each list and lookup must find what it answers through an index. The plans are those of the statements that the
-// service sends, as Postgres itself tells them (auto_explain). At a million rows:
+// BenchmarkListsAndLookups measures each reading endpoint at a million rows, and checks that it uses an index. Postgres reports
+// the plans of the statements that the service sends (auto_explain). To run it:
 //
 //	make bench T=./services/pin-admin/internal/api
 func BenchmarkListsAndLookups(b *testing.B) {
-	s, plans := crowd(b, 1_000_000)
+	s, plans := newFullService(b, 1_000_000)
 	for _, probe := range probes {
 		b.Run(probe.name, func(b *testing.B) {
 			for b.Loop() {
@@ -37,7 +37,7 @@ func BenchmarkListsAndLookups(b *testing.B) {
 
 func TestListsAndLookupsUseAnIndex(t *testing.T) {
 	t.Parallel()
-	s, plans := crowd(t, 20_000)
+	s, plans := newFullService(t, 20_000)
 	for _, probe := range probes {
 		plans.take()
 		s.Want(s.ask("GET", probe.path, nil), 200)
@@ -45,14 +45,15 @@ func TestListsAndLookupsUseAnIndex(t *testing.T) {
 	}
 }
 
-// Somebody in the middle of the crowd.
+// someone is a customer, an instance and an identity in the middle of the tables.
 const (
 	someone  = "00000000-0000-0000-0000-000000007777"
 	customer = "/v1/customers/" + someone
 	instance = "/v1/instances/" + someone
 )
 
-// probes are the reading endpoints in their costlier forms. Where one readsAll, its total takes a look at every row.
+// probes are the reading endpoints with their most expensive parameters. If readsAll is true, the total of the list must count
+// every row.
 var probes = []struct {
 	name, path string
 	readsAll   bool
@@ -62,7 +63,7 @@ var probes = []struct {
 	{"customers, by name", "/v1/customers?sort_by=display_name", true},
 	{"customers, page 100", "/v1/customers?page=100&per_page=100", true},
 	{"customers, rare search", "/v1/customers?search=son%207777", false},
-	{"customers, vain search", "/v1/customers?search=nobody", false},
+	{"customers, search without a match", "/v1/customers?search=nobody", false},
 	{"customers, broad search", "/v1/customers?search=example", true},
 	{"customer", customer, false},
 	{"customer's PIN", customer + "/pin", false},
@@ -85,13 +86,13 @@ var probes = []struct {
 	{"audit, of a customer", "/v1/audit?customer_id=" + someone, false},
 	{"audit, of an instance", "/v1/audit?instance_id=" + someone, false},
 	{"audit, of an action", "/v1/audit?action=pin.set", false},
-	{"audit, of no action", "/v1/audit?action=pin.eaten", false},
+	{"audit, of an unknown action", "/v1/audit?action=pin.eaten", false},
 	{"audit, of a day long ago", "/v1/audit?since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z", false},
 	{"audit, of an action long ago", "/v1/audit?action=pin.set&until=2020-01-02T00:00:00Z", false},
 }
 
-// crowd is pin-admin on a database where every table has n rows, and the plans of what it asks there.
-func crowd(t testing.TB, n int) (*service, *plans) {
+// newFullService returns a pin-admin whose tables have n rows each, and the plans of its statements.
+func newFullService(t testing.TB, n int) (*service, *plans) {
 	t.Helper()
 	database := storetest.Postgres(t)
 	owner := database.Open(t, "")
@@ -102,7 +103,7 @@ func crowd(t testing.TB, n int) (*service, *plans) {
 	const since = `timestamptz '2020-01-01' + n * interval '1 minute'`
 	tx, err := owner.Beginx()
 	must(t, err)
-	tx.MustExec(`set local session_replication_role = replica`) // what refers to each other here fits by construction
+	tx.MustExec(`set local session_replication_role = replica`) // skips the foreign keys, which these rows satisfy
 	for _, rows := range []string{
 		`customers (id, email, display_name, created_at) select ` + id + `, 'person' || n || '@example.com', 'Person ' || n, ` + since,
 		`instances (id, name, created_at) select ` + id + `, 'Agent ' || n, ` + since,
@@ -131,36 +132,36 @@ func crowd(t testing.TB, n int) (*service, *plans) {
 	return serve(t, database, db, storetest.RedisClient(t, storetest.Redis(t))), p
 }
 
-// plans are those of the statements since they were last taken.
+// plans contains the plans of the statements since the last call of take.
 type plans struct {
-	mu   sync.Mutex
-	told []string
+	mu    sync.Mutex
+	texts []string
 }
 
 func (p *plans) note(n *pq.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = append(p.told, n.Message)
+	p.texts = append(p.texts, n.Message)
 }
 
 func (p *plans) take() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	told := p.told
-	p.told = nil
-	return told
+	texts := p.texts
+	p.texts = nil
+	return texts
 }
 
 var wholeTable = regexp.MustCompile(`Seq Scan on (\w+)`)
 
-// check fails the test when one of the statements read a whole table, unless that was to count it.
+// check fails if a statement reads a whole table, except to count its rows.
 func (p *plans) check(t testing.TB, readsAll bool) {
 	t.Helper()
-	told := p.take()
-	if len(told) < 2 { // who asks, and what for
-		t.Fatalf("only %d plans were told: %q", len(told), told)
+	texts := p.take()
+	if len(texts) < 2 { // of the authentication and of the endpoint
+		t.Fatalf("only %d plans were reported: %q", len(texts), texts)
 	}
-	for _, plan := range told {
+	for _, plan := range texts {
 		table := wholeTable.FindString(plan)
 		if table == "" || readsAll && strings.Contains(plan, "select count(*)") {
 			continue

@@ -8,22 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-
-	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-// texts are one field of a list's items, in their order.
-func texts(a webtest.Answer, field string) []string {
-	items, _ := a.JSON("items").([]any)
-	found := []string{}
-	for _, item := range items {
-		text, _ := item.(map[string]any)[field].(string)
-		found = append(found, text)
-	}
-	return found
-}
-
-// lists are all lists but the sessions', with four items: alpha to delta, in the order in which they were created.
+// lists creates four items in every list except the sessions: alpha to delta. It returns the path of each list and the field
+// with the name.
 func (s *service) lists() map[string]string {
 	s.t.Helper()
 	instance := s.people.Instance()
@@ -44,7 +32,7 @@ func TestLists(t *testing.T) {
 	s := newService(t)
 	for path, field := range s.lists() {
 		all := []string{"delta", "Charlie", "bravo", "alpha"}
-		// The one that was there before: the owner of the identities, their instance, the key that asks.
+		// The list also has an item that the test needs: the customer, the instance or the API key.
 		if path == "/v1/customers" || path == "/v1/api-keys" {
 			all = append(all, "")
 		} else if path == "/v1/instances" {
@@ -93,7 +81,7 @@ func reversed(list []string) []string {
 	return list
 }
 
-func TestSearchTakesEveryCharacterForItself(t *testing.T) {
+func TestSearchHasNoWildcards(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, name := range []string{`100% Shop`, `100 Shop`, `a_b`, `aXb`, `back\slash`, `backslash`, `Ünïcode`, `'quoted"`, `(.*)`} {
@@ -110,7 +98,7 @@ func TestSearchTakesEveryCharacterForItself(t *testing.T) {
 	}
 }
 
-// What was created in one moment, or is called alike, still has one order, so that no page repeats or leaves out anything.
+// Items with the same time or the same name have a fixed order, so that pages neither repeat nor omit an item.
 func TestPagesDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -127,16 +115,16 @@ func TestPagesDoNotOverlap(t *testing.T) {
 					seen[id] = true
 				}
 				s.Fields(a, object{"total": 53.0})
-				s.people.Exec(`update identities set updated_at = now() where external_id like $1 || '%'`, page) // moves them in the table
+				s.people.Exec(`update identities set updated_at = now() where external_id like $1 || '%'`, page) // changes the physical order of the rows
 			}
 			if len(seen) != 53 {
-				t.Errorf("by %s %s: %d different ones on all pages, want 53", sort, direction, len(seen))
+				t.Errorf("sorted by %s %s: %d different items on all pages, want 53", sort, direction, len(seen))
 			}
 		}
 	}
 }
 
-func TestBadListParameters(t *testing.T) {
+func TestInvalidListParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for path := range s.lists() {

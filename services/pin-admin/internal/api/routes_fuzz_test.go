@@ -8,9 +8,9 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-// FuzzHandler sends bodies and queries through the whole service: pages, sorts, searches, cursors, PINs, policies. Every
-// answer is in the OpenAPI document and none is a failure of ours, and none repeats the PIN that stood in the question. In
-// seeds and finds, CUSTOMER, INSTANCE and IDENTITY stand for true ones.
+// FuzzHandler sends bodies and queries to the whole service: pages, sort orders, searches, cursors, PINs, policies. Every answer
+// conforms to the OpenAPI document, is no 5xx, and does not repeat the PIN of the request. In inputs, CUSTOMER, INSTANCE and
+// IDENTITY are replaced by real ids.
 func FuzzHandler(f *testing.F) {
 	s := newService(f)
 	customer, instance := s.people.Customer(), s.people.Instance()
@@ -36,12 +36,12 @@ func FuzzHandler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, operation uint8, query, body string) {
 		o := operations[int(operation)%len(operations)]
 		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
-			t.Skip("no client can send that")
+			t.Skip("an HTTP client cannot send this")
 		}
 		request := webtest.Request{Method: o.method, Path: real.Replace(o.path) + "?" + real.Replace(query), Body: real.Replace(body),
 			Header: map[string]string{"X-Api-Key": s.apiKey.Reveal(), "Content-Type": "application/json"}}
 		if _, err := http.NewRequest(o.method, s.URL()+request.Path, nil); err != nil {
-			t.Skip("no client can send that")
+			t.Skip("an HTTP client cannot send this")
 		}
 		a, err := s.Try(request)
 		if err != nil {

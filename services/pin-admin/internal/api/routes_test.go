@@ -1,0 +1,255 @@
+package api_test
+
+import (
+	"crypto/ed25519"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
+	"github.com/countersign/countersign/pkg/token"
+	"github.com/countersign/countersign/services/pin-admin/internal/console"
+)
+
+func TestRoutesAreDocumented(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	pages, err := console.Pages(issuer)
+	must(t, err)
+	var undocumented []string
+	for path := range pages {
+		undocumented = append(undocumented, "GET "+path)
+	}
+	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations(), undocumented...)
+}
+
+// Every route is tested, also routes that are added later. Without credentials and as a user without a role there is no access.
+// An API key with the scope read cannot change anything.
+func TestEachRouteAllowsOnlyItsCallers(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	reader := map[string]string{"X-Api-Key": s.people.APIKey("read").Reveal()}
+	user, _ := s.signIn("user@example.com", "user")
+	signedIn := map[string]string{"Authorization": "Bearer " + user}
+	parameter := regexp.MustCompile(`:\w+`)
+	forUsers := map[string]int{"GET /v1/me/pin": 200, "PUT /v1/me/pin": 422, "DELETE /v1/me/pin": 422, "GET /v1/instances/:instance_id/pin-policy": 404}
+	for _, route := range s.app.Echo.Routes() {
+		name := route.Method + " " + route.Path
+		if !strings.HasPrefix(route.Path, "/v1/") {
+			continue
+		}
+		path := parameter.ReplaceAllString(route.Path, uuid.NewString())
+		ask := func(header map[string]string) int {
+			return s.Do(webtest.Request{Method: route.Method, Path: path, Header: header, Body: `{"broken`}).Status
+		}
+		if got := ask(nil); got != 401 {
+			t.Errorf("%s without credentials: %d", name, got)
+		}
+		want, special := forUsers[name]
+		if !special {
+			want = 403
+		}
+		if got := ask(signedIn); got != want {
+			t.Errorf("%s as a user: %d, want %d", name, got, want)
+		}
+		got := ask(reader)
+		if changes := route.Method != "GET"; changes != (got == 403) && name != "GET /v1/me/pin" {
+			t.Errorf("%s with the scope read: %d", name, got)
+		}
+	}
+}
+
+func TestRefusedAccessIsRecordedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer := s.people.Customer().String()
+	user, claims := s.signIn("user@example.com", "user")
+	for range 3 {
+		s.Want(s.as(user, "DELETE", "/v1/customers/"+customer, nil), 403)
+		s.Want(s.as(user, "GET", "/v1/customers/"+uuid.NewString(), nil), 403)
+	}
+	s.Want(s.ask("GET", "/v1/me/pin", nil), 403)
+	trail := s.Want(s.ask("GET", "/v1/audit?action=access.refused", nil), 200)
+	s.Fields(trail, object{
+		"items.0.actor.kind": "api_key", "items.0.details.route": "/v1/me/pin", "items.0.details.method": "GET",
+		"items.1.actor.kind": "user", "items.1.actor.id": claims.Subject, "items.1.details.route": "/v1/customers/:customer_id", "items.1.details.method": "GET",
+		"items.2.details.method": "DELETE", "items.2.customer_id": nil, "items.3": nil})
+	s.people.Exec(`update audit set at = at - interval '61 seconds'`)
+	s.Want(s.as(user, "DELETE", "/v1/customers/"+customer, nil), 403)
+	s.Fields(s.Want(s.ask("GET", "/v1/audit", nil), 200), object{"items.0.details.method": "DELETE", "items.3.details.method": "DELETE", "items.4": nil})
+}
+
+func TestAccessTokenValidation(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	path := "/v1/customers/" + s.people.Customer().String() + "/pin"
+	otherKid, otherKey := s.signingKey()
+	for _, rule := range []struct {
+		name   string
+		token  func(claims *accesstoken.Claims) string
+		status int
+	}{
+		{"valid", s.sign, 200},
+		{"of another signing key", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodEdDSA, otherKid.String(), otherKey, c)
+		}, 200},
+		{"with the kid of another key", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodEdDSA, otherKid.String(), s.signing, c)
+		}, 401},
+		{"with an unknown kid", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodEdDSA, uuid.NewString(), s.signing, c)
+		}, 401},
+		{"with a malformed kid", func(c *accesstoken.Claims) string { return s.signAs(jwt.SigningMethodEdDSA, "' or 1=1", s.signing, c) }, 401},
+		{"alg none", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodNone, s.kid.String(), jwt.UnsafeAllowNoneSignatureType, c)
+		}, 401},
+		{"HS256 with the public key", func(c *accesstoken.Claims) string {
+			return s.signAs(jwt.SigningMethodHS256, s.kid.String(), []byte(s.signing.Public().(ed25519.PublicKey)), c)
+		}, 401},
+		{"of another issuer", func(c *accesstoken.Claims) string { c.Issuer = "https://evil.example.com"; return s.sign(c) }, 401},
+		{"for another audience", func(c *accesstoken.Claims) string { c.Audience = jwt.ClaimStrings{"else"}; return s.sign(c) }, 401},
+		{"expired a second ago", func(c *accesstoken.Claims) string {
+			c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(-time.Second))
+			return s.sign(c)
+		}, 401},
+		{"without an expiry", func(c *accesstoken.Claims) string { c.ExpiresAt = nil; return s.sign(c) }, 401},
+		{"issued in the future", func(c *accesstoken.Claims) string {
+			c.IssuedAt = jwt.NewNumericDate(time.Now().Add(time.Minute))
+			return s.sign(c)
+		}, 401},
+		{"of an unknown session", func(c *accesstoken.Claims) string { c.SessionID = uuid.New(); return s.sign(c) }, 401},
+		{"of another user's session", func(c *accesstoken.Claims) string { c.Subject = uuid.NewString(); return s.sign(c) }, 401},
+		{"with changed claims", func(c *accesstoken.Claims) string {
+			parts := strings.Split(s.sign(c), ".")
+			c.Email = "else@example.com"
+			return strings.Join([]string{parts[0], strings.Split(s.sign(c), ".")[1], parts[2]}, ".")
+		}, 401},
+		{"cut short", func(c *accesstoken.Claims) string { text := s.sign(c); return text[:len(text)-4] }, 401},
+		{"of a revoked session", func(c *accesstoken.Claims) string {
+			s.people.Exec(`update user_sessions set revoked_at = now() where id = $1`, c.SessionID)
+			return s.sign(c)
+		}, 401},
+		{"of a user whose address is no longer confirmed", func(c *accesstoken.Claims) string {
+			s.people.Exec(`update users set email_confirmed_at = null where id = $1`, c.Subject)
+			return s.sign(c)
+		}, 401},
+		{"of a former admin", func(c *accesstoken.Claims) string {
+			s.people.Exec(`update users set role = 'user' where id = $1`, c.Subject)
+			return s.sign(c)
+		}, 403},
+		{"of a new admin, issued before the change", func(c *accesstoken.Claims) string { c.Role = "user"; return s.sign(c) }, 403},
+	} {
+		_, claims := s.signIn(uuid.NewString()+"@example.com", "admin")
+		a := s.as(rule.token(claims), "GET", path, nil)
+		if a.Status != rule.status || (a.Header.Get("WWW-Authenticate") == "Bearer") != (rule.status == 401) {
+			t.Errorf("%s: %d, want %d: %s", rule.name, a.Status, rule.status, a.Body)
+		}
+	}
+}
+
+func TestRightsOfEachCredential(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, instance := s.people.Customer(), s.people.Instance()
+	reader, expired, revoked := s.people.APIKey("read"), s.people.APIKey("admin"), s.people.APIKey("admin")
+	proxyKey := s.people.ProxyKey(instance)
+	s.people.Exec(`update api_keys set expires_at = now() where key_hash = $1`, expired.Hash())
+	s.people.Exec(`update api_keys set revoked_at = now() where key_hash = $1`, revoked.Hash())
+	user, _ := s.signIn("user@example.com", "user")
+	admin, _ := s.signIn("admin@example.com", "admin")
+	pinPath, policyPath := "/v1/customers/"+customer.String()+"/pin", "/v1/instances/"+instance.String()+"/pin-policy"
+	for _, rule := range []struct {
+		name              string
+		header            map[string]string
+		read, write, mine int
+	}{
+		{"no credential", nil, 401, 401, 401},
+		{"an API key with the scope admin", map[string]string{"X-Api-Key": s.apiKey.Reveal()}, 200, 200, 403},
+		{"an API key with the scope read", map[string]string{"X-Api-Key": reader.Reveal()}, 200, 403, 403},
+		{"an expired API key", map[string]string{"X-Api-Key": expired.Reveal()}, 401, 401, 401},
+		{"a revoked API key", map[string]string{"X-Api-Key": revoked.Reveal()}, 401, 401, 401},
+		{"an unknown API key", map[string]string{"X-Api-Key": token.New(token.APIKey).Reveal()}, 401, 401, 401},
+		{"a malformed API key", map[string]string{"X-Api-Key": "nonsense"}, 401, 401, 401},
+		{"a proxy key", map[string]string{"X-Api-Key": proxyKey.Reveal()}, 401, 401, 401},
+		{"a proxy key as bearer", map[string]string{"Authorization": "Bearer " + proxyKey.Reveal()}, 401, 401, 401},
+		{"an API key as bearer", map[string]string{"Authorization": "Bearer " + s.apiKey.Reveal()}, 401, 401, 401},
+		{"Basic", map[string]string{"Authorization": "Basic YTpi"}, 401, 401, 401},
+		{"an invalid access token and a valid API key", map[string]string{"Authorization": "Bearer x", "X-Api-Key": s.apiKey.Reveal()}, 401, 401, 401},
+		{"a user", map[string]string{"Authorization": "Bearer " + user}, 403, 403, 200},
+		{"an admin", map[string]string{"Authorization": "Bearer " + admin}, 200, 200, 200},
+	} {
+		// A caller without the right learns nothing about a body that is malformed or too large.
+		for _, body := range []any{object{"pin": goodPIN}, `{"pin"`, strings.Repeat("x", 20<<10)} {
+			want := rule.write
+			if _, malformed := body.(string); malformed && want == 200 {
+				continue
+			}
+			s.status(rule.name, webtest.Request{Method: "POST", Path: pinPath, Header: rule.header, Body: body}, want)
+			s.status(rule.name, webtest.Request{Method: "PATCH", Path: policyPath, Header: rule.header, Body: body}, want)
+		}
+		s.status(rule.name, webtest.Request{Method: "GET", Path: pinPath, Header: rule.header}, rule.read)
+		s.status(rule.name, webtest.Request{Method: "GET", Path: "/v1/me/pin", Header: rule.header}, rule.mine)
+	}
+	var used bool
+	s.people.Get(&used, `select last_used_at is not null from api_keys where key_hash = $1`, reader.Hash())
+	if !used {
+		t.Error("last_used_at is not set")
+	}
+}
+
+func (s *service) status(name string, r webtest.Request, want int) {
+	s.t.Helper()
+	if a := s.Do(r); a.Status != want {
+		s.t.Errorf("%s: %s %s answered %d, want %d: %s", name, r.Method, r.Path, a.Status, want, a.Body)
+	}
+}
+
+// auth exchanges an API key for an access token. The token has the rights that the key has now, restricted by its own scope.
+func TestAccessTokenOfAnAPIKey(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	var key uuid.UUID
+	s.people.Get(&key, `select id from api_keys`)
+	withScope := func(scope string) string {
+		return s.sign(&accesstoken.Claims{ClientID: key, Scope: scope, RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: issuer, Subject: key.String(), Audience: jwt.ClaimStrings{accesstoken.Audience}, ID: uuid.NewString(),
+			IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
+		}})
+	}
+	admin, reader, none := withScope("admin"), withScope("read"), withScope("")
+	create := func(token string) int {
+		return s.as(token, "POST", "/v1/customers", object{"email": uuid.NewString() + "@example.com"}).Status
+	}
+	list := func(token string) int { return s.as(token, "GET", "/v1/customers", nil).Status }
+	for _, rule := range []struct {
+		name, change string
+		want         []int // the status of create and of list, with each of the three tokens
+	}{
+		{"the key has the scope admin", `select`, []int{201, 200, 403, 200, 403, 403}},
+		{"the key has the scope read", `update api_keys set scopes = '{read}'`, []int{403, 403, 403, 200, 403, 403}},
+		{"the key is revoked", `update api_keys set scopes = '{admin}', revoked_at = now()`, []int{401, 401, 401, 401, 401, 401}},
+		{"the key is expired", `update api_keys set revoked_at = null, expires_at = now()`, []int{401, 401, 401, 401, 401, 401}},
+	} {
+		s.people.Exec(rule.change)
+		var got []int
+		for _, token := range []string{admin, reader, none} {
+			got = append(got, create(token), list(token))
+		}
+		if !slices.Equal(got, rule.want) {
+			t.Errorf("%s: %v, want %v", rule.name, got, rule.want)
+		}
+	}
+	s.people.Exec(`update api_keys set expires_at = null`)
+	s.Want(s.as(admin, "GET", "/v1/me/pin", nil), 403) // an API key is no user
+	s.Fields(s.Want(s.as(admin, "GET", "/v1/audit?action=customer.created", nil), 200), object{"items.0.actor.kind": "api_key", "items.0.actor.id": key.String()})
+	var used bool
+	if s.people.Get(&used, `select last_used_at is not null from api_keys`); !used {
+		t.Error("last_used_at is not set")
+	}
+}
