@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 )
@@ -33,6 +35,10 @@ type Resources struct {
 	Redis    redis.UniversalClient
 	Pool     *slowhash.Pool
 	Registry *prometheus.Registry
+	// Keys is the service's keyring.
+	Keys *keyring.Ring
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// OpenAPI is the service's OpenAPI document, in YAML.
 	OpenAPI []byte
 }
@@ -45,9 +51,11 @@ type App interface {
 	Run(ctx context.Context)
 }
 
-// settings is implemented by a struct that embeds Settings.
+// settings is implemented by a struct that embeds Settings and has a keyring.
 type settings interface {
 	shared() *Settings
+	// Ring returns the keyring of the service.
+	Ring() (*keyring.Ring, error)
 	Validate() error
 }
 
@@ -91,11 +99,20 @@ func Run[S settings, A App](ctx context.Context, log *slog.Logger, openAPI []byt
 		return err
 	}
 	defer redis.Close()
+	keys, err := s.Ring()
+	if err != nil {
+		return err
+	}
+	proxies, err := shared.proxies()
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	permits := shared.permits() // before MakeRoom, which changes GOMAXPROCS
 	slowhash.MakeRoom(permits)
-	app, err := newApp(s, Resources{Log: log, DB: db, Redis: redis, Pool: slowhash.NewPool(permits, shared.HashPlaces), Registry: registry, OpenAPI: openAPI})
+	app, err := newApp(s, Resources{Log: log, DB: db, Redis: redis, Pool: slowhash.NewPool(permits, shared.HashPlaces), Registry: registry,
+		Keys: keys, TrustedProxies: proxies, OpenAPI: openAPI})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -26,6 +27,13 @@ func (a *fakeApp) Run(ctx context.Context) {
 	<-ctx.Done()
 	time.Sleep(50 * time.Millisecond)
 	a.workEnded.Store(true)
+}
+
+// testSettings are the settings of fakeApp.
+type testSettings struct{ Settings }
+
+func (*testSettings) Ring() (*keyring.Ring, error) {
+	return keyring.Parse("one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 }
 
 // freeAddress returns an address on which nothing listens.
@@ -54,14 +62,14 @@ func get(t *testing.T, url string) (status int, body string) {
 }
 
 // start runs a service with its API and operations port on free addresses. stop stops it and returns the error of Run.
-func start(t *testing.T, a *fakeApp, s *Settings) (stop func() error) {
+func start(t *testing.T, a *fakeApp, s *testSettings) (stop func() error) {
 	t.Helper()
 	s.ListenAddr, s.OpsListenAddr = freeAddress(t), freeAddress(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	newApp := func(_ *Settings, r Resources) (*fakeApp, error) {
-		if string(r.OpenAPI) != "the document" {
-			t.Errorf("the OpenAPI document is %q", r.OpenAPI)
+	newApp := func(_ *testSettings, r Resources) (*fakeApp, error) {
+		if string(r.OpenAPI) != "the document" || r.Keys.Current() != "one" || len(r.TrustedProxies) != 1 {
+			t.Errorf("got the resources %q, %v, %v", r.OpenAPI, r.Keys.IDs(), r.TrustedProxies)
 		}
 		return a, nil
 	}
@@ -91,11 +99,12 @@ func start(t *testing.T, a *fakeApp, s *Settings) (stop func() error) {
 
 func TestServiceStartsAnswersAndStops(t *testing.T) {
 	var a fakeApp
-	s := &Settings{
+	s := &testSettings{Settings{
 		PostgresConfig: stores.PostgresConfig{URL: storetest.Postgres(t).URL, Connections: 2},
 		RedisConfig:    stores.RedisConfig{URL: storetest.Redis(t)},
 		HashPlaces:     1,
-	}
+		TrustedProxies: []string{"10.0.0.0/8"},
+	}}
 	stop := start(t, &a, s)
 	if status, body := get(t, "http://"+s.ListenAddr); status != http.StatusOK || body != "the API" {
 		t.Errorf("the API answers %d %s", status, body)
@@ -125,11 +134,12 @@ func TestServiceStartsAnswersAndStops(t *testing.T) {
 
 func TestServiceIsNotReadyWithoutPostgres(t *testing.T) {
 	nobody := freeAddress(t)
-	s := &Settings{
+	s := &testSettings{Settings{
 		PostgresConfig: stores.PostgresConfig{URL: "postgres://" + nobody + "/gone", Connections: 2},
 		RedisConfig:    stores.RedisConfig{URL: "redis://" + nobody},
 		HashPlaces:     1,
-	}
+		TrustedProxies: []string{"10.0.0.0/8"},
+	}}
 	stop := start(t, &fakeApp{}, s)
 	if status, body := get(t, "http://"+s.OpsListenAddr+"/readyz"); status != http.StatusServiceUnavailable ||
 		!strings.Contains(body, `"postgres":"unreachable"`) || !strings.Contains(body, `"redis":"unreachable"`) {
@@ -149,18 +159,18 @@ func TestServiceNeedsFreeAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	s := &Settings{PostgresConfig: stores.PostgresConfig{URL: "postgres://127.0.0.1/x"}, RedisConfig: stores.RedisConfig{URL: "redis://127.0.0.1"},
-		HashPlaces: 1, ListenAddr: freeAddress(t), OpsListenAddr: listener.Addr().String()}
-	newApp := func(*Settings, Resources) (*fakeApp, error) { return &fakeApp{}, nil }
+	s := &testSettings{Settings{PostgresConfig: stores.PostgresConfig{URL: "postgres://127.0.0.1/x"}, RedisConfig: stores.RedisConfig{URL: "redis://127.0.0.1"},
+		HashPlaces: 1, ListenAddr: freeAddress(t), OpsListenAddr: listener.Addr().String()}}
+	newApp := func(*testSettings, Resources) (*fakeApp, error) { return &fakeApp{}, nil }
 	if err := Run(t.Context(), slog.New(slog.DiscardHandler), nil, s, newApp); err == nil || !strings.Contains(err.Error(), s.OpsListenAddr) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestUnknownArgumentsAreRefused(t *testing.T) {
-	newApp := func(*Settings, Resources) (*fakeApp, error) { return &fakeApp{}, nil }
+	newApp := func(*testSettings, Resources) (*fakeApp, error) { return &fakeApp{}, nil }
 	for _, args := range [][]string{{"--help"}, {"health", "now"}} {
-		if err := command(t.Context(), slog.New(slog.DiscardHandler), args, nil, &Settings{}, newApp); err == nil || !strings.Contains(err.Error(), "health") {
+		if err := command(t.Context(), slog.New(slog.DiscardHandler), args, nil, &testSettings{}, newApp); err == nil || !strings.Contains(err.Error(), "health") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}

@@ -31,7 +31,7 @@ func (s *Settings) shared() *Settings { return s }
 
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
-	_, err := s.Proxies()
+	_, err := s.proxies()
 	problems := []error{s.PostgresConfig.Validate(), s.RedisConfig.Validate(), err}
 	if s.HashPermits < 0 || s.HashPermits > 1024 {
 		problems = append(problems, errors.New("HASH_PERMITS must be 0 to 1024; 0 means the number of cores"))
@@ -44,8 +44,8 @@ func (s *Settings) Validate() error {
 
 var errProxies = errors.New("TRUSTED_PROXIES must be a list of networks, for example 10.0.0.0/8, separated by commas")
 
-// Proxies returns TrustedProxies, decoded.
-func (s *Settings) Proxies() ([]netip.Prefix, error) {
+// proxies returns TrustedProxies, decoded.
+func (s *Settings) proxies() ([]netip.Prefix, error) {
 	var proxies []netip.Prefix
 	for _, text := range s.TrustedProxies {
 		network, err := netip.ParsePrefix(strings.TrimSpace(text))

@@ -18,7 +18,7 @@ func TestTrustedProxiesAreNetworks(t *testing.T) {
 		"10.0.0.0/8": true, " fd00::/8 ": true, "127.0.0.1/32": true, "": false, "10.0.0.1": false, "10.0.0.0/33": false, "example.com/8": false, "::ffff:10.0.0.0/104": false,
 	} {
 		s := Settings{TrustedProxies: []string{text}}
-		if _, err := s.Proxies(); (err == nil) != want {
+		if _, err := s.proxies(); (err == nil) != want {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
@@ -26,6 +27,9 @@ func Postgres(t testing.TB, databaseURL string) *sqlx.DB {
 	return db
 }
 
+// Keys is the keyring of the Resources.
+const Keys = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 // Resources are what a service's wiring needs. The test must be in the package internal/api of the service, because that is
 // how its OpenAPI document is found. The pool hashes two secrets at a time and has a place for every request of a test.
 func Resources(t testing.TB, log *Log, db *sqlx.DB, redis redis.UniversalClient) service.Resources {
@@ -34,7 +38,12 @@ func Resources(t testing.TB, log *Log, db *sqlx.DB, redis redis.UniversalClient)
 	if err != nil {
 		t.Fatalf("reading the OpenAPI document: %v", err)
 	}
-	return service.Resources{Log: log.Logger(), DB: db, Redis: redis, Pool: slowhash.NewPool(2, 400), Registry: prometheus.NewRegistry(), OpenAPI: document}
+	ring, err := keyring.Parse(Keys)
+	if err != nil {
+		t.Fatalf("parsing the keyring: %v", err)
+	}
+	return service.Resources{Log: log.Logger(), DB: db, Redis: redis, Pool: slowhash.NewPool(2, 400), Registry: prometheus.NewRegistry(),
+		Keys: ring, OpenAPI: document}
 }
 
 // RoutesAreDocumented fails the test unless the routes are the operations of the OpenAPI document, the document itself, and

@@ -198,6 +198,24 @@ func (s *Server) NeverLogged(secrets ...string) {
 	}
 }
 
+// Fuzzed sends a request of a fuzz target. It skips the test if no HTTP client can send the request. It fails the test if the
+// service answers 500 or more, or an answer that is not in the OpenAPI document.
+func (s *Server) Fuzzed(t *testing.T, r Request) Answer {
+	t.Helper()
+	notInURL := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
+	if _, err := http.NewRequest(r.Method, s.URL()+r.Path, nil); err != nil || strings.ContainsFunc(r.Path, notInURL) {
+		t.Skip("no client can send this request")
+	}
+	a, err := s.Try(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Status >= http.StatusInternalServerError {
+		t.Errorf("%s %s %q answered %d %s", r.Method, r.Path, r.Body, a.Status, a.Body)
+	}
+	return a
+}
+
 // Want fails the test now unless an answer has this status. It returns the answer.
 func (s *Server) Want(a Answer, status int) Answer {
 	s.t.Helper()

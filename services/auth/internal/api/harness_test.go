@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
@@ -52,6 +54,8 @@ type deployment struct {
 	log       *webtest.Log
 	// settings are those of the replicas that the test starts from now on.
 	settings app.Settings
+	// proxies are their trusted proxies.
+	proxies []netip.Prefix
 	// sandbox is the URL of the sandbox exchange for these replicas. Empty: the service's own.
 	sandbox string
 	// clock is the time for TOTP codes, in seconds since 1970. Only the test changes it.
@@ -98,9 +102,10 @@ func (d *deployment) replica(keys string) *service {
 func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	d.t.Helper()
 	r := webtest.Resources(d.t, d.log, webtest.Postgres(d.t, d.asService), storetest.RedisClient(d.t, d.redisURL))
-	r.Pool = pool
+	ring, err := keyring.Parse(keys)
+	must(d.t, err)
+	r.Keys, r.Pool, r.TrustedProxies = ring, pool, d.proxies
 	settings := d.settings
-	settings.Keys = keys
 	a, err := app.New(&settings, r)
 	must(d.t, err)
 	d.t.Cleanup(a.CloseSandbox)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // by X-Forwarded-For where it asks from.
 func (s *service) rated(server *storetest.RedisServer, change func(*service)) *service {
 	s.t.Helper()
-	s.redisURL, s.settings.TrustedProxies = server.URL, []string{"127.0.0.0/8"}
+	s.redisURL, s.proxies = server.URL, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	change(s)
 	return s.replica(oldKey)
 }
@@ -90,7 +91,7 @@ func TestTheTrailHasTheClientsAddress(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1")
-	s.settings.TrustedProxies = []string{"127.0.0.1/32"}
+	s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	proxied := s.replica(oldKey)
 	proxied.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1, 203.0.113.7")
 	for address, want := range map[string]int{"127.0.0.1": 1, "203.0.113.7": 1, "198.51.100.1": 0} {

@@ -13,7 +13,6 @@ import (
 	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
-	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/stores"
@@ -47,14 +46,6 @@ type App struct {
 
 // New connects the parts of auth.
 func New(s *Settings, r service.Resources) (*App, error) {
-	ring, err := keyring.ParseSetting("AUTH_KEYS", s.Keys)
-	if err != nil {
-		return nil, err
-	}
-	proxies, err := s.Proxies()
-	if err != nil {
-		return nil, err
-	}
 	spec, err := web.LoadSpec(r.OpenAPI, directory.CheckEmail)
 	if err != nil {
 		return nil, err
@@ -63,11 +54,11 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, tokens := signing.New(r.DB, ring, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
-	outbox := mail.NewOutbox(ring)
-	factors := mfa.New(r.DB, ring, s.MFABudget, s.PublicURL)
+	keys, tokens := signing.New(r.DB, r.Keys, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
+	outbox := mail.NewOutbox(r.Keys)
+	factors := mfa.New(r.DB, r.Keys, s.MFABudget, s.PublicURL)
 	passwords := password.New(s.PasswordBudget, r.DB, r.Pool, r.Registry)
-	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: ring, SigningKeys: keys, AccessTokens: tokens}
+	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: r.Keys, SigningKeys: keys, AccessTokens: tokens}
 	a := &App{
 		API: &api.API{
 			Spec:         spec,
@@ -80,13 +71,13 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			OAuth:        &oauth.Tokens{DB: r.DB, Sessions: sessions, AccessTokens: tokens},
 			Factors:      factors,
 			Keys:         keys,
-			ExchangeKeys: &exchange.Keys{DB: r.DB, Ring: ring, Connections: exchange.NewConnections(sandbox)},
+			ExchangeKeys: &exchange.Keys{DB: r.DB, Ring: r.Keys, Connections: exchange.NewConnections(sandbox)},
 			Limiter:      ratelimit.New(r.Redis),
 			Rates:        s.Rates,
 			KYC:          kyc.New(s.KYC, r.DB, r.Registry),
 			Links:        api.Links{SignIn: s.SignInURL, Resend: strings.TrimSuffix(s.PublicURL, "/") + "/auth/resend-verification"},
 		},
-		Echo:         web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, AllowedOrigins: s.AllowedOrigins, TrustedProxies: proxies}),
+		Echo:         web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, AllowedOrigins: s.AllowedOrigins, TrustedProxies: r.TrustedProxies}),
 		Outbox:       outbox,
 		CloseSandbox: closeSandbox,
 		log:          r.Log,

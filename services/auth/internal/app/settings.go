@@ -47,7 +47,7 @@ func DefaultSettings() *Settings {
 
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
-	_, err := keyring.ParseSetting("AUTH_KEYS", s.Keys)
+	_, err := s.Ring()
 	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 0),
 		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Check(), s.KYC.Validate()}
 	wrong := func(is bool, what string) {
@@ -62,6 +62,9 @@ func (s *Settings) Validate() error {
 	wrong(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
 	return errors.Join(problems...)
 }
+
+// Ring returns the keyring in Keys.
+func (s *Settings) Ring() (*keyring.Ring, error) { return keyring.ParseSetting("AUTH_KEYS", s.Keys) }
 
 func isBaseURL(text string) bool {
 	u, err := url.Parse(text)

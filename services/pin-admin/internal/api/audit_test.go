@@ -165,8 +165,8 @@ func TestForgedCursorsAreRefused(t *testing.T) {
 	forged := map[string]string{
 		"sealed under another secret":    forge("one:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", keyring.AuditCursor, position),
 		"of an unknown key id":           forge("two:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", keyring.AuditCursor, position),
-		"sealed for another purpose":     forge(keys, keyring.Pepper, position),
-		"of another length":              forge(keys, keyring.AuditCursor, position+"x"),
+		"sealed for another purpose":     forge(webtest.Keys, keyring.Pepper, position),
+		"of another length":              forge(webtest.Keys, keyring.AuditCursor, position+"x"),
 		"cut short":                      cursor[:len(cursor)-1],
 		"with one character more":        cursor + "A",
 		"in standard base64":             base64.StdEncoding.EncodeToString([]byte(cursor)),

@@ -28,7 +28,6 @@ const (
 	goodPIN  = "83174629" // the canary: it must not occur outside of requests
 	otherPIN = "91827346"
 	issuer   = "https://auth.example.com"
-	keys     = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 )
 
 type object = map[string]any
@@ -65,7 +64,7 @@ func newServiceOn(t testing.TB, client redis.UniversalClient) *service {
 func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient) *service {
 	t.Helper()
 	settings := app.DefaultSettings()
-	settings.Keys, settings.Issuer = keys, issuer
+	settings.Issuer = issuer
 	log := &webtest.Log{}
 	a, err := app.New(settings, webtest.Resources(t, log, db, client))
 	must(t, err)

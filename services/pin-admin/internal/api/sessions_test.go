@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -36,7 +37,7 @@ func newSessionService(t *testing.T, client redis.UniversalClient) *sessionServi
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: s.database.URLAs(schema.RolePinInternal), Connections: 5})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	ring, err := keyring.Parse(keys)
+	ring, err := keyring.Parse(webtest.Keys)
 	must(t, err)
 	c := &sessionService{service: s, verifier: pin.NewVerifier(pin.VerifierConfig{
 		DB: db, Redis: s.redis, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: prometheus.NewRegistry()}),

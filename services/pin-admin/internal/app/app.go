@@ -30,19 +30,11 @@ type App struct {
 
 // New connects the parts of pin-admin.
 func New(s *Settings, r service.Resources) (*App, error) {
-	ring, err := s.Ring()
-	if err != nil {
-		return nil, err
-	}
-	proxies, err := s.Proxies()
+	pages, err := console.Pages(s.Issuer)
 	if err != nil {
 		return nil, err
 	}
 	spec, err := web.LoadSpec(r.OpenAPI, directory.CheckEmail)
-	if err != nil {
-		return nil, err
-	}
-	pages, err := console.Pages(s.Issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +44,14 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			AccessTokens: accesstoken.NewReader(r.DB, s.Issuer),
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
-			PINs:         pin.NewStore(r.DB, ring, r.Pool),
-			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: ring, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			PINs:         pin.NewStore(r.DB, r.Keys, r.Pool),
+			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
 			Policies:     policy.Store{DB: r.DB},
 			Sessions:     pin.Sessions{DB: r.DB, Store: session.Store{Redis: r.Redis}},
-			Trail:        audit.Trail{DB: r.DB, Ring: ring},
+			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
 			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
 		},
-		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: proxies}),
+		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies}),
 	}
 	a.API.Routes(a.Echo)
 	for path, page := range pages {

@@ -14,11 +14,8 @@ import (
 	"github.com/countersign/countersign/services/pin-internal/internal/app"
 )
 
-const (
-	right = "83174629" // the canary: it must not occur outside of requests
-	wrong = "40291735"
-	other = "91827346"
-)
+// The PINs of the tests are canaries: only requests may contain them.
+const right, wrong, other = "83174629", "40291735", "91827346"
 
 // service is a pin-internal with its own database and Redis. They contain one customer with one identity on one instance.
 type service struct {
@@ -46,10 +43,8 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 	redis, err := stores.OpenRedis(stores.RedisConfig{URL: redisURL})
 	must(t, err)
 	t.Cleanup(func() { redis.Close() })
-	settings := app.DefaultSettings()
-	settings.Keys = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	s := &service{t: t, people: storetest.NewPeople(t, database), log: &webtest.Log{}}
-	s.app, err = app.New(settings, webtest.Resources(t, s.log, webtest.Postgres(t, databaseURL), redis))
+	s.app, err = app.New(app.DefaultSettings(), webtest.Resources(t, s.log, webtest.Postgres(t, databaseURL), redis))
 	must(t, err)
 	s.Server = webtest.Serve(t, s.app.API.Spec, s.log, s.app.Handler())
 	s.customer, s.instance = s.people.Customer(), s.people.Instance()

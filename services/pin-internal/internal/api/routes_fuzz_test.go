@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 func FuzzHandler(f *testing.F) {
 	s := newService(f)
 	s.setPIN()
-	session, _ := s.verify(right).JSON("session_token").(string)
+	token, _ := s.verify(right).JSON("session_token").(string)
 	s.Want(s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}), 204)
 	operations := []struct{ method, path string }{
 		{"POST", "/pin/verify"}, {"POST", "/pin/check-required"}, {"POST", "/pin/sessions/introspect"}, {"DELETE", "/pin/sessions"},
@@ -26,25 +25,12 @@ func FuzzHandler(f *testing.F) {
 		}
 		f.Add(uint8(i), "customer_id=%00&customer_id=1;%zz", "text/plain; charset=\"", "cst_", "{}")
 	}
-	real := strings.NewReplacer("IDENTITY", s.identity.String(), "CUSTOMER", s.customer.String(), "SESSION", session)
+	real := strings.NewReplacer("IDENTITY", s.identity.String(), "CUSTOMER", s.customer.String(), "SESSION", token)
 	f.Fuzz(func(t *testing.T, operation uint8, query, contentType, session, body string) {
 		o := operations[int(operation)%len(operations)]
 		header := s.bearer()
 		header["Content-Type"], header["X-Pin-Session"] = headerText(contentType), headerText(real.Replace(session))
-		if strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
-			t.Skip("an HTTP client cannot send this")
-		}
-		request := webtest.Request{Method: o.method, Path: s.at(real.Replace(o.path)) + "?" + real.Replace(query), Header: header, Body: real.Replace(body)}
-		if _, err := http.NewRequest(o.method, s.URL()+request.Path, nil); err != nil {
-			t.Skip("an HTTP client cannot send this")
-		}
-		a, err := s.Try(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.Status >= 500 {
-			t.Errorf("%s %s?%s %q answered %d %s", o.method, o.path, query, body, a.Status, a.Body)
-		}
+		a := s.Fuzzed(t, webtest.Request{Method: o.method, Path: s.at(real.Replace(o.path)) + "?" + real.Replace(query), Header: header, Body: real.Replace(body)})
 		if strings.Contains(a.Body, other) {
 			t.Errorf("%s %s answered with the PIN", o.method, o.path)
 		}

@@ -29,28 +29,20 @@ type App struct {
 
 // New connects the parts of pin-internal.
 func New(s *Settings, r service.Resources) (*App, error) {
-	ring, err := s.Ring()
-	if err != nil {
-		return nil, err
-	}
-	proxies, err := s.Proxies()
-	if err != nil {
-		return nil, err
-	}
 	spec, err := web.LoadSpec(r.OpenAPI, directory.CheckEmail)
 	if err != nil {
 		return nil, err
 	}
 	a := &App{
+		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, TrustedProxies: r.TrustedProxies, RequestTime: requestTime}),
 		API: &api.API{
 			Spec:      spec,
 			Keys:      credential.Keys{DB: r.DB},
-			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: ring, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
-			PINs:      pin.NewStore(r.DB, ring, r.Pool),
+			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			PINs:      pin.NewStore(r.DB, r.Keys, r.Pool),
 			Directory: directory.Directory{DB: r.DB},
 			Sessions:  session.Store{Redis: r.Redis},
 		},
-		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, TrustedProxies: proxies, RequestTime: requestTime}),
 	}
 	a.API.Routes(a.Echo)
 	return a, nil
