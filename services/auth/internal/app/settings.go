@@ -23,10 +23,12 @@ type Settings struct {
 	service.Settings
 	usersession.Config
 	api.Rates
+	// PasswordBudget limits guesses at the password of one address: 1 to 100 attempts before a lock. It has no limit of failures.
 	PasswordBudget budget.Limits `envconfig:"PASSWORD_BUDGET"`
-	MFABudget      budget.Limits `envconfig:"MFA_BUDGET"`
-	KYC            kyc.Config
-	Mail           mail.Config
+	// MFABudget limits guesses at the codes of one user: 1 to 10 attempts before a lock, and at most 100 failures.
+	MFABudget budget.Limits `envconfig:"MFA_BUDGET"`
+	KYC       kyc.Config
+	Mail      mail.Config
 	// Keys is a keyring: "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is where people reach this service, and the issuer in every access token.
@@ -49,7 +51,7 @@ func DefaultSettings() *Settings {
 func (s *Settings) Validate() error {
 	_, err := s.Ring()
 	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 0),
-		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Check(), s.KYC.Validate()}
+		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Validate(), s.KYC.Validate()}
 	wrong := func(is bool, what string) {
 		if is {
 			problems = append(problems, errors.New(what))
@@ -71,7 +73,7 @@ func isBaseURL(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
-// isNotOrigin accepts only the spelling that browsers send, because origins are compared as text.
+// isNotOrigin reports whether text is not an origin as browsers spell it. Origins are compared as text.
 func isNotOrigin(text string) bool {
 	u, err := url.Parse(text)
 	return err != nil || !isBaseURL(text) || u.Scheme+"://"+strings.ToLower(u.Host) != text

@@ -27,8 +27,8 @@ var (
 	errBoth = errors.New("SMTP_URL and MAIL_DIR are both set")
 )
 
-// Check returns an error that names every wrong setting and contains no value.
-func (c Config) Check() error {
+// Validate returns an error that names every wrong setting and contains no value.
+func (c Config) Validate() error {
 	var problems []error
 	if from, err := mail.ParseAddress(c.From); err != nil || !isASCII(from.Address) {
 		problems = append(problems, errFrom)
