@@ -4,6 +4,7 @@
 // The charged attempts of a secret have the numbers 1, 2, 3, … The budget is a few marks on this line, which are columns of
 // one row: charged - window_start attempts were charged since the start of the window, and charged - forgiven attempts since
 // the last right one. No counter has to be reset.
+// The design: docs/architecture.md, section 5.
 package budget
 
 // The parts of a statement that charges a row h with these columns: set (Marks) = (select Charged from Next) where Allows. It

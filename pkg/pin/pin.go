@@ -1,5 +1,6 @@
 // Package pin verifies, sets and removes PINs, within an exact guess budget: for one holder of a PIN, no more candidates are
 // compared before a lock than the budget allows. Parallel requests, crashes and lost Redis data do not change this.
+// The design: docs/architecture.md, section 6.
 package pin
 
 import (

@@ -6,6 +6,7 @@
 //     more requests and makes each of them wait longer.
 //
 // A caller reserves a place before it charges an attempt. It holds a permit only while a hash runs.
+// The design: docs/architecture.md, section 12.
 package slowhash
 
 import (
