@@ -2,32 +2,32 @@ package web
 
 import "testing"
 
-func TestWhereARequestComesFrom(t *testing.T) {
+func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []struct {
 		name, peer string
 		forwarded  []string
 		want       string
 	}{
-		{"nothing was forwarded", "203.0.113.7:4000", nil, "203.0.113.7"},
-		{"a stranger claims an address", "203.0.113.7:4000", []string{"198.51.100.1"}, "203.0.113.7"},
-		{"a proxy forwards nothing", "10.0.0.1:4000", nil, "10.0.0.1"},
-		{"a proxy forwards", "10.0.0.1:4000", []string{"203.0.113.7"}, "203.0.113.7"},
-		{"a proxy appends to a claim", "10.0.0.1:4000", []string{"198.51.100.1, 203.0.113.7"}, "203.0.113.7"},
-		{"a proxy appends a header to a claim", "10.0.0.1:4000", []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
+		{"no X-Forwarded-For", "203.0.113.7:4000", nil, "203.0.113.7"},
+		{"a client forges X-Forwarded-For", "203.0.113.7:4000", []string{"198.51.100.1"}, "203.0.113.7"},
+		{"a proxy without X-Forwarded-For", "10.0.0.1:4000", nil, "10.0.0.1"},
+		{"one proxy", "10.0.0.1:4000", []string{"203.0.113.7"}, "203.0.113.7"},
+		{"a proxy appends to a forged entry", "10.0.0.1:4000", []string{"198.51.100.1, 203.0.113.7"}, "203.0.113.7"},
+		{"a proxy appends a second header", "10.0.0.1:4000", []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
 		{"two proxies", "10.0.0.1:4000", []string{"203.0.113.7, 10.9.9.9"}, "203.0.113.7"},
-		{"a claim to be a proxy", "10.0.0.1:4000", []string{"198.51.100.1, 10.9.9.9, 203.0.113.7"}, "203.0.113.7"},
-		{"all are proxies", "10.0.0.1:4000", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
-		{"a hop that is no address", "10.0.0.1:4000", []string{"203.0.113.7, unknown, 10.0.0.2"}, "10.0.0.2"},
-		{"an empty hop", "10.0.0.1:4000", []string{"203.0.113.7,"}, "10.0.0.1"},
-		{"a port", "10.0.0.1:4000", []string{"203.0.113.7:80"}, "203.0.113.7"},
+		{"a forged entry with a proxy's address", "10.0.0.1:4000", []string{"198.51.100.1, 10.9.9.9, 203.0.113.7"}, "203.0.113.7"},
+		{"all addresses are proxies", "10.0.0.1:4000", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+		{"an entry that is not an address", "10.0.0.1:4000", []string{"203.0.113.7, unknown, 10.0.0.2"}, "10.0.0.2"},
+		{"an empty entry", "10.0.0.1:4000", []string{"203.0.113.7,"}, "10.0.0.1"},
+		{"an entry with a port", "10.0.0.1:4000", []string{"203.0.113.7:80"}, "203.0.113.7"},
 		{"IPv6", "[fd00::1]:4000", []string{"2001:DB8::0:7"}, "2001:db8::7"},
-		{"IPv6 with a port", "[fd00::1]:4000", []string{"[2001:db8::7]:80"}, "2001:db8::7"},
+		{"IPv6, an entry with a port", "[fd00::1]:4000", []string{"[2001:db8::7]:80"}, "2001:db8::7"},
 		{"IPv4 within IPv6", "[::ffff:10.0.0.1]:4000", []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
-		{"a zone", "[fe80::1%eth0]:4000", nil, "fe80::1"},
-		{"no peer", "", []string{"203.0.113.7"}, ""},
+		{"an address with a zone", "[fe80::1%eth0]:4000", nil, "fe80::1"},
+		{"no remote address", "", []string{"203.0.113.7"}, ""},
 	} {
-		if got := clientAddress(inside)(heardFrom(rule.peer, rule.forwarded...)); got != rule.want {
+		if got := clientAddress(trustedProxies)(requestFrom(rule.peer, rule.forwarded...)); got != rule.want {
 			t.Errorf("%s: got %q, want %q", rule.name, got, rule.want)
 		}
 	}

@@ -14,8 +14,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 )
 
-// A request that waits for a store longer than RequestTime ends with 503.
-func TestRequestTimeEnds(t *testing.T) {
+func TestRequestTimeEndsWith503(t *testing.T) {
 	t.Parallel()
 	spec, err := web.LoadSpec([]byte("openapi: 3.0.3\ninfo: {title: t, version: '1'}\npaths: {}\n"), func(string) error { return nil })
 	if err != nil {
