@@ -29,7 +29,7 @@ const (
 // Authority is the right to change a PIN: the party that has the right, and the PIN that the party proved, if any.
 //
 // An agent and a customer have the same rights: they cannot change a PIN that is locked or deactivated, and their changes do
-// not renew its guess budget. So a stolen sign-in does not end a lock. An admin can change every PIN, and an admin's Set renews
+// not renew its guess budget. So a stolen sign-in cannot end a lock. An admin can change every PIN, and an admin's Set renews
 // the budget. The zero Authority has the rights of an agent.
 type Authority struct {
 	party party

@@ -83,8 +83,8 @@ func (s *Store) Status(ctx context.Context, h Holder) (Status, error) {
 // Set sets a holder's PIN and replaces the old PIN. Sessions that are based on the old PIN end, and verifications of the old
 // PIN that still run cannot be settled as right. tenant is the instance whose place in the hashing pool is used.
 //
-// If an instance on which the PIN applies demands it (kyc_required), only an admin sets a PIN for a customer whose identity is
-// not verified. The statement that sets the PIN checks this itself.
+// If an instance on which the PIN applies demands a verified identity (kyc_required), only an admin may set the PIN of a
+// customer whose identity is not verified. The statement that sets the PIN checks this itself.
 //
 // Errors: ErrWeak, slowhash.ErrBusy, ErrChanged if another PIN was proved, ErrGone if the holder was deleted meanwhile, and,
 // unless the authority is an admin's, ErrLocked and ErrUnidentified.
@@ -146,21 +146,21 @@ func whyRefused(ctx context.Context, tx *sqlx.Tx, h Holder) error {
 		select ` + identified + ` as identified,
 		       exists (select from pin_holders h where h.holder_id = $3 and not (` + unlocked + `)) as locked
 		  from (select $1::uuid as customer_id, $2::uuid as identity_id) holder`
-	var is struct{ Identified, Locked bool }
-	err := tx.GetContext(ctx, &is, q, h.CustomerID, h.IdentityID, h.ID())
+	var state struct{ Identified, Locked bool }
+	err := tx.GetContext(ctx, &state, q, h.CustomerID, h.IdentityID, h.ID())
 	switch {
 	case err != nil:
 		return err
-	case !is.Identified:
+	case !state.Identified:
 		return ErrUnidentified
-	case is.Locked:
+	case state.Locked:
 		return ErrLocked
 	}
 	return ErrChanged
 }
 
-// Remove removes a holder's own PIN. If there is none, it does nothing. The lock and the counts stay. It returns ErrChanged if
-// another PIN was proved, and ErrLocked unless the authority is an admin's.
+// Remove removes a holder's own PIN. It does nothing if the holder has no PIN. The lock and the counts do not change. It returns
+// ErrChanged if another PIN was proved, and, unless the authority is an admin's, ErrLocked.
 func (s *Store) Remove(ctx context.Context, h Holder, by Authority) error {
 	const q = `
 		with old as (

@@ -76,12 +76,12 @@ type attempt struct {
 	Spent      int64     `db:"spent"`
 	Verifier   string    `db:"verifier"`
 	Generation uuid.UUID `db:"generation"`
-	// LockedUntil and Deactivated are the lock and the deactivation that this charge wrote, if it was the last allowed one.
+	// LockedUntil and Deactivated are the lock and the deactivation that this charge wrote, if it was the last allowed attempt.
 	LockedUntil *time.Time `db:"locked_until"`
 	Deactivated bool       `db:"deactivated"`
 }
 
-// chargeSQL is complete in testdata/charge.sql. It also ends the sessions of the PIN if it writes a lock.
+// chargeSQL also ends the sessions of the PIN if it writes a lock. testdata/charge.sql shows the complete statement.
 const chargeSQL = `
 	with charge as (
 	    update pin_holders h
@@ -125,8 +125,9 @@ type budgetState struct {
 const budgetColumns = `now() as at, h.charged - h.window_start as spent, h.session_generation, h.deactivated_by is not null as deactivated,
 	              case when h.locked_until > now() and h.deactivated_by is null then h.locked_until end as locked_until`
 
-// settleRightSQL is complete in testdata/settle_right.sql. A right attempt counts only for the PIN that it was compared with,
-// and only for a short time after its charge. So a replica that was stopped during a reset cannot undo later changes.
+// settleRightSQL settles a right attempt only if the PIN that it was compared with is still set, and only for a short time after
+// its charge. So a replica that was stopped during a reset cannot undo later changes. testdata/settle_right.sql shows the
+// complete statement.
 const settleRightSQL = `
 	with settled as (
 	    update pin_holders h
@@ -183,7 +184,7 @@ func (v *Verifier) settleWrong(ctx context.Context, r Resolved, a attempt) (afte
 	return after, nil
 }
 
-// auditAction names what the charge wrote besides the attempt; empty: nothing.
+// auditAction returns the audit action for the lock or the deactivation that the charge wrote. It is empty if there is neither.
 func (a attempt) auditAction() string {
 	switch {
 	case a.Deactivated:
@@ -195,7 +196,7 @@ func (a attempt) auditAction() string {
 }
 
 // renew stores a right PIN again, hashed with the current parameters and the current pepper, unless the PIN was replaced
-// meanwhile. The PIN stays the same, so its generations stay too. It ignores errors: the next right PIN tries again.
+// meanwhile. The PIN stays the same, so its generations do not change. It ignores errors: the next right PIN tries again.
 func (v *Verifier) renew(ctx context.Context, place slowhash.Place, a attempt, p PIN) {
 	const q = `update pin_holders set verifier = $3 where holder_id = $1 and generation = $2`
 	if verifier, err := v.hasher.rehash(ctx, place, a.HolderID, p); err == nil {

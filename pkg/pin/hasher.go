@@ -79,8 +79,7 @@ func (h hasher) pepper(keyID string, holder uuid.UUID, p PIN) ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-// CountByKey returns the number of PINs by the id of the key of PIN_KEYS that their verifiers were made with. PINs without a
-// key id are counted under the empty id.
+// CountByKey counts the PINs by the id of their pepper's key in PIN_KEYS. PINs without a key id are counted under the empty id.
 func CountByKey(ctx context.Context, db sqlx.QueryerContext) (map[string]int, error) {
 	const q = `
 		select coalesce(substring(verifier from 'keyid=([^$,]+)'), '') as key, count(*) as count

@@ -26,7 +26,7 @@ func (w *world) kyc(user uuid.UUID, status string) {
 		values ('sumsub', $1, $2, 'applicantReviewed', $3, now())`, uuid.NewString(), user, status)
 }
 
-// setByAgent sets a PIN by the right of an agent.
+// setByAgent sets a PIN as an agent.
 func (w *world) setByAgent(h pin.Holder) error {
 	_, err := w.pins.Set(context.Background(), w.instance, h, rightPIN, pin.ByAgent)
 	return err

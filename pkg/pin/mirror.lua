@@ -5,8 +5,8 @@
 -- Returns {count, 0}, or {0, end of the lock in Unix milliseconds}.
 --
 -- A lock in Redis has the number of the charge that wrote it. If that number is not greater than ARGV[1], the caller read
--- Postgres after that charge. Postgres had no lock any more, so the copy in Redis is old and the script ignores it. So an old
--- copy refuses nobody.
+-- Postgres after that charge. Postgres had no lock any more, so the copy in Redis is old and the script ignores it. So an
+-- old copy refuses no attempt.
 local lock = redis.call('HMGET', KEYS[1], 'locked_by', 'locked_until')
 if lock[1] and tonumber(lock[1]) > tonumber(ARGV[1]) then
     return {0, tonumber(lock[2])}

@@ -29,7 +29,7 @@ type LiveSession struct {
 	Since, Until time.Time
 }
 
-// Live returns the valid sessions of a customer, newest first. It returns session.ErrUnreachable.
+// Live returns the valid sessions of a customer, newest first. It returns session.ErrUnreachable if Redis does not answer.
 func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, error) {
 	var holders []uuid.UUID
 	const q = `select holder_id from pin_holders where customer_id = $1 and verifier is not null order by holder_id`

@@ -7,8 +7,8 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 )
 
-// If a right attempt is settled after later attempts were charged, it forgives no later attempt and does not end their lock. It
-// creates no session, because that session would become valid when the lock ends.
+// A right attempt may be settled after later attempts were charged. Then it does not forgive them and does not end their lock.
+// During their lock it creates no session, because that session would become valid when the lock ends.
 func TestRightAttemptForgivesNoLaterAttempt(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []struct {

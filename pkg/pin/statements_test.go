@@ -7,7 +7,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/golden"
 )
 
-// The statements are assembled from constants in two packages. The files show them complete, as they are sent to Postgres.
+// The statements are assembled from constants in two packages. The golden files contain the complete statements.
 func TestChargeAndSettleStatements(t *testing.T) {
 	for file, s := range map[string]struct{ comment, sql string }{
 		"charge.sql": {`-- Charges one attempt before the PIN is compared. No row: the budget allows no attempt.

@@ -96,8 +96,8 @@ func TestWithoutRedisThereIsAnOutcomeButNoSession(t *testing.T) {
 	}
 }
 
-// The copy of a lock in Redis remains after an unlock. It must refuse nobody.
-func TestOldMirrorRefusesNobody(t *testing.T) {
+// The copy of a lock in Redis remains after an unlock. It must refuse no attempt.
+func TestOldLockInRedisRefusesNoAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)

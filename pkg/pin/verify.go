@@ -109,7 +109,7 @@ func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject,
 func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(context.Context) (Resolved, error), candidate PIN) (result Result, err error) {
 	defer v.measure(time.Now(), &result, &err)
 
-	// Under overload, refuse before the first query. The tenant is not authenticated yet, but it gets nothing here.
+	// Under overload, refuse before the first query. The tenant is not authenticated yet, but here it can only be refused.
 	if v.hasher.pool.Full(tenant) {
 		return Result{}, slowhash.ErrBusy
 	}
@@ -181,12 +181,11 @@ var reached = func(step string) {}
 // refusal returns the answer if no PIN applies, or if the PIN is locked or deactivated. It returns nil if an attempt may be
 // charged.
 func refusal(r Resolved) *Result {
-	zero := 0
 	switch {
 	case !r.HasPIN():
 		return &Result{Outcome: NotSet}
 	case r.Deactivated:
-		return &Result{Outcome: Inactive, Remaining: &zero}
+		return &Result{Outcome: Inactive, Remaining: new(int)}
 	case r.Locked():
 		result := locked(r.At, *r.LockedUntil)
 		return &result
@@ -194,7 +193,8 @@ func refusal(r Resolved) *Result {
 	return nil
 }
 
-// refusedByCharge returns the answer if another request changed the budget after resolve and the charge was refused.
+// refusedByCharge returns the answer to an attempt that the charge refused: another request used or changed the budget after
+// resolve.
 func (v *Verifier) refusedByCharge(ctx context.Context, resolve func(context.Context) (Resolved, error)) (Result, error) {
 	r, err := resolve(ctx)
 	if err != nil {
@@ -206,8 +206,8 @@ func (v *Verifier) refusedByCharge(ctx context.Context, resolve func(context.Con
 	return Result{}, ErrChanging // for example, an unlock between the charge and this query
 }
 
-// confirm returns the result of a right PIN, with a new session. If Redis cannot store the session, the result has none, and
-// the agent asks again next time.
+// confirm returns the result of a right PIN, with a new session. If Redis cannot store the session, the result has no session,
+// and the agent asks for the PIN again next time.
 func (v *Verifier) confirm(ctx context.Context, r Resolved, a attempt, after budgetState) Result {
 	left := remaining(after, v.budget)
 	result := Result{Outcome: Right, Remaining: &left, TTL: r.TTL(), holder: a.HolderID, generation: a.Generation}
@@ -228,8 +228,7 @@ func (v *Verifier) confirm(ctx context.Context, r Resolved, a attempt, after bud
 }
 
 func locked(at, until time.Time) Result {
-	zero := 0
-	return Result{Outcome: Locked, Remaining: &zero, LockedUntil: &until, RetryAfter: until.Sub(at)}
+	return Result{Outcome: Locked, Remaining: new(int), LockedUntil: &until, RetryAfter: until.Sub(at)}
 }
 
 func wrong(after budgetState, b budget.Limits) Result {

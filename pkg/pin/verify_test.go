@@ -26,10 +26,10 @@ func TestBudget(t *testing.T) {
 	}{
 		{"a right PIN", []string{right}, pin.Right, 5},
 		{"a wrong PIN", []string{wrong}, pin.Wrong, 4},
-		{"fourth wrong leaves one", []string{wrong, wrong, wrong, wrong}, pin.Wrong, 1},
-		{"fifth wrong locks", []string{wrong, wrong, wrong, wrong, wrong}, pin.Wrong, 0},
+		{"four wrong PINs leave one attempt", []string{wrong, wrong, wrong, wrong}, pin.Wrong, 1},
+		{"the fifth wrong PIN locks", []string{wrong, wrong, wrong, wrong, wrong}, pin.Wrong, 0},
 		{"a right PIN does not end a lock", []string{wrong, wrong, wrong, wrong, wrong, right}, pin.Locked, 0},
-		{"fifth right is right", []string{wrong, wrong, wrong, wrong, right}, pin.Right, 5},
+		{"the fifth attempt may be right", []string{wrong, wrong, wrong, wrong, right}, pin.Right, 5},
 		{"a right PIN forgives failures", []string{wrong, wrong, wrong, wrong, right, wrong}, pin.Wrong, 4},
 		{"five more attempts after a lock", []string{wrong, wrong, wrong, wrong, wrong, wait, wrong}, pin.Wrong, 4},
 		{"an unlock starts a new window", []string{wrong, wrong, wrong, wrong, wrong, unlock, wrong}, pin.Wrong, 4},
@@ -143,14 +143,14 @@ func TestRefusedRequestsChargeNothing(t *testing.T) {
 		subject pin.Subject
 		want    error
 	}{
-		"no subject":                      {w.key, pin.Subject{InstanceID: w.instance}, pin.ErrNoSubject},
-		"a customer of another instance":  {w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(stranger)}, pin.ErrNotWithin},
-		"an unknown identity":             {w.key, pin.Subject{InstanceID: w.instance, IdentityID: some(uuid.New())}, pin.ErrNotWithin},
-		"an identity of another customer": {w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(stranger), IdentityID: some(w.identity)}, pin.ErrNotWithin},
-		"another instance":                {w.key, pin.Subject{InstanceID: foreign, IdentityID: some(w.identity)}, directory.ErrNoInstance},
-		"another instance's key":          {foreignKey, pin.Subject{InstanceID: w.instance, IdentityID: some(w.identity)}, directory.ErrNoInstance},
-		"another instance and its key":    {foreignKey, pin.Subject{InstanceID: foreign, IdentityID: some(w.identity)}, pin.ErrNotWithin},
-		"the same, with the customer":     {foreignKey, pin.Subject{InstanceID: foreign, CustomerID: some(w.customer)}, pin.ErrNotWithin},
+		"no subject":                                {w.key, pin.Subject{InstanceID: w.instance}, pin.ErrNoSubject},
+		"a customer of another instance":            {w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(stranger)}, pin.ErrNotWithin},
+		"an unknown identity":                       {w.key, pin.Subject{InstanceID: w.instance, IdentityID: some(uuid.New())}, pin.ErrNotWithin},
+		"an identity of another customer":           {w.key, pin.Subject{InstanceID: w.instance, CustomerID: some(stranger), IdentityID: some(w.identity)}, pin.ErrNotWithin},
+		"another instance":                          {w.key, pin.Subject{InstanceID: foreign, IdentityID: some(w.identity)}, directory.ErrNoInstance},
+		"another instance's key":                    {foreignKey, pin.Subject{InstanceID: w.instance, IdentityID: some(w.identity)}, directory.ErrNoInstance},
+		"another instance, its key and an identity": {foreignKey, pin.Subject{InstanceID: foreign, IdentityID: some(w.identity)}, pin.ErrNotWithin},
+		"another instance, its key and a customer":  {foreignKey, pin.Subject{InstanceID: foreign, CustomerID: some(w.customer)}, pin.ErrNotWithin},
 	} {
 		if _, err := w.verifier.Verify(context.Background(), try.key, try.subject, rightPIN); !errors.Is(err, try.want) {
 			t.Errorf("%s: %v, want %v", name, err, try.want)

@@ -36,7 +36,7 @@ func Check(p PIN) error {
 
 // weak reports whether an attacker would try a PIN early: it has fewer than three different digits, equal steps between its
 // digits (1234, 9012, 8642), a repeated block (123123), or doubled digits (112233), or it is a year or a common choice. About
-// a tenth of all 4-digit PINs are weak. To refuse more PINs would annoy people and hardly help.
+// a tenth of all 4-digit PINs are weak. To refuse more PINs would annoy people and protect little.
 func weak(p PIN) bool {
 	d := p.Reveal()
 	return different(d) < 3 || equalSteps(d) || repeats(d) || doubled(d) || year(d) || common[d]

@@ -59,7 +59,7 @@ func (w World) happen(s *State, e event) bool {
 // set is Store.Set. It sets the other one of the two PINs.
 func (w World) set(s *State, byAdmin bool) bool {
 	r := &s.row
-	if !byAdmin && !w.agentMay(s) {
+	if !byAdmin && !w.agentMayChange(s) {
 		return false
 	}
 	r.PIN = 3 - max(r.PIN, 1)
@@ -73,7 +73,7 @@ func (w World) set(s *State, byAdmin bool) bool {
 		s.truth.renewed, s.truth.forgiven, s.truth.locks = s.truth.charges, s.truth.charges, 0
 	}
 	if byAdmin || w.Mutant == AgentSetRenews {
-		r.WindowStart, r.Forgiven, r.Locks, r.Locked, r.DeactivatedBy = r.Charged, r.Charged, 0, false, 0
+		r.renew()
 	}
 	return true
 }
@@ -81,21 +81,21 @@ func (w World) set(s *State, byAdmin bool) bool {
 // remove is Store.Remove.
 func (w World) remove(s *State, byAdmin bool) bool {
 	r := &s.row
-	if r.PIN == 0 || !byAdmin && !w.agentMay(s) {
+	if r.PIN == 0 || !byAdmin && !w.agentMayChange(s) {
 		return false
 	}
 	r.PIN, r.Generation = 0, r.Generation+1 // a new number stands for null: both equal no earlier generation
 	r.SessionGeneration++
 	s.truth.epoch++
 	s.endSessions()
-	if w.Mutant == BudgetInThePIN {
-		r.WindowStart, r.Forgiven, r.Locks, r.Locked, r.DeactivatedBy = r.Charged, r.Charged, 0, false, 0
+	if w.Mutant == RemoveRenews {
+		r.renew()
 	}
 	return true
 }
 
-// agentMay is the condition unlocked of change.go.
-func (w World) agentMay(s *State) bool {
+// agentMayChange is the condition unlocked in change.go.
+func (w World) agentMayChange(s *State) bool {
 	if w.Mutant != AgentChangesWhileLocked {
 		return s.row.open()
 	}

@@ -85,7 +85,7 @@ const (
 	RightForgivesAll        Mutant = "a right PIN forgives later attempts too"
 	AgentSetRenews          Mutant = "setting a PIN as an agent renews the budget"
 	AgentChangesWhileLocked Mutant = "an agent may change a locked PIN"
-	BudgetInThePIN          Mutant = "removing a PIN renews the budget"
+	RemoveRenews            Mutant = "removing a PIN renews the budget"
 	UnlockForgives          Mutant = "an unlock forgives consecutive failures"
 	LockKeepsSessions       Mutant = "a lock does not end the sessions"
 	SetKeepsSessions        Mutant = "setting a PIN does not end the sessions"
@@ -95,4 +95,4 @@ const (
 
 // Mutants are all mutants.
 var Mutants = []Mutant{CheckBeforeCharge, ReadThenWrite, RedisAlone, CrashRefunds, VerifierBeforeCharge, NoGenerationCheck, NoAgeCheck,
-	RightForgivesAll, AgentSetRenews, AgentChangesWhileLocked, BudgetInThePIN, UnlockForgives, LockKeepsSessions, SetKeepsSessions, SessionUnderALock, MirrorTrusted}
+	RightForgivesAll, AgentSetRenews, AgentChangesWhileLocked, RemoveRenews, UnlockForgives, LockKeepsSessions, SetKeepsSessions, SessionUnderALock, MirrorTrusted}

@@ -41,6 +41,10 @@ type Row struct {
 // open reports whether the PIN is neither locked nor deactivated.
 func (r Row) open() bool { return !r.Locked && r.DeactivatedBy == 0 }
 
+func (r *Row) renew() {
+	r.WindowStart, r.Forgiven, r.Locks, r.Locked, r.DeactivatedBy = r.Charged, r.Charged, 0, false, 0
+}
+
 // mirror is the data in Redis. count is used only by the mutant RedisAlone, because otherwise it decides nothing.
 type mirror struct{ count, lockedBy uint8 }
 
@@ -90,15 +94,17 @@ func (a attempt) running() bool {
 // unsettled reports whether the attempt was charged and is not settled.
 func (a attempt) unsettled() bool { return a.phase == charged || a.phase == compared }
 
-// truth records what really happened. It uses rules of its own and is compared with the row by the invariants.
+// truth records what happened, independently of the row. The invariants compare the two.
 type truth struct {
 	charges uint8
 	// Attempts up to renewed no longer count towards a lock. Attempts up to forgiven are no longer consecutive failures.
 	renewed, forgiven uint8
 	// epoch is the number of times that the PIN was set or removed.
-	epoch           uint8
+	epoch uint8
+	// locks is the number of locks since the last right PIN, and lastLock the number of the attempt that wrote the last lock.
 	locks, lastLock uint8
-	broken          Invariant
+	// broken is an invariant that a step violated, or 0.
+	broken Invariant
 }
 
 // State is one state of the world. It is comparable.
@@ -149,7 +155,7 @@ func (w World) steps(s State, visit func(action, State)) {
 	}
 }
 
-// after updates the attempts after each step.
+// after records a lock in each attempt that may see it, and clears the fields of finished attempts.
 func (w World) after(s State) State {
 	for i := range s.attempts {
 		switch a := &s.attempts[i]; a.phase {
@@ -162,7 +168,7 @@ func (w World) after(s State) State {
 	return s
 }
 
-// advance makes the next step of an attempt. The charge decides whether the candidate is the PIN that it returns.
+// advance makes the next step of an attempt. Only the charge uses right: whether the candidate is the PIN that it returns.
 func (w World) advance(s *State, a *attempt, right bool) {
 	switch a.phase {
 	case waiting:
