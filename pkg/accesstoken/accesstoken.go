@@ -27,13 +27,13 @@ const Audience = "countersign"
 type Claims struct {
 	jwt.RegisteredClaims
 
-	// These four are set in a user's token. AMR lists the authentication methods of the session (RFC 8176).
+	// The following four fields are set in a user's token. AMR lists the authentication methods of the session (RFC 8176).
 	SessionID uuid.UUID `json:"sid,omitzero"`
 	Role      string    `json:"role,omitempty"`
 	Email     string    `json:"email,omitempty"`
 	AMR       []string  `json:"amr,omitempty"`
 
-	// These two are set in a token that was issued to an API key: the key's id, and the token's scopes, separated by spaces.
+	// The following two fields are set in an API key's token: the key's id, and the token's scopes, separated by spaces.
 	ClientID uuid.UUID `json:"client_id,omitzero"`
 	Scope    string    `json:"scope,omitempty"`
 }

@@ -20,7 +20,7 @@ const (
 	// unknownTTL is how long an unknown key id is cached as unknown. Key ids are random, so no request names the id of a
 	// key before that key exists.
 	unknownTTL = 10 * time.Second
-	// readInterval is the least time between two reads of the database. While a client sends made-up key ids, a request with
+	// readInterval is the least time between two reads of the database. While a client sends random key ids, a request with
 	// a new key waits at most this long for the read.
 	readInterval = 100 * time.Millisecond
 	// maxUnknown limits the memory for unknown key ids.

@@ -43,7 +43,7 @@ type Attempt struct {
 	LockedFor time.Duration
 }
 
-// chargeSQL is complete in testdata/charge.sql.
+// testdata/charge.sql shows the complete statement.
 const chargeSQL = `
 	insert into guess_budgets as h (subject, kind, ` + Marks + `)
 	select $1, $6, first.*
@@ -62,8 +62,8 @@ const chargeSQL = `
 
 // Charge charges one attempt at the secret of a subject, whether or not the subject exists, in a transaction of its own. A
 // client that disconnects does not cancel it. It returns ErrLocked if the budget allows no attempt; then nothing was charged.
-// The first attempt at a secret is the same statement as a later one, so the time that Charge takes does not reveal whether
-// there were attempts before.
+// A first attempt and a later attempt run the same statement, so the time that Charge takes does not reveal whether there were
+// attempts before.
 func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
 	defer cancel()
@@ -96,7 +96,7 @@ func (g Guesses) locked(ctx context.Context, a Attempt) error {
 	return ErrLocked.RetryAfter(max(time.Second, time.Duration(seconds*float64(time.Second))))
 }
 
-// forgiveSQL is complete in testdata/forgive.sql.
+// testdata/forgive.sql shows the complete statement.
 const forgiveSQL = `
 	update guess_budgets h
 	       set ` + Forgiven + `

@@ -71,9 +71,9 @@ func (w world) endLock() { w.people.Exec(`update guess_budgets set locked_until 
 func TestParallelAttemptsAreChargedUpToTheLimit(t *testing.T) {
 	w := newWorld(t)
 	var charged atomic.Int64
-	var storm sync.WaitGroup
+	var wait sync.WaitGroup
 	for range 60 {
-		storm.Go(func() {
+		wait.Go(func() {
 			switch _, err := w.Charge(t.Context(), subject); {
 			case err == nil:
 				charged.Add(1)
@@ -82,9 +82,9 @@ func TestParallelAttemptsAreChargedUpToTheLimit(t *testing.T) {
 			}
 		})
 	}
-	storm.Wait()
+	wait.Wait()
 	if charged.Load() != 3 {
-		t.Errorf("%d were charged, want 3", charged.Load())
+		t.Errorf("%d attempts were charged, want 3", charged.Load())
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Limits are the size of a budget. They are settings of each kind of secret: a settings struct contains them as a field with
-// the tag `envconfig:"NAME"`, and then NAME_ATTEMPTS, NAME_LOCK, NAME_LOCK_MAX and NAME_FAILURES are their variables.
+// Limits are the size of a budget. A settings struct has one field of this type for each kind of secret, with the tag
+// `envconfig:"NAME"`. The environment variables are NAME_ATTEMPTS, NAME_LOCK, NAME_LOCK_MAX and NAME_FAILURES.
 type Limits struct {
 	// Attempts is the number of comparisons before a lock.
 	Attempts int

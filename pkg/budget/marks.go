@@ -11,7 +11,7 @@ package budget
 // is one statement, so Postgres's row lock orders parallel attempts. The last attempt that the budget allows writes the lock
 // itself, before its candidate is compared. So the lock exists even if the replica crashes then. In Next, fills means that
 // this attempt is the last one in the window, and ends means that it is the last one before the secret must be set again.
-// testdata/charge.sql is a complete statement.
+// testdata/charge.sql shows a complete statement.
 const (
 	Marks   = `charged, window_start, locks, locked_by, locked_until, deactivated_by`
 	Charged = `n,

@@ -7,7 +7,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/golden"
 )
 
-// The statements are assembled from constants. The files show them complete, as they are sent to Postgres.
+// The statements are assembled from constants. The golden files contain the complete statements.
 func TestChargeAndForgiveStatements(t *testing.T) {
 	for file, s := range map[string]struct{ comment, sql string }{
 		"charge.sql": {`-- Charges one guess at a password or a second factor before it is compared. No row: the budget allows no guess.

@@ -100,8 +100,8 @@ func From(ctx context.Context) Caller {
 	return c
 }
 
-// ActingAs returns a context whose caller is this user: the user has just proved who they are. The request id and the
-// address stay.
+// ActingAs returns a context whose caller is this user, with the same request id and address. Call it after the request has
+// authenticated the user, for example with a password.
 func ActingAs(ctx context.Context, user uuid.UUID) context.Context {
 	c := From(ctx)
 	c.Kind, c.ID = User, user

@@ -48,7 +48,7 @@ func NewPool(permits, places int) *Pool {
 // 400 ms without this call and 120 ms with it (TestOverload in deploy/tests/attack). A program calls MakeRoom once.
 func MakeRoom(permits int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + permits) }
 
-// Place is a reserved place in a Pool. Its holder must release it.
+// Place is a reserved place in a Pool. The caller of Reserve must release it.
 type Place struct {
 	pool    *Pool
 	release func()
@@ -71,7 +71,7 @@ func (p *Pool) Reserve(tenant uuid.UUID) (Place, error) {
 	return Place{p, sync.OnceFunc(func() { p.free(tenant) })}, nil
 }
 
-// Full reports whether Reserve would refuse a tenant now. A caller asks it before it does any other work for a request.
+// Full reports whether Reserve would refuse a tenant now. Call it before any other work for a request.
 func (p *Pool) Full(tenant uuid.UUID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
