@@ -105,10 +105,11 @@ func (m mutant) failingTest(tree string) (name string, err error) {
 	return "", fmt.Errorf("the tests did not run: %s", out)
 }
 
-// test runs the tests in tree. It stops at the first package with a failing test.
+// test runs the tests in tree. It stops at the first package with a failing test. It skips the tests that compare the text of
+// the SQL statements with golden files: they fail for every change of a statement, so they would hide a missing test.
 func test(tree string) (string, error) {
 	for _, name := range tested {
-		cmd := exec.Command("go", "test", "-count=1", "-failfast", name)
+		cmd := exec.Command("go", "test", "-count=1", "-failfast", "-skip", "Statements$", name)
 		cmd.Dir = tree
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return string(out), err
