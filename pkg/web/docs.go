@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 var docsHTML string
 
 var docsTemplate = template.Must(template.New("docs").Funcs(template.FuncMap{
-	"lower": strings.ToLower, "fields": fields, "kind": kind, "statuses": sortedStatuses,
+	"fields": fields, "kind": kind, "statuses": sortedStatuses, "codeSpans": codeSpans,
 }).Parse(docsHTML))
 
 type docsOperation struct {
@@ -87,4 +88,11 @@ func sortedStatuses(responses *openapi3.Responses) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+var codeSpan = regexp.MustCompile("`([^`]+)`")
+
+// codeSpans escapes a text for HTML and replaces each `code` span of the text by a code element.
+func codeSpans(text string) template.HTML {
+	return template.HTML(codeSpan.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>"))
 }
