@@ -16,8 +16,9 @@ type check func(ctx context.Context) error
 // readyTime bounds the checks of one /readyz request.
 const readyTime = 2 * time.Second
 
-// operations is the handler of the operations port: /healthz says that the process runs, /readyz whether its stores answer,
-// and /metrics has the metrics. A required store that does not answer makes /readyz 503. An optional one is only reported.
+// operations is the handler of the operations port. /healthz says that the process runs, /readyz says whether its stores
+// answer, and /metrics has the metrics. /readyz answers 503 when a required store does not answer. It only reports the state
+// of an optional store.
 func operations(registry *prometheus.Registry, required, optional map[string]check) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -133,10 +133,10 @@ func TestServiceStartsAnswersAndStops(t *testing.T) {
 }
 
 func TestServiceIsNotReadyWithoutPostgres(t *testing.T) {
-	nobody := freeAddress(t)
+	unused := freeAddress(t)
 	s := &testSettings{Settings{
-		PostgresConfig: stores.PostgresConfig{URL: "postgres://" + nobody + "/gone", Connections: 2},
-		RedisConfig:    stores.RedisConfig{URL: "redis://" + nobody},
+		PostgresConfig: stores.PostgresConfig{URL: "postgres://" + unused + "/gone", Connections: 2},
+		RedisConfig:    stores.RedisConfig{URL: "redis://" + unused},
 		HashPlaces:     1,
 		TrustedProxies: []string{"10.0.0.0/8"},
 	}}

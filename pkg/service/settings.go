@@ -23,7 +23,7 @@ type Settings struct {
 	HashPermits int `envconfig:"HASH_PERMITS" default:"0"`
 	// HashPlaces is the number of requests that may hash or wait for it: 1 to 10000.
 	HashPlaces int `envconfig:"HASH_PLACES" default:"32"`
-	// TrustedProxies are the networks (CIDR) of the proxies whose X-Forwarded-For is believed. Default: none.
+	// TrustedProxies are the networks (CIDR) of the proxies whose X-Forwarded-For is trusted. Default: none.
 	TrustedProxies []string `envconfig:"TRUSTED_PROXIES"`
 }
 

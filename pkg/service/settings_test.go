@@ -45,7 +45,7 @@ func TestLoad(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://localhost/x")
 	t.Setenv("PAGES", "a,b")
 	t.Setenv("BUDGET_LOCK_MAX", "1m")
-	t.Setenv("LOCK_MAX", "2m") // another program's
+	t.Setenv("LOCK_MAX", "2m") // a variable of another program
 	file := filepath.Join(t.TempDir(), "redis")
 	if err := os.WriteFile(file, []byte("redis://localhost\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -97,8 +97,8 @@ func TestHashPermitsDefaultToTheCores(t *testing.T) {
 			t.Errorf("%d: %v", permits, err)
 		}
 	}
-	none, three := Settings{}, Settings{HashPermits: 3}
-	if got := none.permits(); got != runtime.GOMAXPROCS(0) {
+	unset, three := Settings{}, Settings{HashPermits: 3}
+	if got := unset.permits(); got != runtime.GOMAXPROCS(0) {
 		t.Errorf("0 means %d permits, want %d", got, runtime.GOMAXPROCS(0))
 	}
 	if got := three.permits(); got != 3 {
