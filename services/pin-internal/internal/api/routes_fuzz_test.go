@@ -7,8 +7,8 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-// FuzzHandler sends bodies, queries and headers to the whole service. Every answer conforms to the OpenAPI document, is no
-// 5xx, and does not repeat the PIN of the request. In inputs, IDENTITY, CUSTOMER and SESSION are replaced by real values.
+// FuzzHandler sends bodies, queries and headers to the whole service. Every answer conforms to the OpenAPI document, is not
+// a 5xx, and does not repeat the PIN of the request. In inputs, IDENTITY, CUSTOMER and SESSION are replaced by real values.
 func FuzzHandler(f *testing.F) {
 	s := newService(f)
 	s.setPIN()

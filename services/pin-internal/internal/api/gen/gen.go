@@ -285,7 +285,7 @@ type SetRequest struct {
 
 // Verification defines model for Verification.
 type Verification struct {
-	// Error Why verified is false. invalid_pin: the PIN is wrong. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
+	// Error Why verified is false. invalid_pin: the PIN is wrong. pin_locked: the PIN is locked. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
 	Error       *VerificationError `json:"error"`
 	LockedUntil *time.Time         `json:"locked_until"`
 
@@ -302,7 +302,7 @@ type Verification struct {
 	Verified bool `json:"verified"`
 }
 
-// VerificationError Why verified is false. invalid_pin: the PIN is wrong. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
+// VerificationError Why verified is false. invalid_pin: the PIN is wrong. pin_locked: the PIN is locked. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
 type VerificationError string
 
 // VerifyRequest defines model for VerifyRequest.
