@@ -45,8 +45,8 @@ func (d Directory) Lookup(ctx context.Context, instance uuid.UUID, channel, exte
 	return a, mapError(err, "looking up an identity", ErrNoIdentity, nil)
 }
 
-// CustomerWithin returns the customer of an identity. It returns ErrNoIdentity unless the identity belongs to the instance.
-func (d Directory) CustomerWithin(ctx context.Context, instance, identity uuid.UUID) (uuid.UUID, error) {
+// CustomerOfIdentity returns the customer of an identity. It returns ErrNoIdentity unless the identity belongs to the instance.
+func (d Directory) CustomerOfIdentity(ctx context.Context, instance, identity uuid.UUID) (uuid.UUID, error) {
 	var customer uuid.UUID
 	err := d.DB.GetContext(ctx, &customer, `select customer_id from identities where id = $1 and instance_id = $2`, identity, instance)
 	return customer, mapError(err, "looking up an identity", ErrNoIdentity, nil)
@@ -74,8 +74,8 @@ func (d Directory) Owns(ctx context.Context, email string, instance uuid.UUID) e
 		                where i.id = $1 and lower(c.email) = lower($2))`, instance, email)
 }
 
-// CustomerOf returns the customer with this email address. The error may be ErrNoCustomer.
-func (d Directory) CustomerOf(ctx context.Context, email string) (uuid.UUID, error) {
+// CustomerByEmail returns the customer with this email address. The error may be ErrNoCustomer.
+func (d Directory) CustomerByEmail(ctx context.Context, email string) (uuid.UUID, error) {
 	var customer uuid.UUID
 	err := d.DB.GetContext(ctx, &customer, `select id from customers where lower(email) = lower($1)`, email)
 	return customer, mapError(err, "looking up a customer", ErrNoCustomer, nil)

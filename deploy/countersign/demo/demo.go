@@ -148,7 +148,7 @@ func create(ctx context.Context, db *sqlx.DB) (Data, error) {
 // createAgent makes the customer, an instance, and the customer's identity on it.
 func (d *Data) createAgent(ctx context.Context, directories directory.Directory) (err error) {
 	name := customerName
-	d.CustomerID, err = directories.CustomerOf(ctx, d.CustomerEmail)
+	d.CustomerID, err = directories.CustomerByEmail(ctx, d.CustomerEmail)
 	if errors.Is(err, directory.ErrNoCustomer) {
 		var customer directory.Customer
 		customer, err = directories.CreateCustomer(ctx, d.CustomerEmail, &name)

@@ -17,7 +17,7 @@ var errNoCustomer = fault.New(fault.Conflict, "no_customer", "The signed-in user
 
 // GetMyPIN returns the state of the signed-in user's PIN. A user who is not a customer has no PIN.
 func (a *API) GetMyPIN(ctx context.Context, _ gen.GetMyPINRequestObject) (gen.GetMyPINResponseObject, error) {
-	customer, err := a.Directory.CustomerOf(ctx, caller.From(ctx).Email)
+	customer, err := a.Directory.CustomerByEmail(ctx, caller.From(ctx).Email)
 	if errors.Is(err, directory.ErrNoCustomer) {
 		return gen.GetMyPIN200JSONResponse{}, nil
 	}
@@ -67,7 +67,7 @@ func (a *API) RemoveMyPIN(ctx context.Context, r gen.RemoveMyPINRequestObject) (
 // authorizeMine returns the signed-in user as a holder, and the authority to change its PIN. The proof is the current PIN, or a
 // sign-in or step-up within the last 5 minutes. If no PIN is set, the current PIN proves nothing.
 func (a *API) authorizeMine(ctx context.Context, current *pin.PIN) (pin.Holder, pin.Authority, error) {
-	customer, err := a.Directory.CustomerOf(ctx, caller.From(ctx).Email)
+	customer, err := a.Directory.CustomerByEmail(ctx, caller.From(ctx).Email)
 	if errors.Is(err, directory.ErrNoCustomer) {
 		return pin.Holder{}, pin.Authority{}, errNoCustomer
 	}

@@ -30,7 +30,7 @@ const writeTime = 5 * time.Second
 // AwaitMyPIN answers as soon as the signed-in user has a PIN, or after the timeout that the request names.
 func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (gen.AwaitMyPINResponseObject, error) {
 	who := caller.From(ctx)
-	customer, err := a.Directory.CustomerOf(ctx, who.Email)
+	customer, err := a.Directory.CustomerByEmail(ctx, who.Email)
 	if errors.Is(err, directory.ErrNoCustomer) {
 		return nil, errNotLinked
 	}

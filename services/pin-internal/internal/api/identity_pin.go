@@ -43,7 +43,7 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 // authorizeChange returns the holder of an identity's PIN and the authority to change it. It returns an error if the instance's
 // policy requires a proof and neither the current PIN nor a live session proves the right to change the PIN.
 func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, header *secret.Text) (pin.Holder, pin.Authority, error) {
-	customer, err := a.Directory.CustomerWithin(ctx, instance, identity)
+	customer, err := a.Directory.CustomerOfIdentity(ctx, instance, identity)
 	if err != nil {
 		return pin.Holder{}, pin.Authority{}, err
 	}
