@@ -119,7 +119,8 @@ func (r *Ring) master(id string) ([]byte, error) {
 }
 
 // Seal encrypts plaintext with AES-256-GCM and a subkey of the current key. row is the id of the row that stores the
-// result, or empty. Open fails with another row, so a sealed value is useless if it is copied to another row. The result starts with the key's id and a colon.
+// result, or empty. Open fails with another row, so a sealed value is useless if it is copied to another row. The result starts
+// with the key's id and a colon.
 func (r *Ring) Seal(purpose Purpose, row string, plaintext []byte) ([]byte, error) {
 	aead, err := r.aead(r.Current(), purpose)
 	if err != nil {

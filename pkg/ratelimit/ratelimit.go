@@ -15,7 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrTooMany says that a limit is used up.
+// ErrTooMany says that a client has sent more requests than its limit allows.
 var ErrTooMany = fault.New(fault.RateLimited, "rate_limited", "Too many requests, try again later")
 
 // Window is the length of the time in which requests are counted together. A window starts with its first request.

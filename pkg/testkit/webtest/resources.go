@@ -27,11 +27,12 @@ func Postgres(t testing.TB, databaseURL string) *sqlx.DB {
 	return db
 }
 
-// Keys is the keyring of the Resources.
+// Keys is the text of the keyring in Resources.
 const Keys = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-// Resources are what a service's wiring needs. The test must be in the package internal/api of the service, because that is
-// how its OpenAPI document is found. The pool hashes two secrets at a time and has a place for every request of a test.
+// Resources returns what the wiring of a service needs. The test must be in the package internal/api of the service, because
+// the path of the OpenAPI document is relative to this package. The pool hashes two secrets at a time and has a place for every
+// request of a test.
 func Resources(t testing.TB, log *Log, db *sqlx.DB, redis redis.UniversalClient) service.Resources {
 	t.Helper()
 	document, err := os.ReadFile("../../openapi.yaml")
@@ -46,8 +47,8 @@ func Resources(t testing.TB, log *Log, db *sqlx.DB, redis redis.UniversalClient)
 		Keys: ring, OpenAPI: document}
 }
 
-// RoutesAreDocumented fails the test unless the routes are the operations of the OpenAPI document, the document itself, and
-// the pages of the service, as "GET /path".
+// RoutesAreDocumented fails the test unless routes contains exactly the operations of the OpenAPI document, the pages, the
+// document itself and its page /docs. operations and pages have the form "GET /path".
 func RoutesAreDocumented(t testing.TB, routes []*echo.Route, operations []string, pages ...string) {
 	t.Helper()
 	want := slices.Concat(operations, pages, []string{"GET /openapi.yaml", "GET /docs"})

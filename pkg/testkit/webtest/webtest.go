@@ -121,8 +121,8 @@ func (s *Server) Do(r Request) Answer {
 	return answer
 }
 
-// Try does the same as Do, but returns an error instead of ending the test. A test must use it in
-// goroutines that it starts.
+// Try does the same as Do, but returns an error instead of ending the test. A test must call Try
+// instead of Do in goroutines that it starts.
 func (s *Server) Try(r Request) (Answer, error) {
 	var body io.Reader
 	switch b := r.Body.(type) {
@@ -199,7 +199,7 @@ func (s *Server) NeverLogged(secrets ...string) {
 }
 
 // Fuzzed sends a request of a fuzz target. It skips the test if no HTTP client can send the request. It fails the test if the
-// service answers 500 or more, or an answer that is not in the OpenAPI document.
+// status is 500 or more, or if the response does not match the OpenAPI document.
 func (s *Server) Fuzzed(t *testing.T, r Request) Answer {
 	t.Helper()
 	notInURL := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
@@ -216,7 +216,7 @@ func (s *Server) Fuzzed(t *testing.T, r Request) Answer {
 	return a
 }
 
-// Want fails the test now unless an answer has this status. It returns the answer.
+// Want ends the test as failed unless an answer has this status. It returns the answer.
 func (s *Server) Want(a Answer, status int) Answer {
 	s.t.Helper()
 	if a.Status != status {
@@ -225,7 +225,7 @@ func (s *Server) Want(a Answer, status int) Answer {
 	return a
 }
 
-// Fields fails the test if a field of an answer is not as wanted. The keys are paths as in Answer.JSON. Numbers are float64.
+// Fields fails the test if a field of an answer differs from want. The keys are paths as in Answer.JSON. Numbers are float64.
 func (s *Server) Fields(a Answer, want map[string]any) {
 	s.t.Helper()
 	for path, value := range want {

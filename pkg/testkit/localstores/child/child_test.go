@@ -58,7 +58,7 @@ func TestEndLeftover(t *testing.T) {
 				t.Errorf("ended: %v, want %v", got, tt.want)
 			}
 			if _, err := os.Stat(pidFile); err == nil && !tt.want {
-				t.Error("the file still names the process, and a new server would not start")
+				t.Error("the pid file still exists, so a new server would refuse to start")
 			}
 		})
 	}
