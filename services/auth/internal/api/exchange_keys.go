@@ -34,10 +34,10 @@ func (a *API) ListExchangeKeys(ctx context.Context, _ gen.ListExchangeKeysReques
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListExchangeKeys200JSONResponse{Success: true, Message: "Your API keys", Data: shownKeys(keys)}, nil
+	return gen.ListExchangeKeys200JSONResponse{Success: true, Message: "Your API keys", Data: keyAnswers(keys)}, nil
 }
 
-// CreateExchangeKey stores a key of the caller's.
+// CreateExchangeKey stores a key of the caller.
 func (a *API) CreateExchangeKey(ctx context.Context, r gen.CreateExchangeKeyRequestObject) (gen.CreateExchangeKeyResponseObject, error) {
 	b := r.Body
 	key := exchange.NewKey{
@@ -54,10 +54,10 @@ func (a *API) CreateExchangeKey(ctx context.Context, r gen.CreateExchangeKeyRequ
 	if err != nil {
 		return nil, err
 	}
-	return gen.CreateExchangeKey200JSONResponse{Success: true, Message: "The API key is stored", Data: shownKey(k)}, nil
+	return gen.CreateExchangeKey200JSONResponse{Success: true, Message: "The API key is stored", Data: keyAnswer(k)}, nil
 }
 
-// UpdateExchangeKey changes what it is given of a key.
+// UpdateExchangeKey changes the given fields of a key.
 func (a *API) UpdateExchangeKey(ctx context.Context, r gen.UpdateExchangeKeyRequestObject) (gen.UpdateExchangeKeyResponseObject, error) {
 	k, err := a.ExchangeKeys.Change(ctx, caller.From(ctx).ID, r.ID, exchange.Change{
 		Label: r.Body.Label, IsTestnet: r.Body.IsTestnet, Permissions: r.Body.Permissions,
@@ -66,10 +66,10 @@ func (a *API) UpdateExchangeKey(ctx context.Context, r gen.UpdateExchangeKeyRequ
 	if err != nil {
 		return nil, err
 	}
-	return gen.UpdateExchangeKey200JSONResponse{Success: true, Message: "The API key is changed", Data: shownKey(k)}, nil
+	return gen.UpdateExchangeKey200JSONResponse{Success: true, Message: "The API key is changed", Data: keyAnswer(k)}, nil
 }
 
-// DeleteExchangeKey forgets a key.
+// DeleteExchangeKey deletes a key.
 func (a *API) DeleteExchangeKey(ctx context.Context, r gen.DeleteExchangeKeyRequestObject) (gen.DeleteExchangeKeyResponseObject, error) {
 	if err := a.ExchangeKeys.Delete(ctx, caller.From(ctx).ID, r.ID); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (a *API) DeleteExchangeKey(ctx context.Context, r gen.DeleteExchangeKeyRequ
 	return answer, nil
 }
 
-// DecryptExchangeKey reveals a key, to who has signed in just now.
+// DecryptExchangeKey returns a key's credentials, if the caller has proved the session within the last 5 minutes.
 func (a *API) DecryptExchangeKey(ctx context.Context, r gen.DecryptExchangeKeyRequestObject) (gen.DecryptExchangeKeyResponseObject, error) {
 	c, err := a.ExchangeKeys.Reveal(ctx, caller.From(ctx).ID, r.ID)
 	if err != nil {
@@ -95,7 +95,7 @@ func (a *API) DecryptExchangeKey(ctx context.Context, r gen.DecryptExchangeKeyRe
 	}, nil
 }
 
-// TestExchangeKey asks the exchange about a key. That it refuses is an answer.
+// TestExchangeKey tests a key at its exchange. A refusal by the exchange is an answer with status 200.
 func (a *API) TestExchangeKey(ctx context.Context, r gen.TestExchangeKeyRequestObject) (gen.TestExchangeKeyResponseObject, error) {
 	result, err := a.ExchangeKeys.Test(ctx, caller.From(ctx).ID, r.ID)
 	if err != nil {
@@ -108,15 +108,15 @@ func (a *API) TestExchangeKey(ctx context.Context, r gen.TestExchangeKeyRequestO
 	return answer, nil
 }
 
-func shownKeys(keys []exchange.Key) []gen.ExchangeKey {
-	shown := []gen.ExchangeKey{}
+func keyAnswers(keys []exchange.Key) []gen.ExchangeKey {
+	answers := []gen.ExchangeKey{}
 	for _, k := range keys {
-		shown = append(shown, shownKey(k))
+		answers = append(answers, keyAnswer(k))
 	}
-	return shown
+	return answers
 }
 
-func shownKey(k exchange.Key) gen.ExchangeKey {
+func keyAnswer(k exchange.Key) gen.ExchangeKey {
 	return gen.ExchangeKey{
 		ID: k.ID, Exchange: gen.Exchange(k.Exchange), Label: k.Label, APIKeyMasked: k.MaskedKey, IsTestnet: k.IsTestnet,
 		Permissions: k.Permissions, IsValid: k.IsValid, LastTestedAt: k.LastTestedAt, CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt,

@@ -7,10 +7,10 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// jwksCaching lets verifiers keep the keys for a few minutes: short enough that a new key is known soon.
+// jwksCaching lets verifiers cache the keys for half of the time that a new key is published before it signs.
 const jwksCaching = "public, max-age=300"
 
-// GetJWKS lists the public keys of the tokens that may still be good.
+// GetJWKS returns the public keys of all tokens that may be valid.
 func (a *API) GetJWKS(ctx context.Context, _ gen.GetJWKSRequestObject) (gen.GetJWKSResponseObject, error) {
 	keys, err := a.Keys.Public(ctx, a.Sessions.AccessLifetime)
 	if err != nil {

@@ -9,23 +9,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 )
 
-// StepUp proves the caller's session again.
-func (a *API) StepUp(ctx context.Context, request gen.StepUpRequestObject) (gen.StepUpResponseObject, error) {
-	var code *mfa.Code
-	if given := request.Body.Code; given != nil {
-		parsed, err := mfa.ParseCode(*given)
-		if err != nil {
-			return nil, err
-		}
-		code = &parsed
-	}
-	if err := a.Logins.StepUp(ctx, request.Body.Password, code); err != nil {
-		return nil, err
-	}
-	return gen.StepUp204Response{}, nil
-}
-
-// GetMFA answers whether the caller has a second factor.
+// GetMFA returns the state of the caller's second factor.
 func (a *API) GetMFA(ctx context.Context, _ gen.GetMFARequestObject) (gen.GetMFAResponseObject, error) {
 	s, err := a.Factors.Status(ctx, caller.From(ctx).ID)
 	if err != nil {
@@ -34,7 +18,7 @@ func (a *API) GetMFA(ctx context.Context, _ gen.GetMFARequestObject) (gen.GetMFA
 	return gen.GetMFA200JSONResponse{Active: s.ActiveSince != nil, ActiveSince: s.ActiveSince, RecoveryCodesLeft: s.RecoveryCodes}, nil
 }
 
-// EnrolTOTP makes a second factor that is still to be confirmed.
+// EnrolTOTP creates a second factor, which ConfirmTOTP activates.
 func (a *API) EnrolTOTP(ctx context.Context, _ gen.EnrolTOTPRequestObject) (gen.EnrolTOTPResponseObject, error) {
 	if err := caller.RequireFresh(ctx); err != nil {
 		return nil, err
@@ -47,7 +31,7 @@ func (a *API) EnrolTOTP(ctx context.Context, _ gen.EnrolTOTPRequestObject) (gen.
 	return gen.EnrolTOTP200JSONResponse{Secret: e.Secret.Reveal(), OtpauthURI: e.URI.Reveal()}, nil
 }
 
-// ConfirmTOTP makes it active.
+// ConfirmTOTP activates the enrolled second factor.
 func (a *API) ConfirmTOTP(ctx context.Context, request gen.ConfirmTOTPRequestObject) (gen.ConfirmTOTPResponseObject, error) {
 	code, err := mfa.ParseCode(request.Body.Code)
 	if err != nil {
@@ -57,10 +41,10 @@ func (a *API) ConfirmTOTP(ctx context.Context, request gen.ConfirmTOTPRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return gen.ConfirmTOTP200JSONResponse(shownCodes(codes)), nil
+	return gen.ConfirmTOTP200JSONResponse(revealCodes(codes)), nil
 }
 
-// RemoveTOTP takes it away.
+// RemoveTOTP removes the second factor.
 func (a *API) RemoveTOTP(ctx context.Context, request gen.RemoveTOTPRequestObject) (gen.RemoveTOTPResponseObject, error) {
 	code, err := mfa.ParseCode(request.Body.Code)
 	if err != nil {
@@ -82,13 +66,13 @@ func (a *API) RenewRecoveryCodes(ctx context.Context, request gen.RenewRecoveryC
 	if err != nil {
 		return nil, err
 	}
-	return gen.RenewRecoveryCodes200JSONResponse(shownCodes(codes)), nil
+	return gen.RenewRecoveryCodes200JSONResponse(revealCodes(codes)), nil
 }
 
-func shownCodes(codes []secret.Text) gen.RecoveryCodes {
-	var shown gen.RecoveryCodes
+func revealCodes(codes []secret.Text) gen.RecoveryCodes {
+	var revealed gen.RecoveryCodes
 	for _, code := range codes {
-		shown.RecoveryCodes = append(shown.RecoveryCodes, code.Reveal())
+		revealed.RecoveryCodes = append(revealed.RecoveryCodes, code.Reveal())
 	}
-	return shown
+	return revealed
 }

@@ -21,24 +21,24 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
-// The failures of OAuth. The codes are those of RFC 6749, section 5.2.
+// The errors of OAuth requests. The codes are those of RFC 6749, section 5.2.
 var (
-	errClient     = fault.New(fault.Unauthenticated, "invalid_client", "The client is unknown, expired or revoked, or did not show who it is")
-	errTwoClients = fault.New(fault.Malformed, "invalid_request", "The client shows who it is in the header and in the body")
+	errClient     = fault.New(fault.Unauthenticated, "invalid_client", "Client authentication failed")
+	errTwoClients = fault.New(fault.Malformed, "invalid_request", "The client sent credentials in the header and in the body")
 	errNoToken    = fault.New(fault.Malformed, "invalid_request", "refresh_token: Field required")
 	errGrant      = fault.New(fault.Malformed, "invalid_grant", usersession.ErrRefreshRefused.Text)
-	errGrantType  = fault.New(fault.Malformed, "unsupported_grant_type", "grant_type is neither refresh_token nor client_credentials")
+	errGrantType  = fault.New(fault.Malformed, "unsupported_grant_type", "grant_type must be refresh_token or client_credentials")
 )
 
-// noStore keeps tokens, and what is told of them, out of caches.
+// noStore forbids caching. All answers about tokens have it.
 const noStore = "no-store"
 
-// credentials are what a client shows in the header Authorization.
+// credentials are the credentials of a client in the Authorization header.
 type credentials struct {
 	id     string
 	secret secret.Text
-	// shown says that there is such a header.
-	shown bool
+	// present is true when the request has the header.
+	present bool
 }
 
 type credentialsKey struct{}
@@ -48,41 +48,41 @@ type credentialsKey struct{}
 func (a *API) optionalClient(next echo.HandlerFunc) echo.HandlerFunc {
 	return a.public(func(c echo.Context) error {
 		id, password, basic := c.Request().BasicAuth()
-		shown := credentials{shown: c.Request().Header.Get(echo.HeaderAuthorization) != ""}
+		sent := credentials{present: c.Request().Header.Get(echo.HeaderAuthorization) != ""}
 		if basic {
-			shown.id, shown.secret = unescaped(id), secret.New(unescaped(password))
+			sent.id, sent.secret = unescaped(id), secret.New(unescaped(password))
 		}
-		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), credentialsKey{}, shown)))
+		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), credentialsKey{}, sent)))
 		return next(c)
 	})
 }
 
-// unescaped undoes the encoding that a client's name and secret have within the header (RFC 6749, section 2.3.1).
+// unescaped decodes a client's id or secret from the header (RFC 6749, section 2.3.1).
 func unescaped(text string) string {
 	plain, err := url.QueryUnescape(text)
 	if err != nil {
-		return text // it is none of ours
+		return text // ids and keys contain no such characters: the authentication will fail
 	}
 	return plain
 }
 
-// client returns a context in which the client acts that shows who it is, in the header or in the body; the one it was
-// given, and false, when none does. A client without a secret is none: there are no public ones to be known by name.
+// client authenticates the client by its credentials in the header or in the body. It returns a context whose caller is the
+// client, or, without credentials, ctx and false. Public clients, which have no secret, are not supported.
 func (a *API) client(ctx context.Context, id, password *string) (context.Context, bool, error) {
-	shown, _ := ctx.Value(credentialsKey{}).(credentials)
+	sent, _ := ctx.Value(credentialsKey{}).(credentials)
 	switch {
-	case shown.shown && password != nil:
+	case sent.present && password != nil:
 		return ctx, false, errTwoClients
 	case password != nil:
-		shown = credentials{secret: secret.New(*password)}
+		sent = credentials{secret: secret.New(*password)}
 		if id != nil {
-			shown.id = *id
+			sent.id = *id
 		}
-	case !shown.shown:
+	case !sent.present:
 		return ctx, false, nil
 	}
-	key, err := a.APIKeys.AuthenticateAPIKey(ctx, shown.secret.Reveal())
-	if errors.Is(err, caller.ErrInvalid) || err == nil && !shown.names(key) {
+	key, err := a.APIKeys.AuthenticateAPIKey(ctx, sent.secret.Reveal())
+	if errors.Is(err, caller.ErrInvalid) || err == nil && !sent.names(key) {
 		return ctx, false, errClient
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *API) client(ctx context.Context, id, password *string) (context.Context
 	return caller.NewContext(ctx, key), true, nil
 }
 
-// names reports whether the client's name is that of its key: the id or the prefix.
+// names reports whether the client's id is the id or the prefix of its key.
 func (c credentials) names(key caller.Caller) bool {
 	text, err := token.Parse(token.APIKey, c.secret.Reveal(), 0)
 	return err == nil && (strings.EqualFold(c.id, key.ID.String()) || c.id == text.Prefix())
@@ -129,7 +129,7 @@ func (a *API) refreshGrant(ctx context.Context, body *gen.TokenRequest) (gen.Iss
 	case body.RefreshToken == nil:
 		return nil, errNoToken
 	case body.Scope != nil:
-		return nil, oauth.ErrScope // a session is its user's, who has none
+		return nil, oauth.ErrScope // sessions of users have no scopes
 	}
 	signIn, err := a.Sessions.Refresh(ctx, secret.New(*body.RefreshToken))
 	if errors.Is(err, usersession.ErrRefreshRefused) {
@@ -151,7 +151,7 @@ func tokens(access secret.Text, expires time.Time, refresh, scope *string) gen.I
 	}
 }
 
-// IntrospectToken tells a client whether a token is good.
+// IntrospectToken returns whether a token is valid, and its claims.
 func (a *API) IntrospectToken(ctx context.Context, r gen.IntrospectTokenRequestObject) (gen.IntrospectTokenResponseObject, error) {
 	ctx, isClient, err := a.client(ctx, r.Body.ClientID, r.Body.ClientSecret)
 	if err != nil {
@@ -172,31 +172,30 @@ func (a *API) IntrospectToken(ctx context.Context, r gen.IntrospectTokenRequestO
 }
 
 func introspection(c accesstoken.Claims, isRefresh bool) gen.Introspection {
-	seen := gen.Introspection{
-		Active: true, TokenType: said("Bearer"), Iss: said(c.Issuer), Aud: said(strings.Join(c.Audience, " ")), Sub: said(c.Subject), Jti: said(c.ID),
-		Exp: moment(c.ExpiresAt), Iat: moment(c.IssuedAt), Scope: said(c.Scope), Username: said(c.Email), Role: said(c.Role),
+	described := gen.Introspection{
+		Active: true, TokenType: nilIfEmpty("Bearer"), Iss: nilIfEmpty(c.Issuer), Aud: nilIfEmpty(strings.Join(c.Audience, " ")), Sub: nilIfEmpty(c.Subject), Jti: nilIfEmpty(c.ID),
+		Exp: unixSeconds(c.ExpiresAt), Iat: unixSeconds(c.IssuedAt), Scope: nilIfEmpty(c.Scope), Username: nilIfEmpty(c.Email), Role: nilIfEmpty(c.Role),
 	}
 	if isRefresh {
-		seen.TokenType = said("refresh_token")
+		described.TokenType = nilIfEmpty("refresh_token")
 	}
 	if c.ClientID != uuid.Nil {
-		seen.ClientID = said(c.ClientID.String())
+		described.ClientID = nilIfEmpty(c.ClientID.String())
 	}
 	if c.SessionID != uuid.Nil {
-		seen.Sid, seen.AMR = said(c.SessionID.String()), &c.AMR
+		described.Sid, described.AMR = nilIfEmpty(c.SessionID.String()), &c.AMR
 	}
-	return seen
+	return described
 }
 
-// said is what there is to say, nil when that is nothing.
-func said(text string) *string {
+func nilIfEmpty(text string) *string {
 	if text == "" {
 		return nil
 	}
 	return &text
 }
 
-func moment(at *jwt.NumericDate) *int64 {
+func unixSeconds(at *jwt.NumericDate) *int64 {
 	if at == nil {
 		return nil
 	}
@@ -204,7 +203,7 @@ func moment(at *jwt.NumericDate) *int64 {
 	return &seconds
 }
 
-// RevokeToken ends the session that a token belongs to, for whoever holds it.
+// RevokeToken ends the session of a token. A refresh token or an access token is enough to end its own session.
 func (a *API) RevokeToken(ctx context.Context, r gen.RevokeTokenRequestObject) (gen.RevokeTokenResponseObject, error) {
 	ctx, _, err := a.client(ctx, r.Body.ClientID, r.Body.ClientSecret)
 	if err != nil {
@@ -216,7 +215,7 @@ func (a *API) RevokeToken(ctx context.Context, r gen.RevokeTokenRequestObject) (
 	return gen.RevokeToken200Response{}, nil
 }
 
-// GetAuthorizationServer tells programs where everything is.
+// GetAuthorizationServer returns the metadata of the authorization server (RFC 8414).
 func (a *API) GetAuthorizationServer(context.Context, gen.GetAuthorizationServerRequestObject) (gen.GetAuthorizationServerResponseObject, error) {
 	at := func(path string) string { return strings.TrimSuffix(a.Sessions.Issuer, "/") + path }
 	clients := []string{"client_secret_basic", "client_secret_post"}

@@ -9,7 +9,15 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// ForgotPassword mails a link by which a new password is chosen.
+// ChangePassword replaces the caller's password.
+func (a *API) ChangePassword(ctx context.Context, request gen.ChangePasswordRequestObject) (gen.ChangePasswordResponseObject, error) {
+	if err := a.Passwords.Change(ctx, request.Body.CurrentPassword, request.Body.NewPassword); err != nil {
+		return nil, err
+	}
+	return gen.ChangePassword200JSONResponse{"message": "The password was changed, and all other sessions have ended"}, nil
+}
+
+// ForgotPassword mails a link to choose a new password.
 func (a *API) ForgotPassword(ctx context.Context, request gen.ForgotPasswordRequestObject) (gen.ForgotPasswordResponseObject, error) {
 	email, err := directory.ParseEmail(request.Body.Email)
 	if err != nil {
@@ -21,7 +29,7 @@ func (a *API) ForgotPassword(ctx context.Context, request gen.ForgotPasswordRequ
 	return gen.ForgotPassword200JSONResponse{Success: true, Message: "If this address has an account, a mail is on its way"}, nil
 }
 
-// ResetPassword sets the password that was chosen by a link.
+// ResetPassword sets the password of the user of a link.
 func (a *API) ResetPassword(ctx context.Context, request gen.ResetPasswordRequestObject) (gen.ResetPasswordResponseObject, error) {
 	err := a.Accounts.Reset(ctx, request.Body.Token, request.Body.Password)
 	if errors.Is(err, account.ErrLink) {
@@ -33,5 +41,5 @@ func (a *API) ResetPassword(ctx context.Context, request gen.ResetPasswordReques
 	if err != nil {
 		return nil, err
 	}
-	return gen.ResetPassword200JSONResponse{Success: true, Message: "The password is set; sign in with it"}, nil
+	return gen.ResetPassword200JSONResponse{Success: true, Message: "The password is set. You can sign in with it."}, nil
 }

@@ -3,8 +3,6 @@ package api_test
 import (
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
@@ -13,7 +11,7 @@ func (s *service) change(access, current, next string) answer {
 	return s.as(access, http.MethodPost, "/auth/password", map[string]any{"current_password": current, "new_password": next})
 }
 
-func TestChangingThePasswordEndsAllOtherSessions(t *testing.T) {
+func TestChangePassword(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p, other := s.user(), s.user()
@@ -35,11 +33,11 @@ func TestChangingThePasswordEndsAllOtherSessions(t *testing.T) {
 	}
 	const trail = `select count(*) from audit a join users u on u.id = a.target_id and u.id = a.actor_id where action = 'password.changed' and u.email = $1`
 	if n := one[int](s.deployment, trail, p.email); n != 1 {
-		t.Errorf("%d rows in the audit trail", n)
+		t.Errorf("%d audit rows", n)
 	}
 }
 
-func TestRefusedChangesChangeNothing(t *testing.T) {
+func TestRefusedPasswordChanges(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -57,9 +55,9 @@ func TestRefusedChangesChangeNothing(t *testing.T) {
 	for _, body := range []string{"", "{}", `{"current_password":"x"}`, `{"current_password":null,"new_password":4242}`, `{"password":"x","new_password":"x"}`} {
 		s.want(s.as(tokens.access, http.MethodPost, "/auth/password", body), http.StatusUnprocessableEntity)
 	}
-	// None of these was a guess; a wrong current password is one, and the session stays good.
+	// None of these is charged. A wrong current password is, and the session stays valid.
 	if n := one[int](s.deployment, `select charged - window_start from guess_budgets`); n != 0 {
-		t.Errorf("%d guesses were charged", n)
+		t.Errorf("%d attempts were charged", n)
 	}
 	s.spend(p.email, 7)
 	s.want(s.guess(p.email), http.StatusUnauthorized)
@@ -71,7 +69,7 @@ func TestRefusedChangesChangeNothing(t *testing.T) {
 	s.want(s.as(tokens.access, http.MethodPost, "/auth/step-up", map[string]any{"password": p.password}), http.StatusTooManyRequests)
 	s.want(s.post("/auth/login", p.form()), http.StatusTooManyRequests)
 	if n := one[int](s.deployment, `select count(*) from audit where action = 'password.refused' and target_id = actor_id`); n != 1 {
-		t.Errorf("%d refused changes in the audit trail", n)
+		t.Errorf("%d audit rows of refusals", n)
 	}
 	s.lockEnds()
 	s.want(s.profile(tokens.access), http.StatusOK)
@@ -79,26 +77,57 @@ func TestRefusedChangesChangeNothing(t *testing.T) {
 	s.login(p)
 }
 
-func TestOfManyChangesAtOnceOneCounts(t *testing.T) {
+func (s *service) forgot(email string) answer {
+	s.t.Helper()
+	return s.post("/auth/forgot-password", map[string]any{"email": email})
+}
+
+func (s *service) reset(token, password string) answer {
+	s.t.Helper()
+	return s.post("/auth/reset-password", map[string]any{"token": token, "password": password})
+}
+
+func TestForgottenPasswordIsReset(t *testing.T) {
 	t.Parallel()
-	s := newService(t)
+	s, box := withMail(t)
 	p := s.user()
-	replicas, access := []*service{s, s.replica(oldKey)}, s.login(p).access
-	var changed atomic.Int64
-	var wait sync.WaitGroup
-	for i := range 4 {
-		wait.Go(func() {
-			switch a := replicas[i%2].change(access, p.password, newPerson().password); a.Status {
-			case http.StatusOK:
-				changed.Add(1)
-			case http.StatusForbidden:
-			default:
-				t.Errorf("got %d %s", a.Status, a.Body)
-			}
-		})
+	tokens := s.login(p)
+	s.want(s.forgot(strings.ToUpper(p.email)), http.StatusOK)
+	letter := box.Last(p.email, 2)
+	if !strings.Contains(letter.Raw, issuer+"/reset-password#token="+letter.Token) {
+		t.Errorf("got\n%s", letter.Raw)
 	}
-	wait.Wait()
-	if changed.Load() != 1 {
-		t.Errorf("%d changes counted", changed.Load())
+	// A refused password does not use the link.
+	for _, weak := range []string{"a\u0308o\u0308abcd", "Password123"} {
+		if a := s.want(s.reset(letter.Token, weak), http.StatusUnprocessableEntity); !strings.Contains(a.Body, `"loc":["body","password"]`) {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	next := person{p.email, newPerson().password}
+	if a := s.want(s.reset(letter.Token, next.password), http.StatusOK); a.body["success"] != true {
+		t.Errorf("got %s", a.Body)
+	}
+	if a := s.want(s.reset(letter.Token, newPerson().password), http.StatusUnauthorized); a.body["success"] != false || a.Header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("the second time: %s", a.Body)
+	}
+	s.want(s.profile(tokens.access), http.StatusUnauthorized)
+	s.want(s.refresh(tokens.refresh), http.StatusUnauthorized)
+	s.want(s.post("/auth/login", p.form()), http.StatusUnauthorized)
+	s.login(next)
+}
+
+func TestForgotHasTheSameAnswerForEveryAddress(t *testing.T) {
+	t.Parallel()
+	s, box := withMail(t)
+	known, unknown := s.user(), newPerson()
+	first := s.want(s.forgot(known.email), http.StatusOK)
+	for _, email := range []string{unknown.email, unknown.email, known.email, s.signedUp().email} {
+		if a := s.want(s.forgot(email), http.StatusOK); a.Body != first.Body || a.body["success"] != true {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	box.Last(known.email, 2) // one of the signup, and one of two requests within a minute
+	if strings.Contains(s.people.Dump(), unknown.email) {
+		t.Error("the address of a stranger is stored")
 	}
 }

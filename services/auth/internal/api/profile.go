@@ -8,7 +8,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// GetProfile answers who is signed in.
+// GetProfile returns the caller's profile.
 func (a *API) GetProfile(ctx context.Context, _ gen.GetProfileRequestObject) (gen.GetProfileResponseObject, error) {
 	p, err := a.Accounts.Profile(ctx, caller.From(ctx).ID)
 	if err != nil {
@@ -17,7 +17,7 @@ func (a *API) GetProfile(ctx context.Context, _ gen.GetProfileRequestObject) (ge
 	return gen.GetProfile200JSONResponse(p), nil
 }
 
-// ChangeProfile changes what is given of it.
+// ChangeProfile changes the given fields of the caller's profile.
 func (a *API) ChangeProfile(ctx context.Context, r gen.ChangeProfileRequestObject) (gen.ChangeProfileResponseObject, error) {
 	p, err := a.Accounts.ChangeProfile(ctx, caller.From(ctx).ID, account.ProfileChange{
 		FullName: r.Body.FullName, AvatarURL: r.Body.AvatarURL, Phone: r.Body.Phone,
@@ -26,54 +26,4 @@ func (a *API) ChangeProfile(ctx context.Context, r gen.ChangeProfileRequestObjec
 		return nil, err
 	}
 	return gen.ChangeProfile200JSONResponse(p), nil
-}
-
-// ExportAccount answers with everything that is kept about who is signed in.
-func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObject) (gen.ExportAccountResponseObject, error) {
-	e, err := a.Accounts.Export(ctx, caller.From(ctx).ID)
-	if err != nil {
-		return nil, err
-	}
-	sessions, err := a.Sessions.History(ctx, caller.From(ctx).ID)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := a.ExchangeKeys.List(ctx, caller.From(ctx).ID)
-	if err != nil {
-		return nil, err
-	}
-	events, err := a.KYC.History(ctx, caller.From(ctx).ID)
-	if err != nil {
-		return nil, err
-	}
-	export := gen.Export{
-		ExportedAt: e.ExportedAt, Profile: gen.Profile(e.Profile), Role: e.Role, EmailConfirmedAt: e.EmailConfirmedAt,
-		SecondFactorSince: e.SecondFactorSince, Sessions: []gen.PastSession{}, KYCEvents: []gen.KYCEvent{}, ExchangeKeys: shownKeys(keys),
-	}
-	for _, past := range events {
-		export.KYCEvents = append(export.KYCEvents, gen.KYCEvent{
-			Provider: past.Provider, Type: past.Type, Status: string(past.Status), Level: past.Level, RejectLabels: past.RejectLabels,
-			OccurredAt: past.OccurredAt, ReceivedAt: past.ReceivedAt,
-		})
-	}
-	for _, s := range sessions {
-		export.Sessions = append(export.Sessions, gen.PastSession{
-			ID: s.ID, CreatedAt: s.CreatedAt, RefreshedAt: s.RefreshedAt, ExpiresAt: s.ExpiresAt, ProvedAt: s.ProvedAt,
-			AMR: s.AMR, EndedAt: s.EndedAt, EndedBy: s.EndedBy,
-		})
-	}
-	return gen.ExportAccount200JSONResponse{Body: export, Headers: gen.ExportAccount200ResponseHeaders{
-		CacheControl: "no-store", ContentDisposition: `attachment; filename="countersign-account.json"`,
-	}}, nil
-}
-
-// DeleteAccount deletes who is signed in, and has just proved to be that user.
-func (a *API) DeleteAccount(ctx context.Context, _ gen.DeleteAccountRequestObject) (gen.DeleteAccountResponseObject, error) {
-	if err := caller.RequireFresh(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.Accounts.Delete(ctx, caller.From(ctx).ID); err != nil {
-		return nil, err
-	}
-	return gen.DeleteAccount204Response{}, nil
 }

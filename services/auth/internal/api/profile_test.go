@@ -3,14 +3,15 @@ package api_test
 import (
 	"fmt"
 	"net/http"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/accesstoken"
 )
 
-func TestChangingOnesProfile(t *testing.T) {
+func TestChangeProfile(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -41,11 +42,11 @@ func TestChangingOnesProfile(t *testing.T) {
 	}
 	const trail = `select string_agg(details ->> 'changed', ' ' order by at) from audit where action = 'user.updated' and actor_id = target_id`
 	if got := one[string](s.deployment, trail); got != `["full_name", "phone"] ["avatar_url"] ["full_name", "phone"] ["avatar_url"] ["full_name", "phone"]` {
-		t.Errorf("the audit trail says %s", got)
+		t.Errorf("audit rows: %s", got)
 	}
 }
 
-func TestBadProfilesAreRefused(t *testing.T) {
+func TestInvalidProfilesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	access := s.login(s.user()).access
@@ -66,120 +67,49 @@ func TestBadProfilesAreRefused(t *testing.T) {
 	}
 }
 
-func TestExportingAnAccount(t *testing.T) {
+func TestProfile(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
-	s.login(s.user())
-	ended := s.login(p)
-	s.want(s.logout(ended.access), http.StatusOK)
+	s.user()
 	access := s.login(p).access
-	a := s.want(s.as(access, http.MethodGet, "/auth/export", nil), http.StatusOK)
-	sessions, profile := a.body["sessions"].([]any), a.body["profile"].(map[string]any)
-	if len(sessions) != 2 || profile["email"] != p.email || a.body["role"] != "user" || a.body["email_confirmed_at"] == nil {
+	a := s.want(s.profile(access), http.StatusOK)
+	if len(a.body) != 7 || a.body["email"] != p.email || a.body["full_name"] != nil || a.body["avatar_url"] != nil || a.body["phone"] != nil {
 		t.Errorf("got %s", a.Body)
 	}
-	if past := sessions[1].(map[string]any); past["ended_by"] != "logout" || past["ended_at"] == nil || past["id"] != s.sessionOf(ended) {
+	s.exec(`update users set full_name = 'Ada', avatar_url = 'https://example.test/a', phone = '+1' where email = $1`, p.email)
+	a = s.want(s.request(http.MethodGet, "/auth/profile/", nil, "Authorization", "bearer "+access), http.StatusOK)
+	if a.body["full_name"] != "Ada" || a.body["avatar_url"] != "https://example.test/a" || a.body["phone"] != "+1" {
 		t.Errorf("got %s", a.Body)
 	}
-	if a.Header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(a.Header.Get("Content-Disposition"), "attachment") {
-		t.Errorf("headers %v", a.Header)
-	}
-	var hashes []string
-	must(t, s.owner.Select(&hashes, `select password_hash from users union all select encode(token_hash, 'hex') from refresh_tokens`))
-	for _, hash := range hashes {
-		if strings.Contains(a.Body, hash) {
-			t.Errorf("a hash was exported: %s", hash)
-		}
-	}
 }
 
-// heldUsers keeps who changes users waiting, and lets them go on when there are so many.
-func (s *service) heldUsers() (let func(waiting int)) {
-	s.t.Helper()
-	held := s.owner.MustBegin()
-	held.MustExec(`select from users for update`)
-	return func(waiting int) {
-		for one[int](s.deployment, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) < waiting {
-			runtime.Gosched()
-		}
-		must(s.t, held.Rollback())
-	}
-}
-
-func TestDeletingAnAccount(t *testing.T) {
+func TestProfileNeedsAValidAccessToken(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	p := s.user()
-	stranger, elsewhere, tokens := s.login(s.user()), s.login(p), s.login(p)
-	s.exec(`insert into customers (email) values ($1)`, p.email)
-	user := one[string](s.deployment, `select id from users where email = $1`, p.email)
-	remove := func(access string) answer { return s.as(access, http.MethodDelete, "/auth/account", nil) }
-
-	s.exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
-	a := s.want(remove(tokens.access), http.StatusUnauthorized)
-	if !strings.Contains(a.Header.Get("WWW-Authenticate"), `error="insufficient_user_authentication"`) {
-		t.Errorf("headers %v", a.Header)
+	tokens := s.login(s.user())
+	for _, header := range []string{"", "Bearer", "Bearer ", "Basic dXNlcjpwdw==", tokens.access} {
+		a := s.want(s.request(http.MethodGet, "/auth/profile", nil, "Authorization", header), http.StatusUnauthorized)
+		if a.body["detail"] != "Not authenticated" || a.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%q: got %s", header, a.Body)
+		}
 	}
-	s.want(s.refresh(tokens.refresh), http.StatusOK) // which proves nothing
-	s.want(remove(tokens.access), http.StatusUnauthorized)
-
-	fresh := s.login(p)
-	var wait sync.WaitGroup
-	answers, let := make([]answer, 5), s.heldUsers()
-	for i := range answers {
-		wait.Go(func() { answers[i] = remove(fresh.access) })
+	bad := s.forgeries(tokens.access)
+	bad["the refresh token"] = tokens.refresh
+	bad["expired by a second"] = s.minted(tokens.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(0) })
+	bad["an unknown session"] = s.minted(tokens.access, func(c *accesstoken.Claims) { c.SessionID = uuid.New() })
+	bad["a session of another user"] = s.minted(tokens.access, func(c *accesstoken.Claims) { c.Subject = uuid.NewString() })
+	for name, text := range bad {
+		if a := s.profile(text); a.Status != http.StatusUnauthorized || a.body["detail"] != "Invalid, expired or revoked credentials" {
+			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
+		}
 	}
-	let(len(answers))
-	wait.Wait()
-	removed := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.Status == http.StatusUnauthorized })
-	if len(removed) != 1 || removed[0].Status != http.StatusNoContent || removed[0].Body != "" {
-		t.Errorf("answered %v", answers)
-	}
-	for _, gone := range []pair{tokens, elsewhere, fresh} {
-		s.want(s.profile(gone.access), http.StatusUnauthorized)
-		s.want(s.refresh(gone.refresh), http.StatusUnauthorized)
-		s.want(remove(gone.access), http.StatusUnauthorized)
-	}
-	s.want(s.post("/auth/login", p.form()), http.StatusUnauthorized)
-	s.want(s.profile(stranger.access), http.StatusOK)
-	if n := one[int](s.deployment, `select count(*) from customers`); n != 1 {
-		t.Error("the customer with the address went too")
-	}
-	if n := one[int](s.deployment, `select count(*) from audit where action = 'user.deleted' and target_id = $1 and actor_id = $1 and details = '{}'`, user); n != 1 {
-		t.Errorf("%d rows in the audit trail", n)
-	}
-	s.exec(`delete from customers`)
-	if dump := s.people.Dump(); strings.Contains(dump, p.email) || !strings.Contains(dump, user) {
-		t.Error("something of the user was kept, or the trail was not")
-	}
-	// The address is free, for whoever proves to have it.
-	s.want(s.post("/auth/signup", p.form()), http.StatusOK)
-}
-
-func TestTheLastAdminCannotGo(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	admins := []pair{s.login(s.user()), s.login(s.user()), s.login(s.user())}
-	s.exec(`update users set role = 'admin'`)
-	s.user() // no admin
-	s.exec(`insert into users (email, password_hash, role) values ('unconfirmed@example.test', '', 'admin')`)
-	let := s.heldUsers()
-	var wait sync.WaitGroup
-	statuses := make([]int, len(admins))
-	for i, admin := range admins {
-		wait.Go(func() { statuses[i] = s.as(admin.access, http.MethodDelete, "/auth/account", nil).Status })
-	}
-	let(len(admins))
-	wait.Wait()
-	count := map[int]int{}
-	for _, status := range statuses {
-		count[status]++
-	}
-	if count[http.StatusNoContent] != 2 || count[http.StatusConflict] != 1 {
-		t.Errorf("answered %v", statuses)
-	}
-	if n := one[int](s.deployment, `select count(*) from users where role = 'admin' and email_confirmed_at is not null`); n != 1 {
-		t.Errorf("%d admins are left", n)
-	}
+	s.want(s.profile(tokens.access), http.StatusOK)
+	s.exec(`update users set email_confirmed_at = null`)
+	s.want(s.profile(tokens.access), http.StatusUnauthorized)
+	s.exec(`update users set email_confirmed_at = now()`)
+	s.want(s.profile(tokens.access), http.StatusOK)
+	s.exec(`delete from users`)
+	s.want(s.profile(tokens.access), http.StatusUnauthorized)
+	s.want(s.refresh(tokens.refresh), http.StatusUnauthorized)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// ListSessions answers where the user is signed in.
+// ListSessions returns the caller's live sessions.
 func (a *API) ListSessions(ctx context.Context, r gen.ListSessionsRequestObject) (gen.ListSessionsResponseObject, error) {
 	who, p := caller.From(ctx), page.Page{Number: 1, Size: 20}
 	if r.Params.Page != nil {
@@ -30,7 +30,7 @@ func (a *API) ListSessions(ctx context.Context, r gen.ListSessionsRequestObject)
 	return gen.ListSessions200JSONResponse(list), nil
 }
 
-// EndSession ends a session of the user's own.
+// EndSession ends a session of the caller.
 func (a *API) EndSession(ctx context.Context, r gen.EndSessionRequestObject) (gen.EndSessionResponseObject, error) {
 	if err := a.Sessions.EndOwn(ctx, caller.From(ctx).ID, r.SessionID); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (a *API) EndSession(ctx context.Context, r gen.EndSessionRequestObject) (ge
 	return gen.EndSession204Response{}, nil
 }
 
-// EndOtherSessions ends every session of the user but the one that asks.
+// EndOtherSessions ends all sessions of the caller except the present one.
 func (a *API) EndOtherSessions(ctx context.Context, _ gen.EndOtherSessionsRequestObject) (gen.EndOtherSessionsResponseObject, error) {
 	who := caller.From(ctx)
 	if err := a.Sessions.EndOthers(ctx, who.ID, who.SessionID); err != nil {

@@ -1,24 +1,18 @@
 package api_test
 
 import (
-	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/services/auth/internal/login"
 )
 
-func TestSignupRegistersAnAddressThatIsToBeConfirmed(t *testing.T) {
+func TestSignup(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := newPerson()
@@ -33,11 +27,11 @@ func TestSignupRegistersAnAddressThatIsToBeConfirmed(t *testing.T) {
 	}
 	const q = `select count(*) from audit where action = 'user.signup' and actor_kind = 'anonymous' and target_id = $1 and request_id = $2 and address = '127.0.0.1'`
 	if n := one[int](s.deployment, q, user["id"], requestID); n != 1 {
-		t.Errorf("%d rows in the audit trail", n)
+		t.Errorf("%d audit rows", n)
 	}
 }
 
-func TestSignupOfAnAddressThatExistsAnswersAlikeAndChangesNothing(t *testing.T) {
+func TestSignupHasTheSameAnswerForAKnownAddress(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	fresh := s.post("/auth/signup", newPerson().form())
@@ -56,7 +50,7 @@ func TestSignupOfAnAddressThatExistsAnswersAlikeAndChangesNothing(t *testing.T) 
 				t.Errorf("%s: id %v", name, user["id"])
 			}
 			if n := one[int](s.deployment, `select count(*) from users where id = $1`, user["id"]); n != 0 {
-				t.Errorf("%s: the id of the user was given away", name)
+				t.Errorf("%s: the answer has the user's id", name)
 			}
 			if now := one[string](s.deployment, `select u::text from users u where email = $1`, existing.email); now != stored {
 				t.Errorf("%s: the user was changed", name)
@@ -65,64 +59,11 @@ func TestSignupOfAnAddressThatExistsAnswersAlikeAndChangesNothing(t *testing.T) 
 	}
 }
 
-func TestManySignupsOfOneAddressMakeOneUser(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	p := newPerson()
-	var wait sync.WaitGroup
-	for range 100 {
-		wait.Go(func() { s.want(s.post("/auth/signup", p.form()), http.StatusOK) })
-	}
-	wait.Wait()
-	if n := one[int](s.deployment, `select count(*) from users`); n != 1 {
-		t.Errorf("%d users", n)
-	}
-	if n := one[int](s.deployment, `select count(*) from audit where action = 'user.signup'`); n != 1 {
-		t.Errorf("%d signups in the audit trail", n)
-	}
-}
-
-// TestEveryAnswerCostsAHash shows that signing up and logging in hash, whoever has the address: in a pool without permits
-// a hash waits until its caller gives up, and an answer without one would come at once.
-func TestEveryAnswerCostsAHash(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	replica := s.replicaOver(oldKey, slowhash.NewPool(0, places))
-	for name, p := range map[string]person{"known": s.user(), "unknown": newPerson()} {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		if _, err := replica.app.API.Logins.Login(ctx, p.email, secret.New("Wrong-canary-1")); err == nil || errors.Is(err, login.ErrRefused) {
-			t.Errorf("login, %s address: answered %v without a hash", name, err)
-		}
-		cancel()
-		ctx, cancel = context.WithTimeout(context.Background(), 500*time.Millisecond)
-		if _, err := replica.app.API.Accounts.Signup(ctx, p.email, secret.New("Wrong-canary-1")); err == nil {
-			t.Errorf("signup, %s address: answered without a hash", name)
-		}
-		cancel()
-	}
-}
-
-func TestPasswordsAreTheSameInEveryEncodingOfTheirCharacters(t *testing.T) {
-	t.Parallel()
-	s := newService(t)
-	const composed, decomposed = "Pässwörter-Canary", "Pa\u0308sswo\u0308rter-Canary"
-	p := person{newPerson().email, decomposed}
-	s.want(s.post("/auth/signup", p.form()), http.StatusOK)
-	s.exec(`update users set email_confirmed_at = now()`)
-	s.login(person{p.email, composed})
-	s.login(person{p.email, decomposed})
-	// Eight code points are sent, and six characters are left of them.
-	a := s.want(s.post("/auth/signup", person{newPerson().email, "a\u0308o\u0308abcd"}.form()), http.StatusUnprocessableEntity)
-	if !strings.Contains(a.Body, `"loc":["body","password"]`) {
-		t.Errorf("got %s", a.Body)
-	}
-}
-
-func TestOverloadIsRefusedBeforeAnythingIsRead(t *testing.T) {
+func TestOverloadedSignupAndLoginAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
-	held := s.login(p)
+	tokens := s.login(p)
 	var places []slowhash.Place
 	for {
 		place, err := s.pool.Reserve(uuid.Nil)
@@ -138,11 +79,21 @@ func TestOverloadIsRefusedBeforeAnythingIsRead(t *testing.T) {
 			}
 		}
 	}
-	// What needs no hash goes on.
-	s.want(s.profile(held.access), http.StatusOK)
-	s.want(s.refresh(held.refresh), http.StatusOK)
+	// Requests without a hash succeed.
+	s.want(s.profile(tokens.access), http.StatusOK)
+	s.want(s.refresh(tokens.refresh), http.StatusOK)
 	for _, place := range places {
 		place.Release()
 	}
 	s.login(p)
+}
+
+// The password has 8 code points, and 6 characters in NFC.
+func TestSignupCountsCharactersInNFC(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	a := s.want(s.post("/auth/signup", person{newPerson().email, "a\u0308o\u0308abcd"}.form()), http.StatusUnprocessableEntity)
+	if !strings.Contains(a.Body, `"loc":["body","password"]`) {
+		t.Errorf("got %s", a.Body)
+	}
 }

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// aged makes all sessions ones that were proved too long ago.
+// aged moves the last proof of all sessions more than 5 minutes into the past.
 func (s *service) aged() {
 	s.t.Helper()
 	s.exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
 }
 
-func TestAnOldSessionIsProvedAgain(t *testing.T) {
+func TestStepUpWithAPassword(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -47,13 +47,13 @@ func TestAnOldSessionIsProvedAgain(t *testing.T) {
 	}
 	session, user := claims.SessionID.String(), claims.Subject
 	if n, refused := s.trail("session.proved", session), s.trail("step_up.refused", user); n != 1 || refused != 1 {
-		t.Errorf("%d step-ups and %d refusals in the audit trail", n, refused)
+		t.Errorf("%d audit rows of step-ups and %d of refusals", n, refused)
 	}
 	s.want(s.logout(tokens.access), http.StatusOK)
 	s.want(s.stepUp(tokens.access, map[string]any{"password": p.password}), http.StatusUnauthorized)
 }
 
-func TestWithASecondFactorThePasswordIsNotEnough(t *testing.T) {
+func TestStepUpWithASecondFactor(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	o := s.guarded()
@@ -85,7 +85,7 @@ func TestWithASecondFactorThePasswordIsNotEnough(t *testing.T) {
 	if fmt.Sprint(claims.AMR) != "[pwd otp mfa]" {
 		t.Errorf("amr is %v", claims.AMR)
 	}
-	// What opens more than a session is asked of a session that was proved with both.
+	// The proof expires again.
 	s.aged()
 	s.want(s.as(o.access, "POST", "/auth/mfa/totp", nil), http.StatusUnauthorized)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// VerifyEmail follows a confirmation link.
+// VerifyEmail confirms an address by a link.
 func (a *API) VerifyEmail(ctx context.Context, request gen.VerifyEmailRequestObject) (gen.VerifyEmailResponseObject, error) {
 	user, first, err := a.Accounts.Confirm(ctx, request.Body.Token)
 	answer := gen.EmailVerification{Success: err == nil, Message: "Your email address is confirmed"}
@@ -46,7 +46,7 @@ func (a *API) ResendVerification(ctx context.Context, request gen.ResendVerifica
 	if err := a.Accounts.Resend(ctx, email); err != nil {
 		return nil, err
 	}
-	return gen.ResendVerification200JSONResponse{Success: true, Message: "If this address is still to be confirmed, a mail is on its way"}, nil
+	return gen.ResendVerification200JSONResponse{Success: true, Message: "If this address is not confirmed yet, a mail is on its way"}, nil
 }
 
 // rateLimitAsResendResult renders every 429 of this endpoint, from whichever limit, as a ResendResult.
@@ -63,7 +63,7 @@ func rateLimitAsResendResult(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// GetVerificationStatus says whether an address is confirmed.
+// GetVerificationStatus returns whether an address is confirmed.
 func (a *API) GetVerificationStatus(ctx context.Context, request gen.GetVerificationStatusRequestObject) (gen.GetVerificationStatusResponseObject, error) {
 	email, err := directory.ParseEmail(request.Params.Email)
 	if err != nil {

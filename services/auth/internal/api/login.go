@@ -6,76 +6,54 @@ import (
 
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/fault"
-	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 	"github.com/countersign/countersign/services/auth/internal/login"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
-// Signup registers an address.
-func (a *API) Signup(ctx context.Context, request gen.SignupRequestObject) (gen.SignupResponseObject, error) {
-	email, err := directory.ParseEmail(request.Body.Email)
-	if err != nil {
-		return nil, err
-	}
-	user, err := a.Accounts.Signup(ctx, email, request.Body.Password)
-	if err != nil {
-		return nil, err
-	}
-	return gen.Signup200JSONResponse{Success: true, User: shownUser(user)}, nil
-}
-
-// Login exchanges a password for a session.
+// Login opens a session for a password.
 func (a *API) Login(ctx context.Context, request gen.LoginRequestObject) (gen.LoginResponseObject, error) {
 	email, err := directory.ParseEmail(request.Body.Email)
 	if err != nil {
 		return nil, err
 	}
 	signIn, err := a.Logins.Login(ctx, email, request.Body.Password)
-	if result, ok := refused(err); ok {
+	if result, ok := refusal(err); ok {
 		return gen.Login401JSONResponse{RefusedJSONResponse: result}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return gen.Login200JSONResponse(shown(signIn)), nil
+	return gen.Login200JSONResponse(signInResult(signIn)), nil
 }
 
-// ChangePassword gives the user another password.
-func (a *API) ChangePassword(ctx context.Context, request gen.ChangePasswordRequestObject) (gen.ChangePasswordResponseObject, error) {
-	if err := a.Passwords.Change(ctx, request.Body.CurrentPassword, request.Body.NewPassword); err != nil {
-		return nil, err
-	}
-	return gen.ChangePassword200JSONResponse{"message": "The password was changed, and all other sessions have ended"}, nil
-}
-
-// AnswerChallenge exchanges a challenge and a code for a session.
+// AnswerChallenge opens a session for a challenge and a code.
 func (a *API) AnswerChallenge(ctx context.Context, request gen.AnswerChallengeRequestObject) (gen.AnswerChallengeResponseObject, error) {
 	code, err := mfa.ParseCode(request.Body.Code)
 	if err != nil {
 		return nil, err
 	}
 	signIn, err := a.Logins.Answer(ctx, request.Body.ChallengeToken, code)
-	if result, ok := refused(err); ok {
+	if result, ok := refusal(err); ok {
 		return gen.AnswerChallenge401JSONResponse{RefusedJSONResponse: result}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return gen.AnswerChallenge200JSONResponse(shown(signIn)), nil
+	return gen.AnswerChallenge200JSONResponse(signInResult(signIn)), nil
 }
 
-// Refresh exchanges a refresh token for the next pair.
+// Refresh exchanges a refresh token for the next pair of tokens.
 func (a *API) Refresh(ctx context.Context, request gen.RefreshRequestObject) (gen.RefreshResponseObject, error) {
 	signIn, err := a.Sessions.Refresh(ctx, request.Body.RefreshToken)
-	if result, ok := refused(err); ok {
+	if result, ok := refusal(err); ok {
 		return gen.Refresh401JSONResponse{RefusedJSONResponse: result}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return gen.Refresh200JSONResponse(shown(signIn)), nil
+	return gen.Refresh200JSONResponse(signInResult(signIn)), nil
 }
 
 // Logout ends the session of an access token.
@@ -86,8 +64,8 @@ func (a *API) Logout(ctx context.Context, request gen.LogoutRequestObject) (gen.
 	return gen.Logout200JSONResponse{"message": "Signed out"}, nil
 }
 
-// refused is the answer to who may not sign in, which has the shape of the answer to who may.
-func refused(err error) (gen.RefusedJSONResponse, bool) {
+// refusal returns the answer to a refused login. It has the shape of a successful answer.
+func refusal(err error) (gen.RefusedJSONResponse, bool) {
 	var why *fault.Error
 	if !errors.As(err, &why) || why.Kind != fault.Unauthenticated {
 		return gen.RefusedJSONResponse{}, false
@@ -104,12 +82,12 @@ func refused(err error) (gen.RefusedJSONResponse, bool) {
 	}, true
 }
 
-func shown(s usersession.Tokens) gen.SignInResult {
-	return gen.SignInResult{Success: true, User: shownUser(s.User), Session: &gen.SignInSession{
+func signInResult(s usersession.Tokens) gen.SignInResult {
+	return gen.SignInResult{Success: true, User: sessionUser(s.User), Session: &gen.SignInSession{
 		AccessToken: s.AccessToken.Reveal(), RefreshToken: s.RefreshToken.Reveal(), ExpiresAt: s.ExpiresAt.Unix(),
 	}}
 }
 
-func shownUser(u account.User) *gen.SignInUser {
+func sessionUser(u usersession.User) *gen.SignInUser {
 	return &gen.SignInUser{ID: u.ID, Email: u.Email, EmailConfirmedAt: u.EmailConfirmedAt}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/countersign/countersign/pkg/testkit/webtest"
+	"github.com/countersign/countersign/pkg/token"
 )
 
 func TestRoutesAndDocumentAgree(t *testing.T) {
@@ -28,7 +29,7 @@ func TestRoutesAndDocumentAgree(t *testing.T) {
 			if (a.body["detail"] == "Not authenticated") != guarded {
 				t.Errorf("%s %s without credentials: %d %s", method, path, a.Status, a.Body)
 			}
-			// What is wrong with the rest is not told to a stranger.
+			// Without credentials, the answer says nothing about the rest of the request.
 			if a := s.request(method, path+"?%zz", `{`); guarded != (a.Status == http.StatusUnauthorized) {
 				t.Errorf("%s %s, malformed and without credentials: %d %s", method, path, a.Status, a.Body)
 			}
@@ -59,17 +60,17 @@ func TestUnknownPathsAndWrongMethods(t *testing.T) {
 
 func openMethod(method string) string {
 	if method == "BREW" {
-		return http.MethodTrace // GetOperation panics at methods that OpenAPI does not have
+		return http.MethodTrace // GetOperation panics for methods that OpenAPI does not have
 	}
 	return method
 }
 
-// allowed are the methods of a path.
+// allowed returns the methods of a path, as the Allow header has them.
 func allowed(item *openapi3.PathItem) string {
 	return strings.Join(slices.Sorted(maps.Keys(item.Operations())), ", ")
 }
 
-func TestBothSpellingsOfATrailingSlash(t *testing.T) {
+func TestTrailingSlashIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -81,7 +82,7 @@ func TestBothSpellingsOfATrailingSlash(t *testing.T) {
 	s.want(s.post("/auth/logout/", map[string]any{"access_token": tokens.access}), http.StatusOK)
 }
 
-func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
+func TestInvalidBodiesAreRefusedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	email := func(text string) string { return fmt.Sprintf(`{"email":%q,"password":"Canary-value-1"}`, text) }
@@ -94,12 +95,12 @@ func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
 		{"no body", "/auth/signup", "", []string{`{"type":"missing","loc":["body"],"msg":"Field required"}`}},
 		{"blank body", "/auth/login", " \n", []string{`"type":"missing","loc":["body"]`}},
 		{"malformed JSON", "/auth/login", `{"email":"canary@example.test",`, []string{`"type":"json_invalid","loc":["body",`, `"msg":"JSON decode error"`}},
-		{"two bodies", "/auth/login", `{} {}`, []string{`"type":"json_invalid"`}},
+		{"two JSON values", "/auth/login", `{} {}`, []string{`"type":"json_invalid"`}},
 		{"broken UTF-8", "/auth/login", "{\"email\":\"canary\xff\"}", []string{`"type":"json_invalid"`}},
 		{"a list", "/auth/signup", `["canary"]`, []string{`"type":"model_attributes_type","loc":["body"]`}},
 		{"null", "/auth/refresh", `null`, []string{`"type":"model_attributes_type","loc":["body"]`}},
-		{"nothing in it", "/auth/signup", `{}`, []string{`"type":"missing","loc":["body","email"]`, `"type":"missing","loc":["body","password"]`}},
-		{"names in another case", "/auth/logout", `{"Access_Token":"canary"}`, []string{`"type":"missing","loc":["body","access_token"]`}},
+		{"an empty object", "/auth/signup", `{}`, []string{`"type":"missing","loc":["body","email"]`, `"type":"missing","loc":["body","password"]`}},
+		{"field names in another case", "/auth/logout", `{"Access_Token":"canary"}`, []string{`"type":"missing","loc":["body","access_token"]`}},
 		{"no refresh token", "/auth/refresh", `{"token":"canary"}`, []string{`"type":"missing","loc":["body","refresh_token"]`}},
 		{"wrong types", "/auth/login", `{"email":4242,"password":{"canary":1}}`, []string{`"type":"string_type","loc":["body","email"]`, `"type":"string_type","loc":["body","password"]`}},
 		{"a token that is a number", "/auth/refresh", `{"refresh_token":4242}`, []string{`"type":"string_type","loc":["body","refresh_token"],"msg":"Input should be a valid string"`}},
@@ -109,7 +110,7 @@ func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
 		{"a long password", "/auth/signup", `{"email":"canary@example.test","password":"` + strings.Repeat("x", 1025) + `"}`, []string{`"type":"string_too_long","loc":["body","password"]`}},
 		{"a long password to log in", "/auth/login", `{"email":"canary@example.test","password":"` + strings.Repeat("x", 1025) + `"}`, []string{`"type":"string_too_long"`}},
 		{"NUL in a password", "/auth/login", `{"email":"canary@example.test","password":"Canary\u0000value"}`, []string{`"type":"value_error","loc":["body","password"]`}},
-		{"no address", "/auth/signup", email("canary"), []string{noEmail}},
+		{"text without an @", "/auth/signup", email("canary"), []string{noEmail}},
 		{"an empty address", "/auth/login", email(""), []string{noEmail}},
 		{"a display name", "/auth/signup", email("Canary <canary@example.test>"), []string{noEmail}},
 		{"angle brackets", "/auth/login", email("<canary@example.test>"), []string{noEmail}},
@@ -118,7 +119,7 @@ func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
 		{"two addresses", "/auth/signup", email("canary@example.test,x@example.test"), []string{noEmail}},
 		{"a long address", "/auth/signup", email(strings.Repeat("canary", 50) + "@example.test"), []string{noEmail}},
 		{"a domain without a dot", "/auth/signup", email("canary@localhost"), []string{noEmail}},
-		{"a space around", "/auth/login", email(" canary@example.test"), []string{noEmail}},
+		{"a leading space", "/auth/login", email(" canary@example.test"), []string{noEmail}},
 	}
 	for _, c := range cases {
 		a := s.post(c.path, c.body)
@@ -131,15 +132,15 @@ func TestBadBodiesAreRefusedWithoutRepeatingThem(t *testing.T) {
 			}
 		}
 		if strings.Contains(strings.ToLower(a.Body), "canary") || strings.Contains(a.Body, "4242") || strings.Contains(a.Body, `"input"`) {
-			t.Errorf("%s: the answer repeats what was sent: %s", c.name, a.Body)
+			t.Errorf("%s: the answer contains the sent value: %s", c.name, a.Body)
 		}
 	}
 	if strings.Contains(strings.ToLower(s.log.String()), "canary") {
-		t.Error("what was sent was logged")
+		t.Error("the log contains a sent value")
 	}
 }
 
-func TestBodiesOfOtherTypesAndSizes(t *testing.T) {
+func TestContentTypesAndBodySizes(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -159,9 +160,27 @@ func TestBodiesOfOtherTypesAndSizes(t *testing.T) {
 		s.want(s.post(path, strings.Repeat(" ", 16<<10)), http.StatusUnprocessableEntity)
 		s.want(s.post(path+"?x=%zz", form), http.StatusUnprocessableEntity)
 	}
-	// An address may be written in any script, and is the same in any case.
+	// Addresses may have any script, and their case does not matter.
 	greek := person{"Δοκιμή@Παράδειγμα.test", newPerson().password}
 	s.want(s.post("/auth/signup", greek.form()), http.StatusOK)
 	s.exec(`update users set email_confirmed_at = now()`)
 	s.login(person{strings.ToUpper(greek.email), greek.password})
+}
+
+func TestWithoutPostgresEveryAnswerIs503(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	tokens := s.login(p)
+	s.asService = "postgres://nobody@127.0.0.1:1/nothing?sslmode=disable"
+	down := s.replica(oldKey)
+	for name, a := range map[string]answer{
+		"signup": down.post("/auth/signup", newPerson().form()), "login": down.post("/auth/login", p.form()), "refresh": down.refresh(tokens.refresh),
+		"challenge": down.answers(token.New(token.Challenge).Reveal(), "123456"), "logout": down.logout(tokens.access), "profile": down.profile(tokens.access), "keys": down.request(http.MethodGet, "/.well-known/jwks.json", nil),
+	} {
+		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || len(a.body) != 1 {
+			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
+		}
+	}
+	s.want(s.profile(tokens.access), http.StatusOK)
 }
