@@ -53,6 +53,7 @@ lint: $(LOCAL)/tools ## check format, vet, staticcheck, imports, settings, docum
 	go vet work
 	go vet -tags attack ./deploy/tests/attack ./pkg/pin
 	$(LOCAL)/tools/staticcheck work
+	go test -count=1 ./deploy/tests/attack/mutants
 	deploy/tools/lint/imports.sh
 	deploy/tools/lint/settings.sh
 	deploy/tools/lint/docs.sh

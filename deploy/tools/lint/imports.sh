@@ -22,6 +22,7 @@ printf '%s\n' "$edges" | awk '
 	under($1, "pkg/web") && ours($2) && !under($2, "pkg/web") && !under($2, "pkg/fault") { broken("pkg/web may import only pkg/fault from this repository") }
 	under($1, "pkg") && !web($1) && http($2) { broken("in pkg, only pkg/web and pkg/testkit/webtest may import echo") }
 	under($1, "pkg") && !under($1, "pkg/testkit") && !process($1) && process($2) { broken("in pkg, only pkg/testkit may import pkg/service") }
+	under($1, "pkg/caller") && index($2, "github.com/jmoiron/sqlx") == 1 { broken("pkg/caller may not read a database") }
 	inside($1, "api|app") && http($2) { broken("in a service, only internal/api and internal/app may import echo") }
 	inside($1, "app") && process($2) { broken("in a service, only internal/app and main may import pkg/service") }
 	service($1) != "" && service($2) != "" && name(service($1)) != name(service($2)) { broken("a service may not import another service") }
