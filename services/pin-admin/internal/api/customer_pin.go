@@ -57,7 +57,7 @@ func (a *API) set(ctx context.Context, h pin.Holder, p pin.PIN) (gen.StatusJSONR
 	if err := a.exists(ctx, h); err != nil {
 		return gen.StatusJSONResponse{}, err
 	}
-	// An admin acts for no instance. So the hashing pool accounts all admins together, and separately from every instance.
+	// An admin acts for no instance. uuid.Nil makes all admins one tenant of the hashing pool.
 	status, err := a.PINs.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
 	if err == nil && !h.IdentityID.Valid {
 		a.Waiting.Announce(ctx, h.CustomerID)

@@ -14,7 +14,7 @@ var ErrorRenderers = map[string]web.ErrorRenderer{"/user/": renderJSONAPI}
 
 const jsonAPIType = "application/vnd.api+json"
 
-// renderJSONAPI writes an error in the shape of JSON:API. An invalid request is 400 there, and not 422.
+// renderJSONAPI writes an error in the shape of JSON:API. The status of an invalid request is 400 instead of 422.
 func renderJSONAPI(c echo.Context, a web.ErrorAnswer) error {
 	if len(a.Issues) > 0 {
 		a.Status = http.StatusBadRequest
@@ -23,8 +23,8 @@ func renderJSONAPI(c echo.Context, a web.ErrorAnswer) error {
 	return c.JSON(a.Status, jsonAPIErrors(web.RequestID(c), a))
 }
 
-// jsonAPIErrors returns a document with one error object (jsonapi.org/format/1.0/#error-objects) for each issue, or with one
-// for an error without issues.
+// jsonAPIErrors returns a document with one error object (jsonapi.org/format/1.0/#error-objects) for each issue. For an error
+// without issues, the document has one error object.
 func jsonAPIErrors(requestID string, a web.ErrorAnswer) map[string]any {
 	object := func(detail string) map[string]any {
 		return map[string]any{"id": requestID, "title": a.Text, "detail": detail, "status": strconv.Itoa(a.Status), "code": a.Code}

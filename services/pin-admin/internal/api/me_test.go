@@ -39,7 +39,7 @@ func TestGetMyPIN(t *testing.T) {
 	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": goodPIN}), 200)
 	s.Fields(s.Want(s.as(access, "GET", mine, nil), 200), object{"has_pin": true, "is_active": true})
 	s.Fields(s.Want(s.as(stranger, "GET", mine, nil), 200), object{"has_pin": false})
-	s.Want(s.ask("GET", mine, nil), 403) // an API key is no user
+	s.Want(s.ask("GET", mine, nil), 403) // an API key is not a user
 }
 
 func TestChangeOfOnesOwnPINNeedsProof(t *testing.T) {
@@ -155,7 +155,7 @@ func TestInvalidRequestsForOnesOwnPIN(t *testing.T) {
 	s.people.Customer()
 	for _, method := range []string{"PUT", "DELETE"} {
 		s.Fields(s.Want(s.as(stranger, method, mine, object{"pin": goodPIN, "current_pin": goodPIN}), 409), object{"detail": "The signed-in user is not a customer"})
-		s.Want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is no user
+		s.Want(s.ask(method, mine, object{"pin": goodPIN}), 403) // an API key is not a user
 		s.Want(s.Do(webtest.Request{Method: method, Path: mine, Body: object{"pin": goodPIN}}), 401)
 	}
 	_, access := s.signedInCustomer()

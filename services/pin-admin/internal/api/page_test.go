@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// lists creates four items in every list except the sessions: alpha to delta. It returns the path of each list and the field
-// with the name.
+// lists creates four items with the names alpha to delta in every list except the list of sessions. It returns the path of
+// each list and the field that contains the name.
 func (s *service) lists() map[string]string {
 	s.t.Helper()
 	instance := s.people.Instance()

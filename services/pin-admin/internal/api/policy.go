@@ -10,8 +10,8 @@ import (
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
-// GetPINPolicy returns an instance's policy. Admins, API keys and the instance's owner can read it. For other callers the answer
-// is that the instance does not exist.
+// GetPINPolicy returns an instance's policy. Admins, API keys and the instance's owner can read it. Other users get the same
+// 404 as for an unknown instance.
 func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject) (gen.GetPINPolicyResponseObject, error) {
 	if who := caller.From(ctx); !who.MayRead() {
 		if err := a.Directory.Owns(ctx, who.Email, r.InstanceID); err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // FuzzHandler sends bodies and queries to the whole service: pages, sort orders, searches, cursors, PINs, policies. Every answer
-// conforms to the OpenAPI document, is no 5xx, and does not repeat the PIN of the request. In inputs, CUSTOMER, INSTANCE and
+// conforms to the OpenAPI document, is not a 5xx, and does not repeat the PIN of the request. In inputs, CUSTOMER, INSTANCE and
 // IDENTITY are replaced by real ids.
 func FuzzHandler(f *testing.F) {
 	s := newService(f)

@@ -29,8 +29,8 @@ func TestRoutesAreDocumented(t *testing.T) {
 	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations(), undocumented...)
 }
 
-// Every route is tested, also routes that are added later. Without credentials and as a user without a role there is no access.
-// An API key with the scope read cannot change anything.
+// The test covers every route, also routes that are added later. A caller without credentials has no access. A user who is not
+// an admin has access only to the routes in forUsers. An API key with the scope read cannot change anything.
 func TestEachRouteAllowsOnlyItsCallers(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -246,7 +246,7 @@ func TestAccessTokenOfAnAPIKey(t *testing.T) {
 		}
 	}
 	s.people.Exec(`update api_keys set expires_at = null`)
-	s.Want(s.as(admin, "GET", "/v1/me/pin", nil), 403) // an API key is no user
+	s.Want(s.as(admin, "GET", "/v1/me/pin", nil), 403) // an API key is not a user
 	s.Fields(s.Want(s.as(admin, "GET", "/v1/audit?action=customer.created", nil), 200), object{"items.0.actor.kind": "api_key", "items.0.actor.id": key.String()})
 	var used bool
 	if s.people.Get(&used, `select last_used_at is not null from api_keys`); !used {

@@ -52,8 +52,8 @@ func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (ge
 	return gen.AwaitMyPIN200Response{}, nil
 }
 
-// longPoll is the answer to a request that waits. It takes the connection over from the HTTP server, because a waiting
-// request in the server needs several times the memory: docs/decisions/0007-long-poll-outside-the-server.md.
+// longPoll is the answer to a request that waits. It takes the connection over from the HTTP server, because a request that
+// waits inside the server needs several times the memory (docs/decisions/0007-long-poll-outside-the-server.md).
 type longPoll struct {
 	waiter    *wakeup.Waiter
 	timeout   time.Duration

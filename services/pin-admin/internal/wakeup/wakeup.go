@@ -18,8 +18,8 @@ import (
 
 const (
 	channel = "pin:set"
-	// pollInterval is the time between two queries. If Redis loses an announcement, a request is woken at most this time and
-	// the duration of the query later, which is less than 5 seconds.
+	// pollInterval is the time between two queries. If Redis loses an announcement, a request is woken after at most this time
+	// plus the duration of the query, which together is less than 5 seconds.
 	pollInterval = 4 * time.Second
 )
 
@@ -107,7 +107,7 @@ func (b *Board) poll(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollInterval)
 	defer cancel()
-	const q = `select holder_id from pin_holders 
+	const q = `select holder_id from pin_holders
 		where pin_set_at > now() - interval '20 seconds' and identity_id is null`
 	var recent []uuid.UUID
 	if err := b.db.SelectContext(ctx, &recent, q); err != nil {
@@ -158,7 +158,7 @@ func (b *Board) close() {
 	}
 }
 
-// burst detects the end of the arrival of more than 1000 requests.
+// burst detects when a burst has ended. A burst begins when more than 1000 requests arrive between two queries.
 type burst struct {
 	waiting int
 	active  bool
