@@ -37,7 +37,7 @@ type Resources struct {
 	Registry *prometheus.Registry
 	// Keys is the service's keyring.
 	Keys *keyring.Ring
-	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is trusted.
 	TrustedProxies []netip.Prefix
 	// OpenAPI is the service's OpenAPI document, in YAML.
 	OpenAPI []byte

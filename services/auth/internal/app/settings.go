@@ -31,9 +31,9 @@ type Settings struct {
 	Mail      mail.Config
 	// Keys is a keyring: "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
-	// PublicURL is where people reach this service, and the issuer in every access token.
+	// PublicURL is the URL of this service for users. It is also the issuer in every access token.
 	PublicURL string `envconfig:"PUBLIC_URL"`
-	// SignInURL is the page where people sign in after they have confirmed their address. Optional.
+	// SignInURL is the page where users sign in after they have confirmed their address. Optional.
 	SignInURL string `envconfig:"SIGN_IN_URL"`
 	// AllowedOrigins are the origins of web pages that may call this service from a browser, for example pin-admin's console.
 	// Default: none.
@@ -52,16 +52,16 @@ func (s *Settings) Validate() error {
 	_, err := s.Ring()
 	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 0),
 		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Validate(), s.KYC.Validate()}
-	wrong := func(is bool, what string) {
-		if is {
-			problems = append(problems, errors.New(what))
+	refuse := func(invalid bool, message string) {
+		if invalid {
+			problems = append(problems, errors.New(message))
 		}
 	}
-	wrong(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
-	wrong(s.SignInURL != "" && !isBaseURL(s.SignInURL), "SIGN_IN_URL is not an http:// or https:// URL without user, query and fragment")
-	wrong(s.Mail.LinkURL != "" && !isBaseURL(s.Mail.LinkURL), "EMAIL_LINK_URL is not an http:// or https:// URL without user, query and fragment")
-	wrong(slices.ContainsFunc(s.AllowedOrigins, isNotOrigin), "ALLOWED_ORIGINS must be a list of origins, for example https://admin.example.com, separated by commas")
-	wrong(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
+	refuse(!isBaseURL(s.PublicURL), "PUBLIC_URL is not an http:// or https:// URL without user, query and fragment")
+	refuse(s.SignInURL != "" && !isBaseURL(s.SignInURL), "SIGN_IN_URL is not an http:// or https:// URL without user, query and fragment")
+	refuse(s.Mail.LinkURL != "" && !isBaseURL(s.Mail.LinkURL), "EMAIL_LINK_URL is not an http:// or https:// URL without user, query and fragment")
+	refuse(slices.ContainsFunc(s.AllowedOrigins, isNotOrigin), "ALLOWED_ORIGINS must be a list of origins, for example https://admin.example.com, separated by commas")
+	refuse(s.SigningKeyLifetime < time.Hour, "SIGNING_KEY_LIFETIME is less than 1h")
 	return errors.Join(problems...)
 }
 
