@@ -2,10 +2,12 @@ package service
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -173,5 +175,27 @@ func TestUnknownArgumentsAreRefused(t *testing.T) {
 		if err := command(t.Context(), slog.New(slog.DiscardHandler), args, nil, &testSettings{}, newApp); err == nil || !strings.Contains(err.Error(), "health") {
 			t.Errorf("%v: %v", args, err)
 		}
+	}
+}
+
+func TestHealthCommandAsksTheRunningService(t *testing.T) {
+	status := http.StatusOK
+	ops := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	defer ops.Close()
+	t.Setenv("DATABASE_URL", "postgres://127.0.0.1/x")
+	t.Setenv("REDIS_URL", "redis://127.0.0.1")
+	t.Setenv("OPS_LISTEN_ADDR", strings.TrimPrefix(ops.URL, "http://"))
+	newApp := func(*testSettings, Resources) (*fakeApp, error) {
+		return nil, errors.New("the health command started a service")
+	}
+	health := func() error {
+		return command(t.Context(), slog.New(slog.DiscardHandler), []string{"health"}, nil, &testSettings{}, newApp)
+	}
+	if err := health(); err != nil {
+		t.Errorf("a ready service: %v", err)
+	}
+	status = http.StatusServiceUnavailable
+	if health() == nil {
+		t.Error("a service that is not ready counts as ready")
 	}
 }
