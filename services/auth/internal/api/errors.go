@@ -13,8 +13,8 @@ import (
 // ErrorRenderers maps path prefixes to the shape of the errors below them.
 var ErrorRenderers = map[string]web.ErrorRenderer{"/oauth/": renderOAuth}
 
-// renderOAuth writes an error as RFC 6749, section 5.2, defines it. An invalid request is 400 there, and not 422. A path that
-// does not exist, or another method, is not a matter of OAuth and has FastAPI's shape.
+// renderOAuth writes an error as RFC 6749, section 5.2, defines it. The status of an invalid request is 400 instead of 422.
+// Errors for an unknown path or a wrong method have FastAPI's shape.
 func renderOAuth(c echo.Context, a web.ErrorAnswer) error {
 	if a.Status == http.StatusNotFound || a.Status == http.StatusMethodNotAllowed {
 		return web.RenderFastAPI(c, a)

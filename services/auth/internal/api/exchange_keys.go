@@ -18,7 +18,7 @@ func (a *API) keyOwner(next echo.HandlerFunc) echo.HandlerFunc {
 	return a.signedIn(func(c echo.Context) error {
 		ctx, text := c.Request().Context(), c.Param("id")
 		id, err := uuid.Parse(text)
-		if err != nil || len(text) != len(id.String()) { // a key's id has one spelling
+		if err != nil || len(text) != len(id.String()) { // uuid.Parse also accepts other spellings
 			return exchange.ErrNoKey
 		}
 		if err := a.ExchangeKeys.Has(ctx, caller.From(ctx).ID, id); err != nil {
@@ -85,7 +85,7 @@ func (a *API) DecryptExchangeKey(ctx context.Context, r gen.DecryptExchangeKeyRe
 	if err != nil {
 		return nil, err
 	}
-	answer := gen.RevealedKeyAnswer{Success: true, Message: "The API key in the clear"}
+	answer := gen.RevealedKeyAnswer{Success: true, Message: "The decrypted API key"}
 	answer.Data.APIKey, answer.Data.Secret = c.APIKey.Reveal(), c.APISecret.Reveal()
 	if passphrase := c.Passphrase.Reveal(); passphrase != "" {
 		answer.Data.Passphrase = &passphrase

@@ -13,8 +13,8 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 )
 
-// Rates are the limits of the routes, in requests a minute: from one client address (one IPv4 address or one IPv6 /64) or
-// from one user, as Routes says beside each route.
+// Rates are the limits of the routes, in requests a minute. A limit applies to one client address (one IPv4 address or one IPv6
+// /64) or to one user. Routes shows which.
 type Rates struct {
 	Signup     int `envconfig:"RATE_SIGNUP" default:"20"`
 	Login      int `envconfig:"RATE_LOGIN" default:"60"`

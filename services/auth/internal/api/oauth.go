@@ -203,7 +203,7 @@ func unixSeconds(at *jwt.NumericDate) *int64 {
 	return &seconds
 }
 
-// RevokeToken ends the session of a token. A refresh token or an access token is enough to end its own session.
+// RevokeToken ends the session of a token. The token itself is the authorization: client credentials are optional.
 func (a *API) RevokeToken(ctx context.Context, r gen.RevokeTokenRequestObject) (gen.RevokeTokenResponseObject, error) {
 	ctx, _, err := a.client(ctx, r.Body.ClientID, r.Body.ClientSecret)
 	if err != nil {

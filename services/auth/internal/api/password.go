@@ -29,7 +29,7 @@ func (a *API) ForgotPassword(ctx context.Context, request gen.ForgotPasswordRequ
 	return gen.ForgotPassword200JSONResponse{Success: true, Message: "If this address has an account, a mail is on its way"}, nil
 }
 
-// ResetPassword sets the password of the user of a link.
+// ResetPassword sets a user's password with the token of a reset link.
 func (a *API) ResetPassword(ctx context.Context, request gen.ResetPasswordRequestObject) (gen.ResetPasswordResponseObject, error) {
 	err := a.Accounts.Reset(ctx, request.Body.Token, request.Body.Password)
 	if errors.Is(err, account.ErrLink) {

@@ -38,7 +38,7 @@ func (a *API) EndSession(ctx context.Context, r gen.EndSessionRequestObject) (ge
 	return gen.EndSession204Response{}, nil
 }
 
-// EndOtherSessions ends all sessions of the caller except the present one.
+// EndOtherSessions ends all sessions of the caller except the session of the request.
 func (a *API) EndOtherSessions(ctx context.Context, _ gen.EndOtherSessionsRequestObject) (gen.EndOtherSessionsResponseObject, error) {
 	who := caller.From(ctx)
 	if err := a.Sessions.EndOthers(ctx, who.ID, who.SessionID); err != nil {

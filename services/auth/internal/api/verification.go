@@ -14,7 +14,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// VerifyEmail confirms an address by a link.
+// VerifyEmail confirms an address with the token of a confirmation link.
 func (a *API) VerifyEmail(ctx context.Context, request gen.VerifyEmailRequestObject) (gen.VerifyEmailResponseObject, error) {
 	user, first, err := a.Accounts.Confirm(ctx, request.Body.Token)
 	answer := gen.EmailVerification{Success: err == nil, Message: "Your email address is confirmed"}
