@@ -26,7 +26,7 @@ type Accounts struct {
 	Outbox    *mail.Outbox
 }
 
-// findByEmail returns the user with an address, or the zero User. The caller then does the same work for both.
+// findByEmail returns the user with an address, or the zero User, so that the caller can do the same work without a user.
 func findByEmail(ctx context.Context, db sqlx.QueryerContext, email string) (User, error) {
 	const q = `select id, email, role, email_confirmed_at from users where lower(email) = lower($1)`
 	var user User

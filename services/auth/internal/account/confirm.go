@@ -27,8 +27,8 @@ var (
 	ErrTooSoon     = fault.New(fault.RateLimited, "mail_too_soon", "A mail was requested a moment ago; please wait before you request another one")
 )
 
-// Confirm confirms an address by the link of a confirmation mail. The password becomes the one of the signup that the mail
-// is about, whatever other signups with the address there were. first is false when the address was already confirmed; then
+// Confirm confirms an address by the link of a confirmation mail. The user gets the password of the signup that the mail is
+// about, also if there were other signups with the address. first is false when the address was already confirmed; then
 // nothing changes. Confirm returns ErrLink, or ErrLinkExpired together with the user.
 func (a *Accounts) Confirm(ctx context.Context, presented secret.Text) (user User, first bool, err error) {
 	link, err := token.Parse(token.Link, presented.Reveal(), 0)
@@ -64,7 +64,7 @@ func (a *Accounts) Confirm(ctx context.Context, presented secret.Text) (user Use
 }
 
 // errNotConfirmed means that a link has expired, is unknown, or belongs to a confirmed address.
-var errNotConfirmed = errors.New("this link confirms nothing")
+var errNotConfirmed = errors.New("the link did not confirm an address")
 
 // confirm confirms the address of a link and stores the password of its signup. It returns errNotConfirmed.
 func confirm(ctx context.Context, tx *sqlx.Tx, link token.Token) (User, error) {
@@ -102,9 +102,9 @@ func (a *Accounts) refuseLink(ctx context.Context, action string, user uuid.UUID
 	return audit.RecordRefusal(ctx, a.DB, audit.Event{Action: action, TargetID: audit.ID(user)}, refusal)
 }
 
-// Resend mails another confirmation link to an unconfirmed address (in lower case). The link is about the latest signup that
-// was mailed. For every address, also one without a user, Resend returns ErrTooSoon with the time to wait when a mail was
-// sent or requested within the last minute; so it does not reveal whether there is a user.
+// Resend mails another confirmation link to an unconfirmed address (in lower case). The link confirms the latest signup for
+// which a mail was sent. Resend returns ErrTooSoon, with the time to wait, when a mail to the address was sent or requested
+// within the last minute. It treats an address without a user in the same way, so it does not reveal whether there is a user.
 func (a *Accounts) Resend(ctx context.Context, email string) error {
 	err := stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error {
 		wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, email, false)

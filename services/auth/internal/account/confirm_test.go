@@ -60,7 +60,7 @@ func TestConfirmationLinksLast24Hours(t *testing.T) {
 	d.wantPassword(email, chosen, true)
 }
 
-func TestMalformedAndForeignLinksAreRefused(t *testing.T) {
+func TestMalformedLinksAndLinksOfAnotherKindAreRefused(t *testing.T) {
 	d := newDeployment(t)
 	email := newAddress()
 	d.signUp(email, newPassword())
@@ -81,17 +81,17 @@ func TestMalformedAndForeignLinksAreRefused(t *testing.T) {
 	}
 }
 
-func TestResendIsAboutTheLatestSignup(t *testing.T) {
+func TestResentLinkConfirmsTheLatestSignup(t *testing.T) {
 	d := newDeployment(t)
-	email, strangers, owners := newAddress(), newPassword(), newPassword()
-	d.signUp(email, strangers)
+	email, strangersPassword, ownersPassword := newAddress(), newPassword(), newPassword()
+	d.signUp(email, strangersPassword)
 	d.pass("1 minute")
-	d.signUp(email, owners)
+	d.signUp(email, ownersPassword)
 	d.pass("1 minute")
 	d.resend(email)
 	d.confirm(d.box.Last(email, 3).Token)
-	d.wantPassword(email, strangers, false)
-	d.wantPassword(email, owners, true)
+	d.wantPassword(email, strangersPassword, false)
+	d.wantPassword(email, ownersPassword, true)
 }
 
 func TestResendAtMostOnceAMinuteForEveryAddress(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/account"
 )
 
-// concurrently calls Delete for each user while the users are locked, so that all calls run at the same time.
-func (d *deployment) concurrently(users []uuid.UUID) (errs []error) {
+// deleteConcurrently calls Delete for each user while the users are locked, so that all calls run at the same time.
+func (d *deployment) deleteConcurrently(users []uuid.UUID) (errs []error) {
 	d.t.Helper()
 	lock := d.people.Begin()
 	lock.MustExec(`select from users for update`)
@@ -41,7 +41,7 @@ func count(errs []error, want error) (n int) {
 func TestConcurrentDeletesDeleteAUserOnce(t *testing.T) {
 	d := newDeployment(t)
 	user := d.signUp(newAddress(), newPassword()).ID
-	errs := d.concurrently([]uuid.UUID{user, user, user, user, user})
+	errs := d.deleteConcurrently([]uuid.UUID{user, user, user, user, user})
 	if count(errs, nil) != 1 || count(errs, caller.ErrInvalid) != 4 {
 		t.Errorf("got %v", errs)
 	}
@@ -59,7 +59,7 @@ func TestLastAdminCannotBeDeleted(t *testing.T) {
 	// Neither a user without the role nor an unconfirmed admin counts.
 	d.people.Exec(`insert into users (email, password_hash, email_confirmed_at) values ($1, '', now())`, newAddress())
 	d.people.Exec(`insert into users (email, password_hash, role) values ($1, '', 'admin')`, newAddress())
-	errs := d.concurrently(admins)
+	errs := d.deleteConcurrently(admins)
 	if count(errs, nil) != 2 || count(errs, account.ErrOnlyAdmin) != 1 {
 		t.Errorf("got %v", errs)
 	}

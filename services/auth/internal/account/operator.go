@@ -20,7 +20,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
-// ErrNoUser means that no user has an address.
+// ErrNoUser means that no user has the given address.
 var ErrNoUser = fault.New(fault.NotFound, "user_not_found", "No user has this email address")
 
 // FindUser returns the user with an address (in lower case), or ErrNoUser.
@@ -32,12 +32,12 @@ func FindUser(ctx context.Context, db sqlx.QueryerContext, email string) (User, 
 	return user, err
 }
 
-// PutUser makes a user with this address (in lower case) exist, with this role and a confirmed address. The operator's
-// command calls it: the operator guarantees that the address belongs to the user.
+// PutUser creates or changes the user with this address (in lower case): the user then has this role and a confirmed address.
+// The operator's command calls it: the operator guarantees that the address belongs to the user.
 //
-// An empty password leaves a confirmed user's password as it is. A new user gets a random password, which PutUser returns. So
-// does a user whose address was never confirmed: a stranger may have signed up with that address and chosen the password.
-// PutUser refuses a weak password like a signup. A new password ends the user's sessions and renews the guess budget.
+// An empty password leaves a confirmed user's password as it is. A new user gets a random password, which PutUser returns. An
+// unconfirmed user gets a random password too: a stranger may have signed up with the address and chosen the old password. A
+// new password ends the user's sessions and renews the guess budget. PutUser returns the errors of password.Check.
 func PutUser(ctx context.Context, db *sqlx.DB, pool *slowhash.Pool, email, role string, chosen secret.Text) (generated secret.Text, err error) {
 	if chosen.Reveal() != "" {
 		if err := password.Check(chosen, "password", email); err != nil {
@@ -67,7 +67,7 @@ func lockUser(ctx context.Context, tx *sqlx.Tx, email string) (User, error) {
 	var user User
 	err := tx.GetContext(ctx, &user, q, email)
 	if errors.Is(err, sql.ErrNoRows) {
-		return User{Email: email}, nil // not user: sqlx has allocated its nil pointers
+		return User{Email: email}, nil // sqlx has replaced the nil pointers in the variable user
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("locking a user: %w", err)
@@ -111,7 +111,7 @@ func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, r
 	return audit.Record(ctx, tx, audit.Event{Action: "password.changed", TargetID: audit.ID(user.ID)})
 }
 
-// HasOthers reports whether any user has an address (in lower case) that is not one of these.
+// HasOthers reports whether there is a user whose address is not one of emails (in lower case).
 func HasOthers(ctx context.Context, db sqlx.QueryerContext, emails ...string) (others bool, err error) {
 	const q = `select exists (select from users where lower(email) <> all (coalesce($1, array[]::text[])))`
 	if err := sqlx.GetContext(ctx, db, &others, q, pq.StringArray(emails)); err != nil {

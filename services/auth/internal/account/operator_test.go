@@ -69,7 +69,7 @@ func (o operator) wantPassword(role, password string) {
 	}
 }
 
-// audit returns the recorded actions, and forgets them.
+// audit returns the recorded actions and deletes them.
 func (o operator) audit() []string {
 	o.t.Helper()
 	var actions []string
@@ -97,7 +97,7 @@ func TestPutUserCreatesAnAdminWithARandomPassword(t *testing.T) {
 	o.wantAudit("user.create admin")
 }
 
-func TestPutUserPromotesAConfirmedUserWhoKeepsThePassword(t *testing.T) {
+func TestPutUserKeepsThePasswordOfAConfirmedUser(t *testing.T) {
 	o := newOperator(t)
 	o.put("user", "a password of hers")
 	o.wantAudit("user.create user")
@@ -108,7 +108,7 @@ func TestPutUserPromotesAConfirmedUserWhoKeepsThePassword(t *testing.T) {
 	o.wantAudit("user.promote admin")
 }
 
-// Anybody can sign up with the address of a future admin. That must not make them the admin.
+// A stranger can sign up with the address of a future admin. The stranger's password must not become the admin's password.
 func TestPutUserReplacesThePasswordOfAnUnconfirmedSignup(t *testing.T) {
 	o := newOperator(t)
 	o.exec(`with u as (insert into users (email, password_hash) values ('` + ada + `', 'chosen by a stranger') returning id)
@@ -135,8 +135,8 @@ func TestPutUserWithANewPasswordEndsSessionsAndRenewsTheBudget(t *testing.T) {
 		}
 	}
 	o.audit()
-	o.put("admin", "another one of hers")
-	o.wantPassword("admin", "another one of hers")
+	o.put("admin", "another password of hers")
+	o.wantPassword("admin", "another password of hers")
 	var live int
 	o.get(&live, `select count(*) from user_sessions where revoked_at is null`)
 	if live != 0 {
@@ -148,7 +148,7 @@ func TestPutUserWithANewPasswordEndsSessionsAndRenewsTheBudget(t *testing.T) {
 	o.wantAudit("user.promote admin", "password.changed")
 }
 
-func TestPutUserRefusesThePasswordsThatASignupRefuses(t *testing.T) {
+func TestPutUserRefusesWeakAndMalformedPasswords(t *testing.T) {
 	o := newOperator(t)
 	for chosen, want := range map[string]error{
 		"short":                    password.ErrShort,

@@ -18,7 +18,7 @@ import (
 )
 
 // ErrAvatar means that a web page cannot safely load a picture from the URL.
-var ErrAvatar = fault.New(fault.Invalid, "avatar_url", "The picture needs a URL that begins with https:// and has no password").About("avatar_url")
+var ErrAvatar = fault.New(fault.Invalid, "avatar_url", "The URL of the picture must begin with https:// and must not contain a user name or a password").About("avatar_url")
 
 // Profile is the part of a user's data that the user sees.
 type Profile struct {

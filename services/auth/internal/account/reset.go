@@ -17,7 +17,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
-// Forgot mails a reset link to the user with an address (in lower case), at most one a minute. It does not reveal whether a
+// Forgot mails a reset link to the user with an address (in lower case), at most once a minute. It does not reveal whether a
 // mail was sent.
 func (a *Accounts) Forgot(ctx context.Context, email string) error {
 	err := stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error {
@@ -44,7 +44,7 @@ func (a *Accounts) Forgot(ctx context.Context, email string) error {
 
 // Reset sets a user's password by the link of a reset mail. It also confirms the address, because the user received the
 // mail, and ends all sessions and all other links of the user. It returns ErrLink for a link that is unknown, used or
-// expired. Only a valid link gets the errors of password.Check, and slowhash.ErrBusy.
+// expired. For a valid link it can return the errors of password.Check, or slowhash.ErrBusy.
 func (a *Accounts) Reset(ctx context.Context, presented, chosen secret.Text) error {
 	link, err := token.Parse(token.Link, presented.Reveal(), 0)
 	if err != nil {
@@ -74,8 +74,8 @@ func (a *Accounts) Reset(ctx context.Context, presented, chosen secret.Text) err
 	return err
 }
 
-// reset sets the password and uses the link, or returns ErrLink when another request used it first. It locks the user's row
-// before the mails, like every transaction that locks both.
+// reset sets the password and uses the link, or returns ErrLink when another request used the link first. It locks the user's
+// row before the mails, like every transaction that locks both.
 func reset(ctx context.Context, tx *sqlx.Tx, user User, link token.Token, hash string) error {
 	if err := password.Set(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil {
 		return err

@@ -19,7 +19,7 @@ func (d *deployment) user() (email, password string) {
 	return email, password
 }
 
-func TestResetReplacesThePasswordAndEndsEverything(t *testing.T) {
+func TestResetReplacesThePasswordAndEndsSessionsAndLinks(t *testing.T) {
 	d := newDeployment(t)
 	email, old := d.user()
 	d.people.Exec(`insert into user_sessions (user_id, expires_at) select id, now() + interval '1 day' from users, generate_series(1, 2)`)
@@ -62,11 +62,11 @@ func TestForgotSendsAtMostOneMailAMinute(t *testing.T) {
 	for _, email := range []string{known, unknown, unknown, known} {
 		d.forgot(email)
 	}
-	d.box.Last(known, 2) // one of the signup, one of the reset
+	d.box.Last(known, 2) // the mail of the signup and the mail of the reset
 	d.box.Last(unknown, 0)
 }
 
-// Confirmation mails do not delay a reset mail.
+// Here the confirmation mail comes first: it must not delay a reset mail.
 func TestResetLinksLast15Minutes(t *testing.T) {
 	d := newDeployment(t)
 	email := newAddress()
@@ -83,13 +83,13 @@ func TestResetLinksLast15Minutes(t *testing.T) {
 	}
 }
 
-func TestResetConfirmsTheAddressAndEndsEverySignup(t *testing.T) {
+func TestResetConfirmsTheAddressAndWithdrawsSignupLinks(t *testing.T) {
 	d := newDeployment(t)
-	email, strangers, owners := newAddress(), newPassword(), newPassword()
-	d.signUp(email, strangers)
+	email, strangersPassword, ownersPassword := newAddress(), newPassword(), newPassword()
+	d.signUp(email, strangersPassword)
 	link := d.box.Last(email, 1)
 	d.forgot(email)
-	if err := d.reset(d.box.Last(email, 2).Token, owners); err != nil {
+	if err := d.reset(d.box.Last(email, 2).Token, ownersPassword); err != nil {
 		t.Fatal(err)
 	}
 	if at, err := d.ConfirmedAt(t.Context(), email); err != nil || at == nil {
@@ -98,8 +98,8 @@ func TestResetConfirmsTheAddressAndEndsEverySignup(t *testing.T) {
 	if d.confirm(link.Token) {
 		t.Error("the link of the signup confirmed the address again")
 	}
-	d.wantPassword(email, strangers, false)
-	d.wantPassword(email, owners, true)
+	d.wantPassword(email, strangersPassword, false)
+	d.wantPassword(email, ownersPassword, true)
 	if n := one[int](d, `select count(*) from mails where password_hash is not null`); n != 0 {
 		t.Errorf("%d passwords of signups are left", n)
 	}

@@ -37,7 +37,7 @@ func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text)
 		} else if !errors.Is(err, errTaken) {
 			return err
 		}
-		return a.invite(ctx, tx, email, hash, isNew)
+		return a.mailOwner(ctx, tx, email, hash, isNew)
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("signing up: %w", err)
@@ -46,9 +46,9 @@ func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text)
 	return user, nil
 }
 
-// invite mails the owner of an address after a signup, unless the owner got a mail within the last minute. The first signup
+// mailOwner sends a mail to the owner of an address after a signup, unless the owner got a mail within the last minute. The first signup
 // (isNew) does not wait: otherwise a stranger could delay it by requesting mails to an address without an account.
-func (a *Accounts) invite(ctx context.Context, tx *sqlx.Tx, email, hash string, isNew bool) error {
+func (a *Accounts) mailOwner(ctx context.Context, tx *sqlx.Tx, email, hash string, isNew bool) error {
 	wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, email, isNew)
 	if err != nil {
 		return err

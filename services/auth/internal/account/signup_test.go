@@ -52,7 +52,7 @@ func TestRepeatedSignupDoesNotRevealOrChangeTheUser(t *testing.T) {
 	}
 }
 
-// In a pool without permits, hashing waits until the context ends. An answer without a hash would come at once.
+// In a pool without permits, hashing waits until the context ends. So a signup that succeeds has not hashed the password.
 func TestSignupHashesForEveryAddress(t *testing.T) {
 	d := newDeployment(t)
 	known := newAddress()

@@ -28,8 +28,8 @@ var (
 	ErrCodeWrong = fault.New(fault.Unauthenticated, mfa.ErrWrong.Code, mfa.ErrWrong.Text)
 )
 
-// Challenge is what a user with a second factor gets for the right password. It is an error, ErrSecondFactor: nobody is signed
-// in yet.
+// Challenge is what a user with a second factor gets for the right password. It is an error that wraps ErrSecondFactor, because
+// the user is not signed in yet.
 type Challenge struct {
 	// Token names the unfinished login. It is sent with the code, and gives access to nothing else.
 	Token     token.Token
@@ -65,14 +65,14 @@ func (l *Logins) challenge(ctx context.Context, compared password.Comparison) er
 }
 
 // Answer completes a login with a code of the second factor. It returns ErrChallengeInvalid for a challenge that is unknown,
-// expired, used, or older than the user's password. It returns ErrCodeWrong, after which the challenge stays valid, and
-// budget.ErrLocked.
+// expired, used, or older than the user's password. It returns ErrCodeWrong for a wrong code; the challenge then stays valid. It
+// also returns budget.ErrLocked and mfa.ErrUnknownKey.
 func (l *Logins) Answer(ctx context.Context, presented secret.Text, code mfa.Code) (usersession.Tokens, error) {
 	challenge, err := token.Parse(token.Challenge, presented.Reveal(), 0)
 	if err != nil {
 		return usersession.Tokens{}, ErrChallengeInvalid
 	}
-	user, generation, err := l.challenged(ctx, challenge)
+	user, generation, err := l.findChallenge(ctx, challenge)
 	if err != nil {
 		return usersession.Tokens{}, err
 	}
@@ -97,8 +97,8 @@ func (l *Logins) Answer(ctx context.Context, presented secret.Text, code mfa.Cod
 	return session.Tokens, nil
 }
 
-// challenged returns the user of a challenge and the generation of the password that was compared, or ErrChallengeInvalid.
-func (l *Logins) challenged(ctx context.Context, challenge token.Token) (usersession.User, uuid.UUID, error) {
+// findChallenge returns the user of a challenge, and the generation of the password that was compared, or ErrChallengeInvalid.
+func (l *Logins) findChallenge(ctx context.Context, challenge token.Token) (usersession.User, uuid.UUID, error) {
 	const q = `
 		select u.id, u.email, u.role, u.email_confirmed_at, u.password_generation
 		  from login_challenges c join users u on u.id = c.user_id and u.password_generation = c.password_generation

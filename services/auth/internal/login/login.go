@@ -1,5 +1,5 @@
-// Package login signs users in: with a password, then with a code where the user has a second factor. It also repeats that
-// proof for an open session (step-up).
+// Package login signs users in: with a password, and then with a code if the user has a second factor. A user can prove an open
+// session again in the same way (step-up).
 package login
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
-// Why a login is refused. ErrRefused does not say whether the address or the password is wrong.
+// Why a login is refused. ErrRefused does not reveal whether the address or the password is wrong.
 var (
 	ErrRefused     = fault.New(fault.Unauthenticated, "login_refused", "Wrong email address or password")
 	ErrUnconfirmed = fault.New(fault.Unauthenticated, "email_unconfirmed", "The email address is not confirmed yet")
@@ -34,9 +34,9 @@ type Logins struct {
 	Factors   *mfa.Factors
 }
 
-// Login signs a user in. It returns ErrRefused for a wrong password and, after the same work, for an address (in lower case)
-// that no user has. After the right password it returns ErrUnconfirmed, or a Challenge when the user has a second factor. It
-// returns the errors of password.Compare too.
+// Login signs a user in. It returns ErrRefused for a wrong password. For an address (in lower case) without a user it does the
+// same work and also returns ErrRefused. After the right password it returns ErrUnconfirmed, or a Challenge when the user has a
+// second factor. It also returns the errors of password.Compare.
 func (l *Logins) Login(ctx context.Context, email string, candidate secret.Text) (usersession.Tokens, error) {
 	compared, err := l.Passwords.Compare(ctx, email, candidate)
 	switch {

@@ -109,8 +109,8 @@ func (u user) mustLogin() usersession.Tokens {
 	return tokens
 }
 
-// as returns a context whose caller is signed in with these tokens.
-func (d deployment) as(tokens usersession.Tokens) context.Context {
+// signedIn returns a context whose caller is signed in with these tokens.
+func (d deployment) signedIn(tokens usersession.Tokens) context.Context {
 	d.t.Helper()
 	who, err := d.Sessions.AccessTokens.Authenticate(d.t.Context(), tokens.AccessToken.Reveal())
 	if err != nil {
@@ -159,7 +159,7 @@ func (d deployment) withFactor() (user, usersession.Tokens) {
 		d.t.Fatal(err)
 	}
 	u.secret = e.Secret.Reveal()
-	codes, err := d.ConfirmSecondFactor(d.as(tokens), u.code())
+	codes, err := d.ConfirmSecondFactor(d.signedIn(tokens), u.code())
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -287,11 +287,11 @@ func TestInvalidChallengesAreRefused(t *testing.T) {
 		t.Errorf("%d attempts were charged", n)
 	}
 	// A code works only with a challenge of its own user.
-	foreign := other.challenge()
-	d.wantAnswer(foreign, u.code(), login.ErrCodeWrong)
-	d.wantAnswer(foreign, parse(t, u.recovery[0]), login.ErrCodeWrong)
+	othersChallenge := other.challenge()
+	d.wantAnswer(othersChallenge, u.code(), login.ErrCodeWrong)
+	d.wantAnswer(othersChallenge, parse(t, u.recovery[0]), login.ErrCodeWrong)
 	d.wantAnswer(u.challenge(), parse(t, u.recovery[0]), nil)
-	d.wantAnswer(foreign, other.code(), nil)
+	d.wantAnswer(othersChallenge, other.code(), nil)
 
 	removed := u.challenge()
 	if err := d.Factors.Remove(t.Context(), u.id, u.code()); err != nil {
@@ -321,7 +321,7 @@ func TestConfirmingASecondFactorEndsOtherSessionsAndLogins(t *testing.T) {
 	}
 	u.secret = e.Secret.Reveal()
 	generation := one[uuid.UUID](d, `select password_generation from users`)
-	if _, err := d.ConfirmSecondFactor(d.as(kept), u.code()); err != nil {
+	if _, err := d.ConfirmSecondFactor(d.signedIn(kept), u.code()); err != nil {
 		t.Fatal(err)
 	}
 	if one[uuid.UUID](d, `select password_generation from users`) == generation {
@@ -365,7 +365,7 @@ func TestStepUpNeedsEveryFactor(t *testing.T) {
 		if rule.code != nil {
 			entered = rule.code()
 		}
-		ctx := d.as(rule.session)
+		ctx := d.signedIn(rule.session)
 		if err := d.StepUp(ctx, rule.password, entered); !errors.Is(err, rule.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -374,7 +374,7 @@ func TestStepUpNeedsEveryFactor(t *testing.T) {
 			t.Errorf("%s: fresh is %v", name, fresh)
 		}
 	}
-	if amr := fmt.Sprint(caller.From(d.as(withFactor)).AMR); amr != "[pwd otp mfa]" {
+	if amr := fmt.Sprint(caller.From(d.signedIn(withFactor)).AMR); amr != "[pwd otp mfa]" {
 		t.Errorf("methods %s", amr)
 	}
 }

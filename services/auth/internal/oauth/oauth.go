@@ -23,7 +23,7 @@ import (
 // The failures of a client's request. The codes are those of RFC 6749 and RFC 7009.
 var (
 	ErrScope        = fault.New(fault.Malformed, "invalid_scope", "The client may not have this scope")
-	ErrNotRevocable = fault.New(fault.Malformed, "unsupported_token_type", "This token ends with the API key that it stands for")
+	ErrNotRevocable = fault.New(fault.Malformed, "unsupported_token_type", "A token of an API key cannot be revoked; revoke the API key instead")
 )
 
 // Tokens issues, describes and revokes tokens for programs.

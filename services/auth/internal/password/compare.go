@@ -41,7 +41,8 @@ type Comparison struct {
 }
 
 // Compare charges an attempt to the address (in lower case) and compares the candidate with its password. It returns
-// budget.ErrLocked when no attempt is left, and slowhash.ErrBusy when the pool is full; then nothing was charged or compared.
+// budget.ErrLocked when no attempt is left, and slowhash.ErrBusy when the pool is full. In both cases it compares and charges
+// nothing.
 func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.Text) (Comparison, error) {
 	place, err := p.pool.Reserve(tenant)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package password checks, compares and replaces users' passwords. Guesses at one address are limited by a budget: an
-// attempt is charged before it is compared, and only the right password gives it back. The work is the same whether or not
-// a user has the address, so the duration of an answer does not reveal it.
+// attempt is charged before it is compared, and only the right password forgives it. The work is the same whether or not a
+// user has the address, so the duration of an answer does not reveal whether the address has an account.
 package password
 
 import (
@@ -25,8 +25,8 @@ import (
 // ErrWrong means that a signed-in user entered a wrong password. The session stays valid.
 var ErrWrong = fault.New(fault.Forbidden, "password_wrong", "The password is wrong")
 
-// DefaultBudget limits guesses at the password of one address, whether or not a user has it. Its locks are short and it never
-// ends: a stranger who knows an address must not be able to keep its owner out.
+// DefaultBudget limits guesses at the password of one address, whether or not a user has the address. Its locks are short, and
+// it never deactivates a password: a stranger who guesses must not be able to keep the user from signing in.
 var DefaultBudget = budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}
 
 // Passwords compares and replaces passwords.
@@ -47,11 +47,11 @@ func New(limits budget.Limits, db *sqlx.DB, pool *slowhash.Pool, registry promet
 	return p
 }
 
-// tenant is the one tenant of the hashing pool: the caller is unknown until the password is checked.
+// tenant is the only tenant of the hashing pool: the caller is unknown until the password is checked.
 var tenant = uuid.Nil
 
-// canonical returns the bytes that are hashed. Unicode has several encodings of the same text, and keyboards differ in which
-// they produce; NFC makes them equal.
+// canonical returns the bytes that are hashed. Unicode can write the same text in several ways, and keyboards differ in the
+// form that they produce. NFC is the same for all of these forms.
 func canonical(password secret.Text) []byte { return norm.NFC.Bytes([]byte(password.Reveal())) }
 
 // Hash returns the stored form of a password. It returns slowhash.ErrBusy when the pool has no place.

@@ -52,9 +52,9 @@ type replica struct {
 	registry *prometheus.Registry
 }
 
-func (d deployment) replica() replica { return d.replicaOver(slowhash.NewPool(2, 400)) }
+func (d deployment) replica() replica { return d.replicaWith(slowhash.NewPool(2, 400)) }
 
-func (d deployment) replicaOver(pool *slowhash.Pool) replica {
+func (d deployment) replicaWith(pool *slowhash.Pool) replica {
 	registry := prometheus.NewRegistry()
 	return replica{d, password.New(password.DefaultBudget, d.db, pool, registry), registry}
 }
@@ -114,7 +114,7 @@ func (d deployment) charge(email string, n int) {
 
 func (d deployment) endLocks() { d.people.Exec(`update guess_budgets set locked_until = now()`) }
 
-// wantLocked checks for a lock of at most this duration, and returns the rest of the lock.
+// wantLocked checks for a lock of at most this duration, and returns its remaining time.
 func (r replica) wantLocked(email, candidate string, longest time.Duration) time.Duration {
 	r.t.Helper()
 	_, err := r.compare(email, candidate)
@@ -142,7 +142,7 @@ func TestConcurrentGuessesAreComparedTenTimes(t *testing.T) {
 		}
 		running.Wait()
 		if want += 10; first.comparisons()+second.comparisons() != want {
-			t.Errorf("%s: %d comparisons in all, want %d", name, first.comparisons()+second.comparisons(), want)
+			t.Errorf("%s: %d comparisons in total, want %d", name, first.comparisons()+second.comparisons(), want)
 		}
 	}
 }
@@ -168,8 +168,8 @@ func TestLockRefusesTheRightPasswordWithoutAComparison(t *testing.T) {
 	r.endLocks()
 	r.charge(known, 9)
 	r.wantRight(known, wrong, false)
-	if rest := r.wantLocked(known, wrong, 2*time.Minute); rest <= time.Minute {
-		t.Errorf("the second lock lasts %s", rest)
+	if remaining := r.wantLocked(known, wrong, 2*time.Minute); remaining <= time.Minute {
+		t.Errorf("the second lock lasts %s", remaining)
 	}
 	r.endLocks()
 	r.wantRight(known, "the right password", true)
@@ -186,7 +186,7 @@ func TestRightPasswordForgivesAttempts(t *testing.T) {
 
 func TestGuessWithoutAnOutcomeIsCharged(t *testing.T) {
 	d := newDeployment(t)
-	r, blocked := d.replica(), d.replicaOver(slowhash.NewPool(0, 400)) // without permits, nothing is ever hashed
+	r, blocked := d.replica(), d.replicaWith(slowhash.NewPool(0, 400)) // without permits, nothing is ever hashed
 	_, known := r.user("the right password")
 	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
 		for range 10 {
@@ -203,7 +203,7 @@ func TestGuessWithoutAnOutcomeIsCharged(t *testing.T) {
 func TestFullPoolChargesNothing(t *testing.T) {
 	d := newDeployment(t)
 	_, email := d.replica().user("the right password")
-	full := d.replicaOver(slowhash.NewPool(0, 0))
+	full := d.replicaWith(slowhash.NewPool(0, 0))
 	for range 11 {
 		if _, err := full.compare(email, wrong); !errors.Is(err, slowhash.ErrBusy) {
 			t.Errorf("got %v", err)
@@ -214,11 +214,11 @@ func TestFullPoolChargesNothing(t *testing.T) {
 	}
 }
 
-// In a pool without permits, a comparison waits until the context ends. An answer without a comparison would come at once.
+// In a pool without permits, a comparison waits until the context ends. So the error shows that Compare began a comparison.
 func TestUnknownAddressIsComparedToo(t *testing.T) {
 	d := newDeployment(t)
 	_, known := d.replica().user("the right password")
-	blocked := d.replicaOver(slowhash.NewPool(0, 10))
+	blocked := d.replicaWith(slowhash.NewPool(0, 10))
 	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		if _, err := blocked.Compare(ctx, email, secret.New(wrong)); !errors.Is(err, context.DeadlineExceeded) {
@@ -228,7 +228,7 @@ func TestUnknownAddressIsComparedToo(t *testing.T) {
 	}
 }
 
-// An address has one budget because only one spelling is accepted, although lower() in Postgres accepts others.
+// Each spelling of an address has its own budget, so only one spelling may be accepted, although lower() in Postgres accepts more.
 func TestOnlyTheStoredSpellingOfAnAddressIsAccepted(t *testing.T) {
 	r := newDeployment(t).replica()
 	_, email := r.user("the right password")

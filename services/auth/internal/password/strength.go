@@ -96,7 +96,8 @@ func isRepeated(text string) bool {
 	return false
 }
 
-// isMostlyName reports whether fewer than four characters remain of a password without the address or the product's name.
+// isMostlyName reports whether fewer than four characters remain when the address, the part of the address before the @, or
+// the product's name is removed from a password.
 func isMostlyName(password, email string) bool {
 	local, _, _ := strings.Cut(email, "@")
 	for _, word := range []string{email, local, "countersign"} {

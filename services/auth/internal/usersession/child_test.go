@@ -28,7 +28,7 @@ func TestRefreshTokenIsDerivedFromItsParent(t *testing.T) {
 	}
 	child := derive("a", parent)
 	if child != derive("a", parent) {
-		t.Error("a parent has two children")
+		t.Error("the same parent gave two different children")
 	}
 	if child == derive("b", parent) || child == derive("a", other) || child == parent.Reveal() {
 		t.Error("a child does not depend on its key and its parent")

@@ -20,12 +20,13 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// ErrRefreshRefused is the one answer to a refresh token that is malformed, unknown, expired, revoked or reused.
+// ErrRefreshRefused is the only answer to a refresh token that is malformed, unknown, expired, revoked or reused.
 var ErrRefreshRefused = fault.New(fault.Unauthenticated, "refresh_refused", "Invalid, expired or revoked refresh token")
 
-// Refresh exchanges the current refresh token of a session for the next one (the child). The child is derived from its
-// parent. So the parent of the current token can be presented again and gets the same child: the first answer may have been
-// lost, or several requests came at once. An older token means that somebody else used it, and the session ends.
+// Refresh exchanges the current refresh token of a session (the parent) for the next token (the child), which it derives from
+// the parent. When the parent of the current token is presented again, it returns the same child: the first answer may have been
+// lost, or several requests may have come at the same time. When an older token is presented, two parties have the session's
+// tokens, and Refresh ends the session. It returns ErrRefreshRefused.
 func (s *Sessions) Refresh(ctx context.Context, presented secret.Text) (Tokens, error) {
 	parent, err := token.Parse(token.Refresh, presented.Reveal(), 0)
 	if err != nil {
@@ -77,8 +78,8 @@ func (s *Sessions) repeat(ctx context.Context, presented token.Token) (Chain, to
 	return Chain{}, token.Token{}, ErrRefreshRefused
 }
 
-// storedChild finds the child that was issued, by its hash. The key that was current then may not be the current key now, or
-// here: another replica may have issued the child.
+// storedChild derives the child that was issued, and recognizes it by its hash. It tries every key of the ring, because another
+// key may be current now, or on the replica that issued the child.
 func (s *Sessions) storedChild(parent token.Token, hash []byte) (token.Token, error) {
 	for _, key := range s.Ring.IDs() {
 		child, err := s.child(key, parent)
@@ -92,7 +93,7 @@ func (s *Sessions) storedChild(parent token.Token, hash []byte) (token.Token, er
 	return token.Token{}, ErrRefreshRefused // the key was removed from the ring
 }
 
-// Chain is a session with the refresh token that was presented and the one that is current.
+// Chain is a session with a refresh token that was presented and the current refresh token.
 type Chain struct {
 	User
 	Session uuid.UUID      `db:"session_id"`
@@ -100,7 +101,7 @@ type Chain struct {
 	// Live is false when the session was ended or has expired. ExpiresAt is when it expires.
 	Live      bool      `db:"live"`
 	ExpiresAt time.Time `db:"expires_at"`
-	// Presented and Current are the numbers of the two tokens: 1 is the first of the session.
+	// Presented and Current are the numbers of the two tokens. The first token of a session has the number 1.
 	Presented   int64  `db:"presented"`
 	Current     int64  `db:"current"`
 	CurrentHash []byte `db:"current_hash"`
@@ -110,8 +111,8 @@ type Chain struct {
 var errNotCurrent = errors.New("not the current refresh token")
 
 // rotate makes child the current refresh token of a live session whose current token is parent. It returns errNotCurrent
-// otherwise. When several requests present the same parent, one succeeds: the others wait for the row and then find
-// another number in it.
+// otherwise. When several requests present the same parent, one succeeds. The others wait for the row lock, and
+// then parent is no longer the current token.
 func (s *Sessions) rotate(ctx context.Context, parent, child token.Token) (Chain, error) {
 	const q = `
 		with rotated as (

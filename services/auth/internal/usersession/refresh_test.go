@@ -82,7 +82,7 @@ func TestConcurrentRefreshesGetTheSameToken(t *testing.T) {
 func TestReuseOfAnOlderTokenEndsTheSession(t *testing.T) {
 	r := newDeployment(t).replica(oldKey)
 	u := r.user()
-	elsewhere, first := r.mustOpen(u), r.mustOpen(u)
+	otherSession, first := r.mustOpen(u), r.mustOpen(u)
 	second := r.mustRefresh(first.RefreshToken)
 	third := r.mustRefresh(second.RefreshToken)
 	var running sync.WaitGroup
@@ -99,11 +99,11 @@ func TestReuseOfAnOlderTokenEndsTheSession(t *testing.T) {
 	if n := one[int](r.deployment, q); n != 1 {
 		t.Errorf("%d audit rows", n)
 	}
-	r.wantLive(elsewhere, true)
-	r.mustRefresh(elsewhere.RefreshToken)
+	r.wantLive(otherSession, true)
+	r.mustRefresh(otherSession.RefreshToken)
 }
 
-func TestRefreshWhileKeysAreReplaced(t *testing.T) {
+func TestRefreshDuringKeyRotation(t *testing.T) {
 	d := newDeployment(t)
 	r, promoted := d.replica(oldKey), d.replica(both)
 	first := r.mustOpen(d.user())
@@ -111,7 +111,7 @@ func TestRefreshWhileKeysAreReplaced(t *testing.T) {
 	if !same(promoted.mustRefresh(first.RefreshToken), second) {
 		t.Error("got another token after a key was promoted")
 	}
-	// Without the old key, the token cannot be derived again. The session goes on for the owner of the current token.
+	// Without the old key, the token cannot be derived again. The current token can still be refreshed.
 	d.replica(newKey).wantRefused(first.RefreshToken)
 	promoted.mustRefresh(second.RefreshToken)
 }
@@ -129,12 +129,12 @@ func TestRefreshTokensOfAnExpiredSessionAreRefused(t *testing.T) {
 	}
 }
 
-func TestOtherTextsAreRefused(t *testing.T) {
+func TestMalformedAndUnknownRefreshTokensAreRefused(t *testing.T) {
 	r := newDeployment(t).replica(oldKey)
 	tokens := r.mustOpen(r.user())
 	valid := tokens.RefreshToken.Reveal()
 	for name, text := range map[string]string{
-		"empty": "", "text": "none of ours", "unknown": token.New(token.Refresh).Reveal(), "an access token": tokens.AccessToken.Reveal(),
+		"empty": "", "text": "some text", "unknown": token.New(token.Refresh).Reveal(), "an access token": tokens.AccessToken.Reveal(),
 		"another kind of token": token.New(token.APIKey).Reveal(), "changed": valid[:len(valid)-1] + "x", "longer": valid + "0", "upper case": "CSR" + valid[3:],
 		"very long": valid + strings.Repeat("0", 16000),
 	} {

@@ -34,7 +34,7 @@ type Config struct {
 	SessionLifetime time.Duration `envconfig:"SESSION_LIFETIME" default:"720h"`
 }
 
-// Validate names every setting that is wrong.
+// Validate returns an error that names every wrong setting.
 func (c Config) Validate() error {
 	var problems []error
 	if c.AccessLifetime <= 0 {
@@ -49,7 +49,7 @@ func (c Config) Validate() error {
 // Sessions opens, refreshes, lists and ends sign-in sessions.
 type Sessions struct {
 	Config
-	// Issuer is the public URL of the service. Access tokens name it.
+	// Issuer is the public URL of the service and the issuer in access tokens.
 	Issuer      string
 	DB          *sqlx.DB
 	Ring        *keyring.Ring

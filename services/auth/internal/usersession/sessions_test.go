@@ -114,7 +114,7 @@ func (r replica) claims(access secret.Text) (claims accesstoken.Claims) {
 	return claims
 }
 
-// wantLive checks that an access token authenticates its user, or does not.
+// wantLive checks whether an access token authenticates its user.
 func (r replica) wantLive(tokens usersession.Tokens, live bool) {
 	r.t.Helper()
 	who, err := r.AccessTokens.Authenticate(r.t.Context(), tokens.AccessToken.Reveal())
