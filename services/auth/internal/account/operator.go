@@ -35,9 +35,9 @@ func FindUser(ctx context.Context, db sqlx.QueryerContext, email string) (User, 
 // PutUser creates or changes the user with this address (in lower case): the user then has this role and a confirmed address.
 // The operator's command calls it: the operator guarantees that the address belongs to the user.
 //
-// An empty password leaves a confirmed user's password as it is. A new user gets a random password, which PutUser returns. An
-// unconfirmed user gets a random password too: a stranger may have signed up with the address and chosen the old password. A
-// new password ends the user's sessions and renews the guess budget. PutUser returns the errors of password.Check.
+// With an empty password, a confirmed user keeps the old password. A new or unconfirmed user gets a random password, which
+// PutUser returns: a stranger may have signed up with the address and chosen the old password. A new password ends the user's
+// sessions and renews the guess budget. PutUser returns the errors of password.Check.
 func PutUser(ctx context.Context, db *sqlx.DB, pool *slowhash.Pool, email, role string, chosen secret.Text) (generated secret.Text, err error) {
 	if chosen.Reveal() != "" {
 		if err := password.Check(chosen, "password", email); err != nil {

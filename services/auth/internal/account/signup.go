@@ -46,8 +46,8 @@ func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text)
 	return user, nil
 }
 
-// mailOwner sends a mail to the owner of an address after a signup, unless the owner got a mail within the last minute. The first signup
-// (isNew) does not wait: otherwise a stranger could delay it by requesting mails to an address without an account.
+// mailOwner sends a mail to the owner of an address after a signup, unless the owner got a mail within the last minute. The
+// first signup (isNew) does not wait: otherwise a stranger could delay it by requesting mails to an address without an account.
 func (a *Accounts) mailOwner(ctx context.Context, tx *sqlx.Tx, email, hash string, isNew bool) error {
 	wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, email, isNew)
 	if err != nil {

@@ -123,7 +123,7 @@ func NewConnections(sandboxURL string) *Connections {
 		if "http://"+address == sandboxURL || isPublic(address) {
 			return nil
 		}
-		return errors.New("not a public address")
+		return errors.New("the IP address is not public")
 	}}
 	return &Connections{exchanges: all, client: newClient(&http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,

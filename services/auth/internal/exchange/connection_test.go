@@ -128,7 +128,7 @@ func TestSlowExchangeIsUnreachableAfterTheTimeout(t *testing.T) {
 	c.Test(t.Context(), "binance", false, credentials)
 }
 
-// roundTrip is a function as an http.RoundTripper.
+// roundTrip makes a function an http.RoundTripper.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -150,7 +150,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	t.Cleanup(private.Close)
 	c := NewConnections("http://127.0.0.1:1")
 	for _, target := range []string{private.URL, strings.Replace(private.URL, "127.0.0.1", "localhost", 1)} {
-		if _, _, err := c.send(t.Context(), target, signedRequest{method: http.MethodGet}); err == nil || !strings.Contains(err.Error(), "not a public address") {
+		if _, _, err := c.send(t.Context(), target, signedRequest{method: http.MethodGet}); err == nil || !strings.Contains(err.Error(), "the IP address is not public") {
 			t.Errorf("%s: got %v", target, err)
 		}
 	}

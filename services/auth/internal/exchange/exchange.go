@@ -23,7 +23,7 @@ import (
 // The reasons to refuse an operation on a key.
 var (
 	ErrNoKey        = fault.New(fault.NotFound, "exchange_key_not_found", "API key not found")
-	ErrTooMany      = fault.New(fault.Conflict, "too_many_exchange_keys", fmt.Sprintf("There are %d API keys already; delete one first", MaxKeys))
+	ErrTooMany      = fault.New(fault.Conflict, "too_many_exchange_keys", fmt.Sprintf("There are already %d API keys: delete an API key first", MaxKeys))
 	ErrReplaced     = fault.New(fault.Conflict, "exchange_key_replaced", "The API key was changed while it was tested; test it again")
 	ErrNoPassphrase = fault.New(fault.Invalid, "passphrase_missing", "This exchange needs the passphrase of the API key").About("api_passphrase")
 )
@@ -63,7 +63,7 @@ func (c Credentials) check(exchange string) error {
 }
 
 // masked returns the first four and the last four characters of the key. It hides a key of at most 10 characters completely,
-// because those characters are most of it.
+// because eight characters would reveal most of the key.
 func (c Credentials) masked() string {
 	key := c.APIKey.Reveal() // ASCII, as the OpenAPI document requires
 	if len(key) <= 10 {

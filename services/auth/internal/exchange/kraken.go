@@ -10,8 +10,8 @@ import (
 )
 
 // buildKraken builds a request for the balances (docs.kraken.com, "Spot REST Authentication"). The nonce of a key must grow with
-// every request. It is the time in milliseconds, as in Kraken's documentation. A time in
-// microseconds would be larger than the nonces of the user's own programs, and Kraken would then refuse their requests.
+// every request. It is the time in milliseconds, as in Kraken's documentation. A time in microseconds would be larger than the
+// nonces of the user's own programs, and Kraken would then refuse their requests.
 func buildKraken(in input) (signedRequest, error) {
 	const path = "/0/private/Balance"
 	body := "nonce=" + in.millis()

@@ -49,7 +49,7 @@ func parseSandbox(status int, body []byte) Code {
 	return Unreachable
 }
 
-// Sandbox simulates an exchange with one account, for tries and tests. It checks signatures like a real exchange.
+// Sandbox simulates an exchange with one account, for demonstrations and tests. It checks signatures like a real exchange.
 func Sandbox() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+sandboxPath, func(w http.ResponseWriter, r *http.Request) {

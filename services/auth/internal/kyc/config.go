@@ -25,7 +25,8 @@ func (v Vendors) all() []vendor {
 	return all
 }
 
-// Config has the secrets that prove who sent an event. While a secret is replaced, the new one and the old one are set.
+// Config has the secrets that authenticate the senders of events. While a secret is replaced, the new secret and the old secret
+// are both set.
 type Config struct {
 	Vendors Vendors
 	// Bearer are static tokens of at least 16 characters, for a relay that has verified a vendor's signature itself.

@@ -66,8 +66,8 @@ func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
 // errRepeated means that an event is already stored.
 var errRepeated = errors.New("the event is already stored")
 
-// Receive stores an event. It ignores an event that is already stored, and one that reports no status or is not about a user.
-// It returns ErrForm for a body without the vendor's form.
+// Receive stores an event. It ignores an event that is already stored, that reports no status, or that is not about a user. It
+// returns ErrForm for a body that does not have the vendor's form.
 func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 	provider := w.vendor.name
 	e, err := w.vendor.event(w.body)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Onfido has the secrets of Onfido. Only its events about workflow runs are used: no others name the user and the outcome.
+// Onfido has the secrets of Onfido. Only its events about workflow runs are used, because only they name the user and the
+// outcome.
 type Onfido struct {
 	Secrets []string `envconfig:"KYC_ONFIDO_SECRET"`
 }

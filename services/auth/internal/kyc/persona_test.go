@@ -14,9 +14,9 @@ import (
 const personaBody = `{"data":{"type":"event","id":"%s","attributes":{"name":"%s","payload":{"data":{"type":"inquiry","id":"inq_2CVZ4HyVg7qaboXz",` +
 	`"attributes":{"status":"approved","reference-id":"%s","name-first":"Canary"}}},"created-at":"%s"}}}`
 
-// personaEvent is an event about someone.
+// personaEvent is an event about recordedUser.
 func personaEvent(name string) string {
-	return fmt.Sprintf(personaBody, "evt_XGuXo1Rj9Yr7Z3", name, someone, "2021-05-14T16:00:25.032Z")
+	return fmt.Sprintf(personaBody, "evt_XGuXo1Rj9Yr7Z3", name, recordedUser, "2021-05-14T16:00:25.032Z")
 }
 
 var personaSample = sample{
@@ -39,10 +39,10 @@ func TestPersonaSignatures(t *testing.T) {
 	)
 	in := func(values ...string) http.Header { return header("Persona-Signature", values...) }
 	checkSignatures(t, Persona{}.vendor(), []signatureCase{
-		{"one secret", "wbhsec_new", in(newSet), body, signedAt, true},
-		{"two secrets, the new one", "wbhsec_new", in(newSet + " " + oldSet), body, signedAt, true},
-		{"two secrets, the old one", "wbhsec_old", in(newSet + " " + oldSet), body, signedAt, true},
-		{"two secrets, another one", "wbhsec_other", in(newSet + " " + oldSet), body, signedAt, false},
+		{"one signature", "wbhsec_new", in(newSet), body, signedAt, true},
+		{"two signatures, the new secret", "wbhsec_new", in(newSet + " " + oldSet), body, signedAt, true},
+		{"two signatures, the old secret", "wbhsec_old", in(newSet + " " + oldSet), body, signedAt, true},
+		{"two signatures, another secret", "wbhsec_other", in(newSet + " " + oldSet), body, signedAt, false},
 		{"three signatures", "wbhsec_new", in(newSet + " " + oldSet + " " + oldSet), body, signedAt, false},
 		{"two headers", "wbhsec_new", in(newSet, oldSet), body, signedAt, false},
 		{"300 seconds old", "wbhsec_new", in(newSet), body, signedAt.Add(300 * time.Second), true},

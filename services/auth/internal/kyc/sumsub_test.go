@@ -14,9 +14,9 @@ import (
 const sumsubBody = `{"applicantId":"5cb56e8e0a975a35f333cb83","inspectionId":"5cb56e8e0a975a35f333cb84","correlationId":"req-a260b669","levelName":"basic-kyc-level",` +
 	`"externalUserId":"%s","type":"%s","reviewResult":%s,"reviewStatus":"completed","createdAtMs":"%s"}`
 
-// sumsubEvent is an event about someone.
+// sumsubEvent is an event about recordedUser.
 func sumsubEvent(kind, result string) string {
-	return fmt.Sprintf(sumsubBody, someone, kind, result, "2020-02-21 13:23:19.321")
+	return fmt.Sprintf(sumsubBody, recordedUser, kind, result, "2020-02-21 13:23:19.321")
 }
 
 var sumsubGreen = sumsubEvent("applicantReviewed", `{"reviewAnswer":"GREEN"}`)

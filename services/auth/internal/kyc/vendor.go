@@ -17,13 +17,13 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrForm means that a body is not JSON, or does not have the form of such an event of the vendor.
+// ErrForm means that a body is not JSON, or does not have the form of the vendor's events.
 var ErrForm = fault.New(fault.Malformed, "kyc_form", "The body is not an event of this vendor")
 
 // errIgnored means that an event reports no status, or is not about a user.
 var errIgnored = errors.New("the event reports no user's status")
 
-// vendor is how one vendor signs and writes its events.
+// vendor describes how a vendor signs and writes its events.
 type vendor struct {
 	// name is the vendor's name in lower case. The setting of its secrets is KYC_NAME_SECRET.
 	name    string
@@ -38,14 +38,14 @@ type vendor struct {
 	timeLayout string
 }
 
-// report is what an event of a vendor says, unchecked.
+// report has the unchecked contents of a vendor's event.
 type report struct {
-	// id is the vendor's id of this event, empty if the vendor sends none.
+	// id is the vendor's id of this event, empty if the vendor sends no id.
 	id string
-	// kind is the vendor's name of the event. status is empty when the event reports none.
+	// kind is the vendor's name of the event. status is empty when the event reports no status.
 	kind   string
 	status Status
-	// user is the user's id, at the time of the event.
+	// user is the user's id. at is the time of the event.
 	user, at string
 	level    string
 	labels   []string
@@ -75,7 +75,7 @@ func (v vendor) event(body []byte) (event, error) {
 	r, err := v.read(body)
 	var typeError *json.UnmarshalTypeError
 	if r.status == "" && (err == nil || errors.As(err, &typeError)) {
-		return event{}, errIgnored // an event of a kind that is not in the vendor's file, in any form
+		return event{}, errIgnored // the kind of event is unknown, so its form is not checked
 	}
 	if err != nil {
 		return event{}, ErrForm

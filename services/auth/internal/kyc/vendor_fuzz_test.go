@@ -44,7 +44,7 @@ func FuzzSignature(f *testing.F) {
 			h.Set(v.headers[0], signature)
 		}
 		for _, v := range all {
-			if v.verify("a secret that nobody knows", h, body, time.Unix(1700000000, 0)) {
+			if v.verify("an unknown secret", h, body, time.Unix(1700000000, 0)) {
 				t.Errorf("%s accepts %q", v.name, signature)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// someone is the user of the recorded events.
-const someone = "5f0c6a4e-8d0b-4c60-9a5e-1f5b7a4c9d21"
+// recordedUser is the user of the recorded events.
+const recordedUser = "5f0c6a4e-8d0b-4c60-9a5e-1f5b7a4c9d21"
 
 // signedAt is the time of the recorded signatures.
 var signedAt = time.Unix(1700000000, 0)
@@ -62,7 +62,7 @@ func checkEvents(t *testing.T, v vendor, cases []eventCase) {
 			}
 			continue
 		}
-		if err != nil || e.status != c.want || e.at.UTC().Format(time.RFC3339Nano) != c.at || e.user != uuid.MustParse(someone) || !slices.Equal(e.labels, c.labels) {
+		if err != nil || e.status != c.want || e.at.UTC().Format(time.RFC3339Nano) != c.at || e.user != uuid.MustParse(recordedUser) || !slices.Equal(e.labels, c.labels) {
 			t.Errorf("%s: read %+v, %v", c.body, e, err)
 		}
 		if strings.Contains(fmt.Sprintf("%+v", e), "Canary") {
@@ -85,13 +85,13 @@ func TestMalformedEventsAreRefused(t *testing.T) {
 	green, v := sumsubGreen, Sumsub{}.vendor()
 	for name, body := range map[string]string{
 		"empty": "", "text": "hello", "half": green[:len(green)/2], "two": green + green, "no time": strings.Replace(green, "createdAtMs", "createdAt", 1),
-		"a number as time":        strings.Replace(green, `"2020-02-21 13:23:19.321"`, "1582291399321", 1),
-		"another layout of time":  strings.Replace(green, "2020-02-21 13", "2020-02-21T13", 1),
-		"the 30th of February":    strings.Replace(green, "02-21", "02-30", 1),
-		"a number as user":        strings.Replace(green, `"`+someone+`"`, "7", 1),
-		"the year 0":              strings.Replace(green, "2020", "0000", 1),
-		"labels that are no list": strings.Replace(green, `"GREEN"`, `"GREEN","rejectLabels":"x"`, 1),
-		"a result as text":        strings.Replace(green, `{"reviewAnswer":"GREEN"}`, `"GREEN"`, 1),
+		"a number as time":           strings.Replace(green, `"2020-02-21 13:23:19.321"`, "1582291399321", 1),
+		"another layout of time":     strings.Replace(green, "2020-02-21 13", "2020-02-21T13", 1),
+		"the 30th of February":       strings.Replace(green, "02-21", "02-30", 1),
+		"a number as user":           strings.Replace(green, `"`+recordedUser+`"`, "7", 1),
+		"the year 0":                 strings.Replace(green, "2020", "0000", 1),
+		"labels that are not a list": strings.Replace(green, `"GREEN"`, `"GREEN","rejectLabels":"x"`, 1),
+		"a result as text":           strings.Replace(green, `{"reviewAnswer":"GREEN"}`, `"GREEN"`, 1),
 	} {
 		if e, err := v.event([]byte(body)); err != ErrForm {
 			t.Errorf("%s: read %+v, %v", name, e, err)
@@ -105,7 +105,7 @@ func TestEventsWithoutAStatusOrAUserAreIgnored(t *testing.T) {
 	for name, body := range map[string]string{
 		"an empty object": "{}", "null": "null", "a list": "[]", "a number as type": `{"type":1}`,
 		"no user":              strings.Replace(sumsubGreen, "externalUserId", "externalId", 1),
-		"a user without an id": strings.Replace(sumsubGreen, someone, "canary@example.test", 1),
+		"a user without an id": strings.Replace(sumsubGreen, recordedUser, "canary@example.test", 1),
 	} {
 		if e, err := v.event([]byte(body)); err != errIgnored {
 			t.Errorf("%s: read %+v, %v", name, e, err)

@@ -14,9 +14,9 @@ import (
 const veriffBody = `{"status":"success","verification":{"id":"12df6045","code":9001,"person":{"firstName":"Canary"},"status":"%s","reasonCode":%s,` +
 	`"vendorData":"%s","decisionTime":%s,"acceptanceTime":"2024-11-06T07:00:00.000Z"}}`
 
-// veriffEvent is an event about someone.
+// veriffEvent is an event about recordedUser.
 func veriffEvent(status, reason, decisionTime string) string {
-	return fmt.Sprintf(veriffBody, status, reason, someone, decisionTime)
+	return fmt.Sprintf(veriffBody, status, reason, recordedUser, decisionTime)
 }
 
 var veriffSample = sample{
@@ -50,11 +50,11 @@ func TestVeriffEvents(t *testing.T) {
 	const at = "2024-11-06T07:17:36.916Z"
 	checkEvents(t, Veriff{}.vendor(), []eventCase{
 		{veriffEvent("approved", `null`, decided), Approved, at, nil},
-		{strings.Replace(veriffEvent("approved", `null`, decided), someone, strings.ToUpper(someone), 1), Approved, at, nil},
+		{strings.Replace(veriffEvent("approved", `null`, decided), recordedUser, strings.ToUpper(recordedUser), 1), Approved, at, nil},
 		{veriffEvent("declined", `106`, decided), Rejected, at, []string{"106"}},
 		{veriffEvent("resubmission_requested", `201`, decided), Resubmission, at, []string{"201"}},
 		{veriffEvent("abandoned", `null`, `null`), Resubmission, "2024-11-06T07:00:00Z", nil},
 		{veriffEvent("review", `null`, decided), InReview, at, nil},
-		{`{"id":"12df6045","action":"submitted","code":7002,"vendorData":"` + someone + `"}`, "", "", nil},
+		{`{"id":"12df6045","action":"submitted","code":7002,"vendorData":"` + recordedUser + `"}`, "", "", nil},
 	})
 }

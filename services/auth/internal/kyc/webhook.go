@@ -24,15 +24,15 @@ func names(vendors []vendor) (names []string) {
 	return names
 }
 
-// Webhook is a body with the vendor whose form it has. Its sender is authenticated.
+// Webhook is the body of an authenticated request, and the vendor whose event it contains.
 type Webhook struct {
 	vendor vendor
 	body   []byte
 }
 
-// Authenticate returns a webhook whose sender is authenticated. Its headers identify the vendor, which proves itself with its
-// signature. Without a vendor's headers, bearer (may be empty) must be a static token. Authenticate calls body, which returns
-// the raw body, only when the rest of the credential is valid.
+// Authenticate returns a webhook whose sender is authenticated. The headers identify the vendor, and contain its signature of the
+// body. Without a vendor's headers, bearer must be a static token; it is empty for a request without a token. body returns the
+// raw body. Authenticate calls it only after all checks that do not need the body.
 //
 // It returns caller.ErrNotAuthenticated without any credential, caller.ErrInvalid for an invalid one, ErrProvider, or the
 // error of body.
@@ -72,7 +72,7 @@ func (k *KYC) Authenticate(ctx context.Context, h http.Header, bearer string, bo
 	return Webhook{v, raw}, nil
 }
 
-// relayed authenticates a static token. Its sender names the vendor whose form the body has.
+// relayed authenticates a static token. The header X-KYC-Provider names the vendor whose event the body contains.
 func (k *KYC) relayed(ctx context.Context, h http.Header, bearer string, body func() ([]byte, error)) (Webhook, error) {
 	presented := sha256.Sum256([]byte(bearer)) // hashes have equal lengths, which ConstantTimeCompare needs
 	if !slices.ContainsFunc(k.bearer, func(token string) bool {
@@ -90,7 +90,7 @@ func (k *KYC) relayed(ctx context.Context, h http.Header, bearer string, body fu
 }
 
 // refuse records a refusal, even when the client has disconnected, and returns caller.ErrInvalid. It records equal refusals
-// at most once a minute, so that a client that repeats them fills neither the audit trail nor the database's time.
+// at most once a minute, so that a client that repeats them neither fills the audit trail nor slows the database down.
 func (k *KYC) refuse(ctx context.Context, provider, why string) error {
 	k.events.WithLabelValues(provider, "refused").Inc()
 	if k.recently(provider + " " + why) {
@@ -100,8 +100,8 @@ func (k *KYC) refuse(ctx context.Context, provider, why string) error {
 	return audit.RecordRefusal(ctx, k.db, event, caller.ErrInvalid)
 }
 
-// recently reports whether this kind of refusal was recorded within the last minute. If not, it notes the present time. The
-// number of kinds is limited by the words in this file.
+// recently reports whether this kind of refusal was recorded within the last minute. If not, it stores the current time.
+// There are few kinds: each consists of a vendor's name and a constant in this file.
 func (k *KYC) recently(kind string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -28,7 +28,7 @@ func TestUnverifiedBodiesAreLimited(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := k.Authenticate(ctx, signed, "", func() ([]byte, error) {
-		t.Error("a body was read without a place")
+		t.Error("a body was read although no place was free")
 		return nil, nil
 	})
 	if err != context.Canceled {

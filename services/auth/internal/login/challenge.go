@@ -89,7 +89,7 @@ func (l *Logins) Answer(ctx context.Context, presented secret.Text, code mfa.Cod
 	switch {
 	case errors.Is(err, mfa.ErrWrong):
 		return usersession.Tokens{}, ErrCodeWrong
-	case errors.Is(err, mfa.ErrNone), errors.Is(err, usersession.ErrPasswordReplaced): // changed by another request
+	case errors.Is(err, mfa.ErrNoFactor), errors.Is(err, usersession.ErrPasswordReplaced): // changed by another request
 		return usersession.Tokens{}, ErrChallengeInvalid
 	case err != nil:
 		return usersession.Tokens{}, fmt.Errorf("answering a challenge: %w", err)

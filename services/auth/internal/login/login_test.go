@@ -350,7 +350,7 @@ func TestStepUpNeedsEveryFactor(t *testing.T) {
 	}{
 		"without a factor: nothing":                     {withPassword, nil, nil, login.ErrPasswordNeeded},
 		"without a factor: a wrong password":            {withPassword, text("Wrong-canary-1"), nil, password.ErrWrong},
-		"without a factor: a code":                      {withPassword, nil, func() *mfa.Code { return code(parse(t, "123456")) }, mfa.ErrNone},
+		"without a factor: a code":                      {withPassword, nil, func() *mfa.Code { return code(parse(t, "123456")) }, mfa.ErrNoFactor},
 		"without a factor: the password":                {withPassword, text(rightPassword), nil, nil},
 		"with a factor: the password":                   {withFactor, text(rightPassword), nil, login.ErrCodeNeeded},
 		"with a factor: a wrong code":                   {withFactor, nil, func() *mfa.Code { return code(guarded.wrongCode()) }, mfa.ErrWrong},

@@ -21,7 +21,7 @@ var (
 )
 
 // StepUp proves the caller's session again. A user with a second factor needs a code and may add the password; every other
-// user needs the password. Everything that is presented must be right. StepUp returns one of the errors above, mfa.ErrNone,
+// user needs the password. Everything that is presented must be right. StepUp returns one of the errors above, mfa.ErrNoFactor,
 // and the errors of password.Prove and mfa.Check.
 func (l *Logins) StepUp(ctx context.Context, candidate *secret.Text, code *mfa.Code) error {
 	who := caller.From(ctx)
@@ -32,7 +32,7 @@ func (l *Logins) StepUp(ctx context.Context, candidate *secret.Text, code *mfa.C
 	case active && code == nil:
 		return ErrCodeNeeded
 	case !active && code != nil:
-		return mfa.ErrNone
+		return mfa.ErrNoFactor
 	case !active && candidate == nil:
 		return ErrPasswordNeeded
 	}

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Config says how mails are sent. Without a server and a folder, mails stay in the outbox.
+// Config describes how mails are sent. Without a server or a folder, mails stay in the outbox.
 type Config struct {
 	// SMTP is the URL of the mail server, for example smtp://user:password@host:587. smtp:// uses STARTTLS, smtps:// uses TLS
 	// from the first byte. smtp:// takes ?starttls=mandatory (the default), opportunistic or none. Both take ?timeout=20s, the
-	// limit of each step of the SMTP conversation. It is secret.
+	// limit of each step of the SMTP conversation. The URL is secret, because it contains the password.
 	SMTP string `envconfig:"SMTP_URL"`
 	// Folder is the folder where mails are written as files, instead of a server.
 	Folder string `envconfig:"MAIL_DIR"`

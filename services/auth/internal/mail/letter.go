@@ -36,7 +36,7 @@ var subjects = map[Kind]string{
 var texts = map[Kind]string{
 	Confirm: `Hello,
 
-this mail was requested on {created},
+This mail was requested on {created},
 after a signup with this email address.
 
 If you signed up, open this page to confirm your address:
@@ -51,7 +51,7 @@ confirmed, and the account cannot be used.
 `,
 	Reset: `Hello,
 
-a new password for the account with this email address was requested on
+A new password for the account with this email address was requested on
 {created}.
 
 If you requested it, open this page to choose the password:
@@ -65,7 +65,7 @@ If you did not request it, do nothing. Your password does not change.
 `,
 	Notice: `Hello,
 
-there was a signup with this email address on
+There was a signup with this email address on
 {created}.
 
 The address already has an account, and nothing was changed. If you signed

@@ -74,8 +74,8 @@ func UseLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, link token.Token
 	return withdraw(ctx, tx, user, link.Hash(), kinds)
 }
 
-// WithdrawLinks makes a user's unused links of these kinds invalid. Their mails are not sent any more, and their passwords are
-// deleted.
+// WithdrawLinks makes a user's unused links of these kinds invalid. Their mails are not sent any more, and the password hashes
+// that are stored with them are deleted.
 func WithdrawLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kinds ...Kind) error {
 	_, err := withdraw(ctx, tx, user, nil, kinds)
 	return err
@@ -112,8 +112,8 @@ func (o *Outbox) token(key string, mail uuid.UUID) (token.Token, error) {
 	return token.From(token.Link, [sha256.Size]byte(mac.Sum(nil))), nil
 }
 
-// link returns the link of a mail to a page. The mail may have been stored under another key than the current one; the hash
-// of its token tells which.
+// link returns the link of a mail to a page. It tries every key of the ring until the token has the stored hash, because
+// another key may have been current when the mail was stored.
 func (o *Outbox) link(page string, mail uuid.UUID, hash []byte) (secret.Text, error) {
 	for _, key := range o.ring.IDs() {
 		t, err := o.token(key, mail)

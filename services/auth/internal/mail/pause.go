@@ -12,12 +12,12 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 )
 
-// Pause is the minimum time between two mails to an address.
+// Pause is the minimum time between two mails of one purpose to an address.
 const Pause = time.Minute
 
-// Ask reports when a mail may be sent to an address (in lower case), whether or not a user has it. It returns 0 when the mail
-// may be sent now, which starts a new pause, and otherwise the time to wait. Confirmations and notices share one pause; resets
-// have another, so that requesting one kind does not delay the other. first ignores a running pause.
+// Ask returns how long a mail to an address (in lower case) must wait, whether or not a user has the address. If it returns 0,
+// the mail may be sent now, and a new pause starts. Confirmations and notices share one pause. Resets have another pause, so
+// that requesting one kind does not delay the other. If first is true, Ask ignores a running pause.
 func (o *Outbox) Ask(ctx context.Context, tx *sqlx.Tx, kind Kind, address string, first bool) (time.Duration, error) {
 	purpose := Confirm
 	if kind == Reset {

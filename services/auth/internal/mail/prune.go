@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Prune deletes up to 1000 mails whose link expired more than 30 days ago, and up to 1000 old pauses. A deleted link gets the
-// same answer as an unknown one.
+// Prune deletes up to 1000 mails whose link expired more than 30 days ago, and up to 1000 old pauses. The links of deleted mails
+// are then unknown links.
 func (s *Sender) Prune(ctx context.Context) error {
 	for _, q := range []string{
 		`delete from mails where id in (select id from mails

@@ -22,7 +22,7 @@ const (
 	workers = 4
 	// poll is how often a worker looks for mails of other processes and for mails to retry.
 	poll = 5 * time.Second
-	// sendTime limits one attempt. lease is the time after which another sender takes over a mail whose sender has died.
+	// sendTime limits one attempt. lease is the time after which another sender takes over a mail whose sender has stopped.
 	sendTime = time.Minute
 	lease    = 2 * sendTime
 	// The wait after a failed attempt doubles from firstWait to lastWait.
@@ -96,7 +96,7 @@ func (s *Sender) work(ctx context.Context) {
 	}
 }
 
-// claimed is a mail that this sender has for the time of the lease.
+// claimed is a mail that no other sender takes during the lease.
 type claimed struct {
 	ID        uuid.UUID `db:"id"`
 	UserID    uuid.UUID `db:"user_id"`
@@ -109,7 +109,7 @@ type claimed struct {
 	Expired   bool      `db:"expired"`
 }
 
-// next sends the mail with the earliest due time. It reports whether there was one.
+// next sends the mail with the earliest due time. It reports whether a mail was due.
 func (s *Sender) next(ctx context.Context) (bool, error) {
 	const q = `
 		update mails m set due_at = now() + make_interval(secs => $1), tries = m.tries + 1
@@ -127,7 +127,7 @@ func (s *Sender) next(ctx context.Context) (bool, error) {
 	}
 	wait := min(firstWait<<min(c.Tries-1, 20), lastWait)
 	wait += rand.N(wait / 4) // so that mails that failed together are not retried together
-	failure := errors.New("its link has expired")
+	failure := errors.New("the mail has expired")
 	if !c.Expired {
 		failure = s.send(ctx, c)
 	}
@@ -157,7 +157,8 @@ func (s *Sender) send(ctx context.Context, c claimed) error {
 	return s.to.deliver(ctx, l)
 }
 
-// settle completes a mail and records that in the audit trail. It does not change a mail that was withdrawn meanwhile.
+// settle records the final outcome of a mail, in its row and in the audit trail. It does not change a mail that was withdrawn
+// meanwhile.
 func (s *Sender) settle(ctx context.Context, c claimed, result string, failure error) error {
 	s.note(c, result, failure)
 	return audit.Change(ctx, s.db, func(tx *sqlx.Tx) (audit.Event, error) {

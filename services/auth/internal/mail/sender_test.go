@@ -115,7 +115,7 @@ func one[T any](d *deployment, q string, args ...any) (value T) {
 	return value
 }
 
-// retry makes every mail due that waits for its next attempt.
+// retry makes every waiting mail due.
 func (d *deployment) retry() {
 	d.t.Helper()
 	d.people.Exec(`update mails set due_at = now() where due_at is not null`)
@@ -165,7 +165,7 @@ func TestMailsAreEncryptedAndAuthenticated(t *testing.T) {
 }
 
 // The server fails once, and then works.
-func TestMailsSurviveFailuresOfTheMailServer(t *testing.T) {
+func TestMailsAreRetriedAfterServerFailures(t *testing.T) {
 	t.Parallel()
 	refuse := func(at string, code int) func(string, *smtp.Conn) error {
 		return func(step string, _ *smtp.Conn) error {
@@ -368,7 +368,7 @@ func TestExpiredAndWithdrawnMailsAreNotSent(t *testing.T) {
 		d.people.Exec(`update mails set `+change+` where kind = 'confirm' and user_id = $1`, user)
 	}
 	set(expired, `expires_at = now()`)
-	set(orphaned, `tries = 1, due_at = now() + interval '2 minutes'`) // its sender has died
+	set(orphaned, `tries = 1, due_at = now() + interval '2 minutes'`) // its sender has stopped
 	set(withdrawn, `due_at = now() + interval '1 hour'`)
 	d.send(server.url("smtp", ""))
 	mailtest.Await(t, "the reset mail is not sent", func() bool { return len(server.mails()) == 1 })
@@ -396,7 +396,7 @@ func TestExpiredAndWithdrawnMailsAreNotSent(t *testing.T) {
 	}
 }
 
-func TestWithoutAMailServerMailsStayInTheOutbox(t *testing.T) {
+func TestMailsStayInTheOutboxWithoutAMailServer(t *testing.T) {
 	d := newDeployment(t)
 	d.mailTo(newAddress())
 	d.sendWith(d.outbox, mail.Config{From: mailtest.From})

@@ -21,7 +21,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 )
 
-// server is the mail server that takes all mails.
+// server is the mail server that accepts all mails.
 type server struct {
 	from     mail.Address
 	host     string
@@ -147,7 +147,7 @@ func (s server) converse(client *smtp.Client, to string, l letter) error {
 			return safe(step.name, err)
 		}
 		if err := step.take(); err != nil {
-			// A refusal of the recipient or of the mail is permanent. An operator can correct the causes of all others.
+			// A refusal of the recipient or of the mail is permanent. An operator can correct the cause of any other failure.
 			if answer := (*textproto.Error)(nil); step.name != "MAIL" && errors.As(err, &answer) && answer.Code >= 500 {
 				return fmt.Errorf("%w: %d to %s", errRefused, answer.Code, step.name)
 			}

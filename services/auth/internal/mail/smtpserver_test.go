@@ -47,11 +47,11 @@ func makeCertificate(file string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	form := &x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -60,13 +60,13 @@ func makeCertificate(file string) (tls.Certificate, error) {
 		errors.Join(os.WriteFile(file, text, 0o600), os.Setenv("SSL_CERT_FILE", file))
 }
 
-// smtpServer is an SMTP server for tests that can be told to fail.
+// smtpServer is an SMTP server for tests. failWith makes it fail.
 type smtpServer struct {
 	t    *testing.T
 	port int
 
 	mu sync.Mutex
-	// fail returns the error of a step: MAIL, RCPT or DATA. It may be nil.
+	// fail, unless it is nil, returns the error of a step: MAIL, RCPT or DATA.
 	fail func(step string, c *smtp.Conn) error
 	// accepted are the mails that the server has accepted.
 	accepted []delivered

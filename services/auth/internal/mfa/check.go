@@ -16,7 +16,7 @@ import (
 )
 
 // Check charges an attempt and compares a code with a user's active second factor. For a right code it runs do, makes the code
-// invalid and forgives the attempts, in one transaction, so that a code is used once. It returns ErrWrong, ErrNone,
+// invalid and forgives the attempts, in one transaction, so that a code is used once. It returns ErrWrong, ErrNoFactor,
 // ErrUnknownKey, budget.ErrLocked, or the error of do.
 func (f *Factors) Check(ctx context.Context, user uuid.UUID, code Code, do func(tx *sqlx.Tx) error) error {
 	return f.check(ctx, user, code, true, "second_factor.proved", do)
@@ -66,13 +66,13 @@ type factor struct {
 	secret secret.Text
 }
 
-// factor returns a user's factor without its secret, or ErrNone.
+// factor returns a user's factor without its secret, or ErrNoFactor.
 func (f *Factors) factor(ctx context.Context, user uuid.UUID, active bool) (factor, error) {
 	const q = `select secret_sealed from second_factors where user_id = $1 and (confirmed_at is not null) = $2`
 	found := factor{user: user, active: active}
 	err := f.db.GetContext(ctx, &found.sealed, q, user, active)
 	if errors.Is(err, sql.ErrNoRows) {
-		return factor{}, ErrNone
+		return factor{}, ErrNoFactor
 	}
 	if err != nil {
 		return factor{}, fmt.Errorf("looking up a second factor: %w", err)
@@ -93,8 +93,8 @@ func (f *Factors) unseal(x *factor) error {
 	return nil
 }
 
-// use compares a code and makes it invalid, or returns ErrWrong. When several requests present the same code, one succeeds: the
-// others wait for the row and then find the code used.
+// use compares a code and makes it invalid, or returns ErrWrong. When several requests present the same code, one succeeds. The
+// others wait for the row lock and then find that the code was used.
 func (f *Factors) use(ctx context.Context, tx *sqlx.Tx, x factor, code Code) error {
 	if code.recovery {
 		return oneRow(ErrWrong)(tx.ExecContext(ctx, `delete from recovery_codes where user_id = $1 and code_hash = $2`, x.user, code.hash(x.user)))

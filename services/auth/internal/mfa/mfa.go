@@ -1,6 +1,6 @@
 // Package mfa stores users' second factors: codes of an authenticator app (TOTP, RFC 6238), and recovery codes for a user who
-// lost the app. Each code can be used once, also by concurrent requests. Each attempt is charged to the user's guess budget
-// before the code is compared, wherever it is entered.
+// lost the app. Each code can be used once, also by concurrent requests. Every endpoint charges an attempt to the user's
+// guess budget before it compares a code.
 package mfa
 
 import (
@@ -24,14 +24,14 @@ import (
 
 // Why a code or a change of a second factor is refused.
 var (
-	ErrWrong  = fault.New(fault.Forbidden, "code_wrong", "The code is wrong or was already used")
-	ErrNone   = fault.New(fault.Conflict, "second_factor_missing", "There is no second factor")
-	ErrActive = fault.New(fault.Conflict, "second_factor_active", "There already is a second factor: remove it first")
+	ErrWrong    = fault.New(fault.Forbidden, "code_wrong", "The code is wrong or was already used")
+	ErrNoFactor = fault.New(fault.Conflict, "second_factor_missing", "There is no second factor")
+	ErrActive   = fault.New(fault.Conflict, "second_factor_active", "There already is a second factor: remove it first")
 
 	ErrUnknownKey = fault.New(fault.Unavailable, "second_factor_key_missing", "Codes of the app cannot be checked now").RetryAfter(time.Minute)
 )
 
-// DefaultBudget is the guess budget of each user's codes in a deployment that sets no other.
+// DefaultBudget is the default of the guess budget of each user's codes.
 var DefaultBudget = budget.Limits{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}
 
 // Factors stores second factors and checks their codes.
@@ -112,9 +112,9 @@ func (f *Factors) Remove(ctx context.Context, user uuid.UUID, code Code) error {
 	return f.check(ctx, user, code, true, "second_factor.removed", func(tx *sqlx.Tx) error { return remove(ctx, tx, user) })
 }
 
-// remove deletes a user's second factor and its recovery codes. It returns ErrNone.
+// remove deletes a user's second factor and its recovery codes. It returns ErrNoFactor.
 func remove(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
-	return oneRow(ErrNone)(tx.ExecContext(ctx, `delete from second_factors where user_id = $1`, user))
+	return oneRow(ErrNoFactor)(tx.ExecContext(ctx, `delete from second_factors where user_id = $1`, user))
 }
 
 // oneRow returns a function that checks the result of a statement. The function returns notFound when the statement changed no

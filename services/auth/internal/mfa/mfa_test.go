@@ -87,7 +87,7 @@ type app struct {
 	recovery []string
 }
 
-// code returns the code that the app shows that many time steps from now.
+// code returns the code that the app shows after this number of time steps.
 func (a app) code(steps int) string {
 	a.d.t.Helper()
 	code, err := hotp.GenerateCode(a.secret, uint64(a.d.clock.Load()/30+int64(steps)))
@@ -177,7 +177,7 @@ func TestFactorIsActiveAfterItsConfirmation(t *testing.T) {
 	if s, err := r.Status(t.Context(), user); err != nil || s != (mfa.Status{}) {
 		t.Errorf("before the confirmation: %+v, %v", s, err)
 	}
-	r.want(enrolled, enrolled.code(0), mfa.ErrNone)
+	r.want(enrolled, enrolled.code(0), mfa.ErrNoFactor)
 	nothing := func(*sqlx.Tx) error { return nil }
 	if _, err := r.Confirm(t.Context(), user, parse(t, replaced.code(0)), nothing); !errors.Is(err, mfa.ErrWrong) {
 		t.Errorf("a code of the replaced factor: %v", err)
@@ -189,7 +189,7 @@ func TestFactorIsActiveAfterItsConfirmation(t *testing.T) {
 	if s, err := r.Status(t.Context(), user); err != nil || s.ActiveSince == nil || s.RecoveryCodes != 10 {
 		t.Errorf("after the confirmation: %+v, %v", s, err)
 	}
-	if _, err := r.Confirm(t.Context(), user, parse(t, enrolled.code(1)), nothing); !errors.Is(err, mfa.ErrNone) {
+	if _, err := r.Confirm(t.Context(), user, parse(t, enrolled.code(1)), nothing); !errors.Is(err, mfa.ErrNoFactor) {
 		t.Errorf("confirmed again: %v", err)
 	}
 	if _, err := r.Enrol(t.Context(), user, "ann@example.test"); !errors.Is(err, mfa.ErrActive) {
@@ -321,7 +321,7 @@ func TestRemovedFactorLeavesNoCodes(t *testing.T) {
 		if err := r.Remove(t.Context(), a.user, parse(t, pick(a))); err != nil {
 			t.Errorf("got %v", err)
 		}
-		r.want(a, a.next(), mfa.ErrNone)
+		r.want(a, a.next(), mfa.ErrNoFactor)
 		again := r.confirmed(a.user)
 		r.want(again, a.recovery[5], mfa.ErrWrong)
 	}

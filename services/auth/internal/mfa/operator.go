@@ -14,10 +14,11 @@ import (
 )
 
 // Reset removes a user's second factor and its recovery codes without a code, and renews the guess budget of the codes. The
-// operator's command calls it for a user who lost both, or who has no attempts left. It returns ErrNone.
+// operator's command calls it for a user who lost the app and the recovery codes, or who has no attempts left. It returns
+// ErrNoFactor.
 func Reset(ctx context.Context, db *sqlx.DB, user uuid.UUID) error {
 	return audit.Change(ctx, db, func(tx *sqlx.Tx) (audit.Event, error) {
-		// check locks the user's row first, too. In another order the two could wait for each other.
+		// check also locks the user's row first. With another order the two could deadlock.
 		if _, err := tx.ExecContext(ctx, `select from users where id = $1 for no key update`, user); err != nil {
 			return audit.Event{}, fmt.Errorf("locking a user: %w", err)
 		}

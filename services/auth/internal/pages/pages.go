@@ -1,6 +1,6 @@
 // Package pages serves the two pages that links in mails open: one confirms an email address, the other sets a new password.
 // Each page is one HTML file that loads nothing else. Opening a page changes nothing, so a mail scanner that opens the link
-// does not use it up: the token is in the URL's fragment, which is not sent to the server, and the page sends the token only
+// does not use the link: the token is in the URL's fragment, which is not sent to the server, and the page sends the token only
 // when the user presses the button.
 package pages
 
@@ -27,7 +27,7 @@ type page struct {
 	MailEndpoint string
 }
 
-var all = map[string]page{
+var contents = map[string]page{
 	"/verify-email": {
 		Title: "Confirm your email address", Button: "Confirm",
 		Text:     "If you signed up with this address, confirm it here. If you did not sign up, close this page. The address is then not confirmed.",
@@ -45,7 +45,7 @@ var layout = template.Must(template.ParseFS(static, "static/page.html"))
 // All returns the handlers of the pages, by path.
 func All() map[string]http.Handler {
 	handlers := map[string]http.Handler{}
-	for path, p := range all {
+	for path, p := range contents {
 		handlers[path] = p.handler()
 	}
 	return handlers
@@ -80,7 +80,8 @@ func file(name string) string {
 	return string(content)
 }
 
-// source returns the Content-Security-Policy source for an inline script or style: its hash. The browser uses no other.
+// source returns the Content-Security-Policy source for an inline script or style: its hash. The browser refuses
+// every other script and style.
 func source(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -228,7 +228,7 @@ func TestUnknownAddressIsComparedToo(t *testing.T) {
 	}
 }
 
-// Each spelling of an address has its own budget, so only one spelling may be accepted, although lower() in Postgres accepts more.
+// Each spelling of an address has its own budget. So only one spelling is accepted, although lower() in Postgres accepts more.
 func TestOnlyTheStoredSpellingOfAnAddressIsAccepted(t *testing.T) {
 	r := newDeployment(t).replica()
 	_, email := r.user("the right password")

@@ -14,9 +14,10 @@ import (
 
 // Column is a column of sealed values. All fields are constants of the package that owns the table: they become part of SQL.
 type Column struct {
-	// Values is what the values are, in the plural, for people.
+	// Values names the values in messages, in the plural.
 	Values string
-	// Table and Column name the sealed column. ID names the uuid column to whose value each sealed value is bound.
+	// Table and Column name the sealed column. ID names a uuid column: a sealed value opens only
+	// together with the value of this column in its row.
 	Table, Column, ID string
 	Purpose           keyring.Purpose
 }
@@ -44,9 +45,9 @@ func (c Column) Count(ctx context.Context, db *sqlx.DB) (map[string]int, error) 
 // batch is how many values Renew reads at once.
 const batch = 500
 
-// Renew seals every value that is under another key under the current key of the ring. auth may run meanwhile: Renew does
-// not overwrite a value that has changed since it was read. The error is keyring.ErrUnknownKey or keyring.ErrSealBroken
-// for a value that does not open.
+// Renew opens every value that is sealed with another key than the ring's current key, and seals it with the current key. auth
+// may run meanwhile: Renew does not overwrite a value that has changed since it was read. It returns keyring.ErrUnknownKey or
+// keyring.ErrSealBroken for a value that it cannot open.
 func (c Column) Renew(ctx context.Context, db *sqlx.DB, ring *keyring.Ring) error {
 	q := fmt.Sprintf(`select %s as id, %s as sealed from %s where %s <> $1 and %[1]s > $2 order by 1 limit %[5]d`,
 		c.ID, c.Column, c.Table, c.keyID(), batch)

@@ -11,14 +11,14 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/seal"
 )
 
-// Rotate sets the end of every signing key to 15 minutes from now. Every replica of auth checks once a minute whether it must
-// make a key, and publishes a new key for 10 minutes before it signs, so the successor signs in time. Tokens that the old keys
-// signed stay valid until they expire.
+// Rotate retires every signing key 15 minutes from now. That is long enough for the next key: a replica of auth creates it
+// within a minute, and it is published for 10 minutes before it signs. Tokens that the old keys signed stay valid until they
+// expire.
 func Rotate(ctx context.Context, db *sqlx.DB) error {
 	return end(ctx, db, "signing_keys.rotated", `update signing_keys set retired_at = now() + interval '15 minutes' where retired_at is null`)
 }
 
-// Revoke deletes every signing key, for a key that was stolen. Services cache public keys for 5 minutes. After that they
+// Revoke deletes every signing key. It is for a stolen key. Services cache public keys for 5 minutes. After that they
 // refuse every token that a deleted key signed. auth makes another key at the next sign-in or refresh.
 func Revoke(ctx context.Context, db *sqlx.DB) error {
 	return end(ctx, db, "signing_keys.revoked", `delete from signing_keys`)

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// overlap is how long a new key is published before it signs, if another key can sign in that time: twice the time for
+	// overlap is how long a new key is published before it signs, if another key can sign in that time. It is twice the time for
 	// which verifiers may cache /.well-known/jwks.json.
 	overlap = "interval '10 minutes'"
 	// checkInterval is how often a replica checks whether a new key is needed.
@@ -72,9 +72,9 @@ func (k *Keys) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Prepare creates a key if no key will sign on: at the first start, when the last key is too old or has an end, and when the
-// ring was replaced. Old keys sign until the new key has been published for the overlap. If several replicas need a key at the
-// same time, one of them creates it.
+// Prepare creates a key unless a usable key goes on signing. A key is needed at the first start, when the newest key is too old
+// or will be retired, and when the ring was replaced. Old keys sign until the new key has been published for the overlap. If
+// several replicas need a key at the same time, only one replica creates it.
 func (k *Keys) Prepare(ctx context.Context) error {
 	keys, err := k.usable(ctx, k.db)
 	if err != nil || goesOn(keys) {
@@ -95,7 +95,7 @@ func (k *Keys) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// create stores a new key and sets the end of keys that are too old.
+// create stores a new key and sets the time at which the keys that are too old are retired.
 func (k *Keys) create(ctx context.Context, tx *sqlx.Tx) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -122,7 +122,7 @@ const old = `created_at <= now() - make_interval(secs => $1)`
 type key struct {
 	ID     uuid.UUID `db:"id"`
 	Sealed []byte    `db:"private_sealed"`
-	// GoesOn is true when the key is not too old and has no end.
+	// GoesOn is true when the key is not too old and will not be retired.
 	GoesOn  bool `db:"goes_on"`
 	private ed25519.PrivateKey
 }
@@ -131,8 +131,8 @@ func goesOn(keys []key) bool {
 	return slices.ContainsFunc(keys, func(k key) bool { return k.GoesOn })
 }
 
-// current returns the newest key that has been published for the overlap, or, without such a key, the oldest one. It creates a
-// key if there is none.
+// current returns the newest key that has been published for the overlap, or the oldest key if there is no such key. It creates
+// a key if no key is usable.
 func (k *Keys) current(ctx context.Context) (key, error) {
 	keys, err := k.usable(ctx, k.db)
 	if err == nil && len(keys) == 0 {
@@ -149,7 +149,7 @@ func (k *Keys) current(ctx context.Context) (key, error) {
 	return keys[0], nil
 }
 
-// usable returns the keys that may sign and that the ring opens. The first one is the one to sign with.
+// usable returns the keys that may sign and that the ring opens. The first of them is the current key.
 func (k *Keys) usable(ctx context.Context, db sqlx.QueryerContext) ([]key, error) {
 	const q = `
 		select id, private_sealed, retired_at is null and not ` + old + ` as goes_on

@@ -190,7 +190,7 @@ func TestKeyringReplacement(t *testing.T) {
 }
 
 // TestKeysAreReplacedWithOverlap follows a rotation: the new key is published before it signs, the old key stays published
-// until its tokens have expired, and all replicas change over at the same time.
+// until its tokens have expired, and all replicas begin to sign with the new key at the same time.
 func TestKeysAreReplacedWithOverlap(t *testing.T) {
 	for name, begin := range map[string]string{
 		"by age":         `update signing_keys set created_at = now() - interval '2160 hours'`,

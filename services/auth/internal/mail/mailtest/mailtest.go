@@ -137,17 +137,17 @@ func AwaitSent(t testing.TB, people storetest.People) {
 	})
 }
 
-// Await waits until a condition is true, at most 2 minutes.
-func Await(t testing.TB, otherwise string, condition func() bool) {
+// Await waits until a condition is true. After 2 minutes the test fails with the text failure.
+func Await(t testing.TB, failure string, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal(otherwise)
+			t.Fatal(failure)
 		}
 	}
 }
 
-// Pass moves all mails and pauses into the past.
+// Pass moves all mails and pauses into the past by an interval.
 func Pass(people storetest.People, interval string) {
 	people.Exec(`update mails set created_at = created_at - $1::interval, expires_at = expires_at - $1::interval, due_at = due_at - $1::interval`, interval)
 	people.Exec(`update mail_pauses set mailed_at = mailed_at - $1::interval`, interval)
