@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 )
 
-// test tests a key and returns the code, with what is kept of it as is_valid.
+// test tests a key and returns the code and the stored is_valid.
 func (b bearer) test(path string) (code string, isValid any) {
 	b.t.Helper()
 	a := b.want(b.ask(http.MethodPost, path+"/test-connection", nil), http.StatusOK)
@@ -21,7 +21,7 @@ func (b bearer) test(path string) (code string, isValid any) {
 	return code, b.listed(path)["is_valid"]
 }
 
-func TestTheSandboxFromEndToEnd(t *testing.T) {
+func TestSandboxKeys(t *testing.T) {
 	t.Parallel()
 	b := newService(t).bearer()
 	path := b.stored(sandboxKey())
@@ -34,7 +34,7 @@ func TestTheSandboxFromEndToEnd(t *testing.T) {
 	}
 	b.want(b.ask(http.MethodPatch, path, map[string]any{"api_secret": "another-secret"}), http.StatusOK)
 	if key := b.listed(path); key["is_valid"] != nil || key["last_tested_at"] != nil {
-		t.Errorf("with another secret it is still tested: %v", key)
+		t.Errorf("the key counts as tested with another secret: %v", key)
 	}
 	if code, valid := b.test(path); code != "invalid_credentials" || valid != false {
 		t.Errorf("a wrong secret: %s, valid %v", code, valid)
@@ -45,7 +45,7 @@ func TestTheSandboxFromEndToEnd(t *testing.T) {
 	}
 	b.want(b.ask(http.MethodDelete, path, nil), http.StatusOK)
 	if b.listed(path) != nil {
-		t.Error("it is still listed")
+		t.Error("the deleted key is listed")
 	}
 	b.want(b.ask(http.MethodPost, path+"/test-connection", nil), http.StatusNotFound)
 	const trail = `select string_agg(action || coalesce(' ' || (details->>'code'), ''), ', ' order by id) from audit
@@ -53,22 +53,22 @@ func TestTheSandboxFromEndToEnd(t *testing.T) {
 	const want = "exchange_key.created, exchange_key.tested ok, exchange_key.changed, exchange_key.tested invalid_credentials, " +
 		"exchange_key.changed, exchange_key.tested invalid_credentials, exchange_key.deleted"
 	if got := one[string](b.deployment, trail, path); got != want {
-		t.Errorf("the trail: %s", got)
+		t.Errorf("audit rows: %s", got)
 	}
 }
 
-func TestTestsWithoutAVerdictChangeNoVerdict(t *testing.T) {
+func TestTestWithoutAResultKeepsThePreviousResult(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.sandbox = "http://127.0.0.1:1" // nobody listens there
-	away := bearer{s.replica(oldKey), s.bearer().access}
-	b := bearer{s, away.access}
+	s.sandbox = "http://127.0.0.1:1" // no server
+	offline := bearer{s.replica(oldKey), s.bearer().access}
+	b := bearer{s, offline.access}
 	path := b.stored(sandboxKey())
-	if code, valid := away.test(path); code != "unreachable" || valid != nil || b.listed(path)["last_tested_at"] == nil {
+	if code, valid := offline.test(path); code != "unreachable" || valid != nil || b.listed(path)["last_tested_at"] == nil {
 		t.Errorf("%s, valid %v", code, valid)
 	}
 	b.test(path)
-	if code, valid := away.test(path); code != "unreachable" || valid != true {
+	if code, valid := offline.test(path); code != "unreachable" || valid != true {
 		t.Errorf("%s, valid %v", code, valid)
 	}
 	kraken := b.stored(map[string]any{"exchange": "kraken", "api_key": "abcdefghijkl", "api_secret": "c2VjcmV0", "is_testnet": true})
@@ -77,8 +77,7 @@ func TestTestsWithoutAVerdictChangeNoVerdict(t *testing.T) {
 	}
 }
 
-// A test that was under way while the key was replaced says nothing of the new one.
-func TestAResultIsOnlyKeptOfWhatWasTested(t *testing.T) {
+func TestResultForReplacedCredentialsIsNotStored(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	arrived, goOn := make(chan struct{}), make(chan struct{})
@@ -103,12 +102,12 @@ func TestAResultIsOnlyKeptOfWhatWasTested(t *testing.T) {
 	}
 	during(http.StatusConflict, patched(map[string]any{"api_secret": "another-secret"}))
 	if key := b.listed(path); key["is_valid"] != nil || key["last_tested_at"] != nil {
-		t.Errorf("kept: %v", key)
+		t.Errorf("stored: %v", key)
 	}
 	during(http.StatusConflict, patched(map[string]any{"is_testnet": true}))
 	during(http.StatusOK, patched(map[string]any{"label": "the same key"}))
 	if key := b.listed(path); key["is_valid"] != false || key["label"] != "the same key" {
-		t.Errorf("not kept: %v", key)
+		t.Errorf("not stored: %v", key)
 	}
 	during(http.StatusConflict, func() { b.want(b.ask(http.MethodDelete, path, nil), http.StatusOK) })
 }

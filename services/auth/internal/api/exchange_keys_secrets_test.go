@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 )
 
-func TestRevealingAsksForAFreshSignInAndIsRecorded(t *testing.T) {
+func TestDecryptNeedsAFreshProofAndIsRecorded(t *testing.T) {
 	t.Parallel()
 	b := newService(t).bearer()
 	path := b.stored(map[string]any{"exchange": "coinbase", "api_key": "Canary-api-key", "api_secret": "Canary-secret", "api_passphrase": "Canary-phrase"})
@@ -25,7 +25,7 @@ func TestRevealingAsksForAFreshSignInAndIsRecorded(t *testing.T) {
 		t.Errorf("got %v %s", a.Header, a.Body)
 	}
 	if n := rows("exchange_key.revealed"); n != 1 {
-		t.Errorf("%d rows in the audit trail", n)
+		t.Errorf("%d audit rows", n)
 	}
 	b.exec(`update user_sessions set proved_at = now() - interval '5 minutes 1 second'`)
 	a = reveal(http.StatusUnauthorized)
@@ -37,21 +37,21 @@ func TestRevealingAsksForAFreshSignInAndIsRecorded(t *testing.T) {
 	}
 	b.exec(`update user_sessions set proved_at = now() - interval '4 minutes 50 seconds'`)
 	reveal(http.StatusOK)
-	// Without its row nothing is revealed.
-	b.exec(`alter table audit add constraint away check (action <> 'exchange_key.revealed') not valid`)
+	// Without an audit row, nothing is revealed.
+	b.exec(`alter table audit add constraint refuse check (action <> 'exchange_key.revealed') not valid`)
 	a, err := b.tried(path + "/decrypt")
 	if err != nil || a.Status != http.StatusInternalServerError || strings.Contains(a.Body, "Canary") {
 		t.Errorf("got %d %s, %v", a.Status, a.Body, err)
 	}
 }
 
-// tried is a POST that may fail for our own reasons.
+// tried sends a POST that may be answered with 500.
 func (b bearer) tried(path string) (answer, error) {
 	a, err := b.server.Try(webtest.Request{Method: http.MethodPost, Path: path, Header: map[string]string{"Authorization": "Bearer " + b.access}})
 	return answer{Answer: a}, err
 }
 
-func TestRevealingAndTestingAreLimited(t *testing.T) {
+func TestDecryptAndTestConnectionAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.settings.Rates.Decrypt, s.settings.Rates.Connection = 3, 3
@@ -69,8 +69,7 @@ func TestRevealingAndTestingAreLimited(t *testing.T) {
 	}
 }
 
-// TestNoExchangeSecretIsStored looks in every row for what was sent.
-func TestNoExchangeSecretIsStored(t *testing.T) {
+func TestCredentialsAreNotStored(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	b := s.bearer()
@@ -84,14 +83,14 @@ func TestNoExchangeSecretIsStored(t *testing.T) {
 	}
 	dump := s.people.Dump()
 	if !strings.Contains(dump, "Here I am") || !strings.Contains(dump, "Cana…0002") {
-		t.Error("looked in the wrong place")
+		t.Error("the dump does not contain the keys")
 	}
 	for _, secret := range append(secrets, "sandbox-secret", "sandbox-key") {
 		if strings.Contains(dump, secret) || strings.Contains(dump, fmt.Sprintf("%x", secret)) {
 			t.Errorf("stored: %s", secret)
 		}
 	}
-	// Another row's seal, or another key's, opens nothing.
+	// The sealed credentials of another key do not open.
 	other := b.stored(sandboxKey())
 	b.exec(`update exchange_keys set credentials_sealed = (select credentials_sealed from exchange_keys where label is not null) where '/api/v1/api-keys/' || id = $1`, other)
 	if a, err := b.tried(other + "/decrypt"); err != nil || a.Status != http.StatusInternalServerError || strings.Contains(a.Body, "Canary") {
@@ -99,10 +98,10 @@ func TestNoExchangeSecretIsStored(t *testing.T) {
 	}
 	rotated := bearer{s.replica(both), b.access}
 	if data := rotated.ask(http.MethodPost, path+"/decrypt", nil).body["data"]; fmt.Sprint(data) != "map[api_key:Canary-api-key-0002 passphrase:Canary-phrase-0001 secret:Canary-secret-0002]" {
-		t.Errorf("under a ring with another current key: %v", data)
+		t.Errorf("with another current key: %v", data)
 	}
 	s.exec(`delete from users`)
 	if n := one[int](s.deployment, `select count(*) from exchange_keys`); n != 0 {
-		t.Errorf("%d keys outlived their user", n)
+		t.Errorf("%d keys of a deleted user", n)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 const keysPath = "/api/v1/api-keys"
 
-// bearer is who asks in these tests.
+// bearer is a signed-in user.
 type bearer struct {
 	*service
 	access string
@@ -25,7 +25,7 @@ func (s *service) bearer() bearer {
 	return bearer{s, s.login(s.user()).access}
 }
 
-// ask is a request with the access token.
+// ask sends a request with the user's access token.
 func (b bearer) ask(method, path string, body any) answer {
 	b.t.Helper()
 	return b.as(b.access, method, path, body)
@@ -47,7 +47,7 @@ func (b bearer) stored(form map[string]any) string {
 	return keysPath + "/" + id
 }
 
-// listed is a key as the list shows it, or nil.
+// listed returns a key from the list, or nil.
 func (b bearer) listed(path string) map[string]any {
 	b.t.Helper()
 	a := b.want(b.ask(http.MethodGet, keysPath+"/", nil), http.StatusOK)
@@ -59,8 +59,8 @@ func (b bearer) listed(path string) map[string]any {
 	return nil
 }
 
-// A user who is not the key's has the same answer on every route as for a key that is nobody's, whatever the body.
-func TestKeysOfOthersDoNotExist(t *testing.T) {
+// A key of another user gets the same answer as a key that does not exist, on every route and for every body.
+func TestKeysOfOtherUsersAreNotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	owner, stranger := s.bearer(), s.bearer()
@@ -88,15 +88,15 @@ func TestKeysOfOthersDoNotExist(t *testing.T) {
 		t.Errorf("listed: %s", a.Body)
 	}
 	if after := one[string](s.deployment, `select k::text from exchange_keys k`); after != before {
-		t.Errorf("it was changed:\n%s\n%s", before, after)
+		t.Errorf("the key was changed:\n%s\n%s", before, after)
 	}
-	for _, id := range []string{strings.ReplaceAll(id, "-", ""), "{" + id + "}", "urn:uuid:" + id} { // a key has one name
+	for _, id := range []string{strings.ReplaceAll(id, "-", ""), "{" + id + "}", "urn:uuid:" + id} { // other spellings of the id
 		owner.want(owner.ask(http.MethodPatch, keysPath+"/"+id, map[string]any{}), http.StatusNotFound)
 	}
 	owner.want(owner.ask(http.MethodPatch, keysPath+"/"+strings.ToUpper(id), map[string]any{}), http.StatusOK)
 }
 
-func TestWhatANewKeyMayBe(t *testing.T) {
+func TestCreateExchangeKeys(t *testing.T) {
 	t.Parallel()
 	b := newService(t).bearer()
 	with := func(changes ...any) map[string]any {
@@ -115,7 +115,7 @@ func TestWhatANewKeyMayBe(t *testing.T) {
 		form any
 		want string
 	}{
-		{"nothing", map[string]any{}, missing + `"exchange"]`},
+		{"an empty object", map[string]any{}, missing + `"exchange"]`},
 		{"no key", with("api_key", "absent"), missing + `"api_key"]`},
 		{"no secret", with("api_secret", "absent"), missing + `"api_secret"]`},
 		{"an unknown exchange", with("exchange", "canary"), `"type":"enum","loc":["body","exchange"],"msg":"Input should be 'binance', 'binanceus', 'bybit', 'coinbase', 'kraken', 'okx' or 'sandbox'"`},
@@ -151,7 +151,7 @@ func TestWhatANewKeyMayBe(t *testing.T) {
 		t.Errorf("got %s", a.Body)
 	}
 	if n := one[int](b.deployment, `select count(*) from exchange_keys`); n != 0 {
-		t.Errorf("%d were stored", n)
+		t.Errorf("%d keys were stored", n)
 	}
 
 	b.stored(with("api_key", strings.Repeat("k", 1024), "api_secret", strings.Repeat("Ω", 4000), "label", strings.Repeat("Ω", 100)))
@@ -164,7 +164,7 @@ func TestWhatANewKeyMayBe(t *testing.T) {
 	}
 }
 
-func TestChangingAKey(t *testing.T) {
+func TestChangeAnExchangeKey(t *testing.T) {
 	t.Parallel()
 	b := newService(t).bearer()
 	path := b.stored(map[string]any{"exchange": "okx", "api_key": "first-api-key", "api_secret": "first-secret", "api_passphrase": "first-phrase", "label": "Main"})
@@ -201,7 +201,7 @@ func TestChangingAKey(t *testing.T) {
 	}
 	const trail = `select count(*) from audit where action = 'exchange_key.changed' and details->>'exchange' = 'okx'`
 	if n := one[int](b.deployment, trail); n != 7 {
-		t.Errorf("%d changes in the audit trail, of 7 and one that was none", n)
+		t.Errorf("%d audit rows of changes, want 7", n)
 	}
 	stored := one[string](b.deployment, `select k::text from exchange_keys k`)
 	for want, form := range map[string]any{
@@ -219,9 +219,9 @@ func TestChangingAKey(t *testing.T) {
 	}
 	change(map[string]any{"api_key": strings.Repeat("k", 64<<10)}, http.StatusRequestEntityTooLarge)
 	if now := one[string](b.deployment, `select k::text from exchange_keys k`); now != stored {
-		t.Errorf("a refused change changed it:\n%s\n%s", stored, now)
+		t.Errorf("a refused change changed the key:\n%s\n%s", stored, now)
 	}
-	// Where none is needed, a passphrase can go.
+	// The passphrase of an exchange that needs none can be removed.
 	path = b.stored(map[string]any{"exchange": "bybit", "api_key": "third-api-key", "api_secret": "third-secret", "api_passphrase": "third-phrase"})
 	change(map[string]any{"api_passphrase": nil}, http.StatusOK)
 	if data := b.ask(http.MethodPost, path+"/decrypt", nil).body["data"].(map[string]any); len(data) != 2 {
@@ -229,7 +229,7 @@ func TestChangingAKey(t *testing.T) {
 	}
 }
 
-func TestAUserKeepsAtMostAHundredKeys(t *testing.T) {
+func TestAUserHasAtMost100Keys(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	b, other := s.bearer(), s.bearer()

@@ -37,7 +37,7 @@ const keyLifetime = 2160 * time.Hour
 
 var lifetimes = usersession.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}
 
-// plenty is more than any test asks, and all of them ask from one address.
+// plenty are limits that no test reaches, although all tests have one address.
 var plenty = api.Rates{
 	Signup: 1e6, Login: 1e6, Refresh: 1e6, Verify: 1e6, Resend: 1e6, Status: 1e6, Forgot: 1e6, Reset: 1e6, Token: 1e6, Challenge: 1e6, Decrypt: 1e6, Connection: 1e6,
 }
@@ -116,7 +116,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	return &service{deployment: d, server: webtest.Serve(d.t, a.API.Spec, d.log, a.Handler()), app: a, db: r.DB, pool: pool, registry: r.Registry}
 }
 
-// now is the time that codes go by.
+// now returns the time for TOTP codes.
 func (d *deployment) now() time.Time {
 	return time.Unix(d.clock.Load(), 0)
 }
@@ -159,7 +159,7 @@ func (d *deployment) exec(q string, args ...any) {
 	must(d.t, err)
 }
 
-// one returns the one value that a query finds.
+// one returns the value that a query finds.
 func one[T any](d *deployment, q string, args ...any) T {
 	d.t.Helper()
 	var value T

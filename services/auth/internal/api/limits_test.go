@@ -10,8 +10,8 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
-// rated is a replica on a Redis of its own behind a proxy on this machine, with these limits, from which on the test says
-// by X-Forwarded-For where it asks from.
+// rated returns a replica with a Redis of its own and with changed limits. It trusts a proxy on this machine, so the test sets
+// the client address with X-Forwarded-For.
 func (s *service) rated(server *storetest.RedisServer, change func(*service)) *service {
 	s.t.Helper()
 	s.redisURL, s.proxies = server.URL, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -19,7 +19,7 @@ func (s *service) rated(server *storetest.RedisServer, change func(*service)) *s
 	return s.replica(oldKey)
 }
 
-func TestRequestsAreLimitedForEachClientAddress(t *testing.T) {
+func TestPublicEndpointsAreLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -31,7 +31,7 @@ func TestRequestsAreLimitedForEachClientAddress(t *testing.T) {
 			ask := replicas[n%2]
 			from := address
 			if i == 2 {
-				from = fmt.Sprintf("2001:db8:1:2::%x", n+1) // all of one client's
+				from = fmt.Sprintf("2001:db8:1:2::%x", n+1) // one network
 			}
 			a := ask.post("/auth/login", p.form(), "X-Forwarded-For", "198.51.100."+strconv.Itoa(n)+", "+from)
 			if n < 3 {
@@ -45,12 +45,12 @@ func TestRequestsAreLimitedForEachClientAddress(t *testing.T) {
 			}
 		}
 	}
-	// Another route has a limit of its own.
+	// Each route has a limit of its own.
 	first.want(first.post("/auth/signup", newPerson().form(), "X-Forwarded-For", "203.0.113.7"), http.StatusOK)
 }
 
-// Behind a credential it is the user who is counted, from whichever address.
-func TestSignedInRequestsAreLimitedForEachUser(t *testing.T) {
+// The addresses of a signed-in user do not matter.
+func TestSignedInEndpointsAreLimitedByUser(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	first, second := s.login(s.user()).access, s.login(s.user()).access
@@ -64,7 +64,6 @@ func TestSignedInRequestsAreLimitedForEachUser(t *testing.T) {
 	stepUp(first, "203.0.113.8", http.StatusTooManyRequests)
 }
 
-// A limit counts before anything about a request is looked at, so that nothing is tried out for free.
 func TestMalformedRequestsCountToo(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -74,7 +73,7 @@ func TestMalformedRequestsCountToo(t *testing.T) {
 	s.want(s.post("/auth/signup", newPerson().form()), http.StatusTooManyRequests)
 }
 
-func TestWithoutRedisPeopleSignInAndAreLimitedStill(t *testing.T) {
+func TestWithoutRedisLoginsWorkAndAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -87,7 +86,7 @@ func TestWithoutRedisPeopleSignInAndAreLimitedStill(t *testing.T) {
 	s.want(s.post("/auth/login", p.form()), http.StatusTooManyRequests)
 }
 
-func TestTheTrailHasTheClientsAddress(t *testing.T) {
+func TestAuditRowsHaveTheClientAddress(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.post("/auth/login", newPerson().form(), "X-Forwarded-For", "198.51.100.1")

@@ -11,7 +11,7 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-func TestRefreshingByOAuth(t *testing.T) {
+func TestRefreshTokenGrant(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	first := s.login(s.user())
@@ -24,9 +24,9 @@ func TestRefreshingByOAuth(t *testing.T) {
 	}
 	s.want(s.profile(a.body["access_token"].(string)), http.StatusOK)
 	second := a.body["refresh_token"].(string)
-	// It is the same chain as /auth/refresh's.
+	// It is the same chain of tokens as that of /auth/refresh.
 	if again := s.pairOf(s.refresh(first.refresh)); again.refresh != second {
-		t.Error("another token")
+		t.Error("got another token")
 	}
 	c := s.client("read")
 	third := s.want(exchange(second, "|", "Authorization", basic(c.id, c.key.Reveal())), http.StatusOK).body["refresh_token"].(string)
@@ -34,12 +34,12 @@ func TestRefreshingByOAuth(t *testing.T) {
 		s.refused(name, exchange(presented), http.StatusBadRequest, "invalid_grant")
 	}
 	s.refused("a scope", exchange(third, "scope", "admin"), http.StatusBadRequest, "invalid_scope")
-	s.refused("none", s.form("/oauth/token", "grant_type", "refresh_token"), http.StatusBadRequest, "invalid_request")
+	s.refused("no token", s.form("/oauth/token", "grant_type", "refresh_token"), http.StatusBadRequest, "invalid_request")
 	s.refused("reused", exchange(first.refresh), http.StatusBadRequest, "invalid_grant")
-	s.refused("the family's", exchange(third), http.StatusBadRequest, "invalid_grant")
+	s.refused("the current token after the reuse", exchange(third), http.StatusBadRequest, "invalid_grant")
 }
 
-func TestManyRefreshesByOAuthAtOnceLogNobodyOut(t *testing.T) {
+func TestConcurrentRefreshTokenGrantsGetTheSameToken(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	tokens := s.login(s.user())
@@ -54,12 +54,12 @@ func TestManyRefreshesByOAuthAtOnceLogNobodyOut(t *testing.T) {
 	wait.Wait()
 	for _, a := range answers {
 		if a != answers[0] || a == "" {
-			t.Fatal("not everybody got the same token")
+			t.Fatal("requests got different tokens")
 		}
 	}
 }
 
-func TestBadRequestsOfOAuth(t *testing.T) {
+func TestInvalidOAuthRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	c := s.client("admin")
@@ -68,27 +68,27 @@ func TestBadRequestsOfOAuth(t *testing.T) {
 		return s.post(path, body, append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
 	}
 	for name, a := range map[string]answer{
-		"no body":           post("/oauth/token", ""),
-		"no grant type":     post("/oauth/token", credentials),
-		"an empty one":      post("/oauth/token", "grant_type=&"+credentials),
-		"twice":             post("/oauth/token", "grant_type=client_credentials&grant_type=client_credentials&"+credentials),
-		"a secret twice":    post("/oauth/token", "grant_type=client_credentials&client_secret=x&"+credentials),
-		"an empty and one":  post("/oauth/token", "grant_type=client_credentials&client_secret=&"+credentials),
-		"broken escapes":    post("/oauth/token", "grant_type=client_credentials&x=%zz&"+credentials),
-		"semicolons":        post("/oauth/token", "grant_type=client_credentials;"+credentials),
-		"NUL":               post("/oauth/token", "grant_type=client_credentials&scope=%00&"+credentials),
-		"broken UTF-8":      post("/oauth/token", "grant_type=client_credentials&scope=%ff&"+credentials),
-		"JSON":              s.post("/oauth/token", `{"grant_type":"client_credentials"}`),
-		"no content type":   s.post("/oauth/token", "grant_type=client_credentials&"+credentials, "Content-Type", ""),
-		"multipart":         s.post("/oauth/token", "--x\r\n\r\n--x--", "Content-Type", "multipart/form-data; boundary=x"),
-		"another charset":   s.post("/oauth/token", "grant_type=client_credentials&"+credentials, "Content-Type", "application/x-www-form-urlencoded; charset=utf-16"),
-		"in the query":      post("/oauth/token?grant_type=client_credentials&"+credentials, "x=1"),
-		"introspect nought": post("/oauth/introspect", credentials),
-		"revoke nought":     post("/oauth/revoke", "token="),
+		"no body":                       post("/oauth/token", ""),
+		"no grant type":                 post("/oauth/token", credentials),
+		"an empty grant type":           post("/oauth/token", "grant_type=&"+credentials),
+		"two grant types":               post("/oauth/token", "grant_type=client_credentials&grant_type=client_credentials&"+credentials),
+		"two secrets":                   post("/oauth/token", "grant_type=client_credentials&client_secret=x&"+credentials),
+		"an empty secret and a secret":  post("/oauth/token", "grant_type=client_credentials&client_secret=&"+credentials),
+		"malformed escapes":             post("/oauth/token", "grant_type=client_credentials&x=%zz&"+credentials),
+		"semicolons":                    post("/oauth/token", "grant_type=client_credentials;"+credentials),
+		"NUL":                           post("/oauth/token", "grant_type=client_credentials&scope=%00&"+credentials),
+		"invalid UTF-8":                 post("/oauth/token", "grant_type=client_credentials&scope=%ff&"+credentials),
+		"JSON":                          s.post("/oauth/token", `{"grant_type":"client_credentials"}`),
+		"no content type":               s.post("/oauth/token", "grant_type=client_credentials&"+credentials, "Content-Type", ""),
+		"multipart":                     s.post("/oauth/token", "--x\r\n\r\n--x--", "Content-Type", "multipart/form-data; boundary=x"),
+		"another charset":               s.post("/oauth/token", "grant_type=client_credentials&"+credentials, "Content-Type", "application/x-www-form-urlencoded; charset=utf-16"),
+		"in the query":                  post("/oauth/token?grant_type=client_credentials&"+credentials, "x=1"),
+		"introspection without a token": post("/oauth/introspect", credentials),
+		"revocation of an empty token":  post("/oauth/revoke", "token="),
 	} {
 		s.refused(name, a, http.StatusBadRequest, "invalid_request")
 		if strings.Contains(a.Body, c.id) || strings.Contains(a.Body, "client_credentials") {
-			t.Errorf("%s: the answer repeats what was sent: %s", name, a.Body)
+			t.Errorf("%s: the answer contains a sent value: %s", name, a.Body)
 		}
 	}
 	for _, grant := range []string{"password", "authorization_code", "Client_Credentials", "urn:ietf:params:oauth:grant-type:device_code"} {
@@ -97,9 +97,9 @@ func TestBadRequestsOfOAuth(t *testing.T) {
 	s.refused("too large", post("/oauth/token", strings.Repeat("x", 16<<10+1)), http.StatusRequestEntityTooLarge, "invalid_request")
 	s.want(s.post("/oauth/token", "grant_type=client_credentials&"+credentials, "Content-Type", "application/x-www-form-urlencoded;charset=UTF-8"), http.StatusOK)
 	s.asService = "postgres://nobody@127.0.0.1:1/nothing?sslmode=disable"
-	away := s.replica(oldKey)
+	down := s.replica(oldKey)
 	for path, body := range map[string]string{"/oauth/token": "grant_type=client_credentials&", "/oauth/introspect": "token=x&", "/oauth/revoke": "token=" + token.New(token.Refresh).Reveal() + "&"} {
-		a := away.post(path, body+credentials, "Content-Type", "application/x-www-form-urlencoded")
+		a := down.post(path, body+credentials, "Content-Type", "application/x-www-form-urlencoded")
 		s.refused(path, a, http.StatusServiceUnavailable, "temporarily_unavailable")
 	}
 	rated := s.rated(storetest.OwnRedis(t), func(s *service) { s.settings.Rates.Token = 1 })

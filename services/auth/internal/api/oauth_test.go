@@ -12,7 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// form posts fields in pairs, as OAuth has it. Headers come in pairs behind a "|".
+// form posts pairs of field and value as a form. Pairs after "|" are headers.
 func (s *service) form(path string, pairs ...string) answer {
 	s.t.Helper()
 	fields, headers, fill := url.Values{}, []string{"Content-Type", "application/x-www-form-urlencoded"}, true
@@ -35,7 +35,7 @@ func (s *service) form(path string, pairs ...string) answer {
 	return s.request(http.MethodPost, path, fields.Encode(), headers...)
 }
 
-// client is a program with an API key.
+// client is an OAuth client: an API key.
 type client struct {
 	id  string
 	key token.Token
@@ -51,7 +51,7 @@ func basic(id, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(password)))
 }
 
-// grant exchanges a client's key.
+// grant requests an access token for a client.
 func (s *service) grant(c client, more ...string) answer {
 	s.t.Helper()
 	return s.form("/oauth/token", append([]string{"grant_type", "client_credentials", "client_id", c.id, "client_secret", c.key.Reveal()}, more...)...)
@@ -66,7 +66,7 @@ func (s *service) introspect(c client, presented string) answer {
 	return a
 }
 
-// refused wants an error of OAuth.
+// refused checks for an error in the form of OAuth.
 func (s *service) refused(name string, a answer, status int, code string) {
 	s.t.Helper()
 	if a.Status != status || a.body["error"] != code || a.body["error_description"] == "" || len(a.body) != 2 || a.Header.Get("Cache-Control") != "no-store" {
@@ -77,17 +77,17 @@ func (s *service) refused(name string, a answer, status int, code string) {
 	}
 }
 
-func TestAClientGetsAnAccessToken(t *testing.T) {
+func TestClientCredentialsGrant(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	admin, reader := s.client("admin"), s.client("read")
-	tokens := accesstoken.NewReader(s.owner, issuer) // as at pin-admin
+	tokens := accesstoken.NewReader(s.owner, issuer) // as pin-admin reads them
 	for name, a := range map[string]answer{
-		"in the body":     s.grant(admin),
-		"by prefix":       s.grant(client{admin.key.Prefix(), admin.key}),
-		"in the header":   s.form("/oauth/token/", "grant_type", "client_credentials", "|", "Authorization", basic(admin.id, admin.key.Reveal())),
-		"beside an empty": s.form("/oauth/token", "grant_type", "client_credentials", "scope", "", "client_secret", "", "x", "1", "x", "2", "|", "Authorization", basic(admin.id, admin.key.Reveal())),
-		"upper case":      s.grant(client{strings.ToUpper(admin.id), admin.key}),
+		"in the body":   s.grant(admin),
+		"by prefix":     s.grant(client{admin.key.Prefix(), admin.key}),
+		"in the header": s.form("/oauth/token/", "grant_type", "client_credentials", "|", "Authorization", basic(admin.id, admin.key.Reveal())),
+		"in the header, with an empty one in the body": s.form("/oauth/token", "grant_type", "client_credentials", "scope", "", "client_secret", "", "x", "1", "x", "2", "|", "Authorization", basic(admin.id, admin.key.Reveal())),
+		"upper case": s.grant(client{strings.ToUpper(admin.id), admin.key}),
 	} {
 		s.want(a, http.StatusOK)
 		if len(a.body) != 4 || a.body["token_type"] != "Bearer" || a.body["scope"] != "admin" || a.Header.Get("Cache-Control") != "no-store" {
@@ -124,11 +124,11 @@ func TestAClientGetsAnAccessToken(t *testing.T) {
 	}
 	const trail = `select count(*) from audit where action = 'token.issued' and actor_kind = 'api_key' and actor_id = $1 and target_id = $1 and address <> ''`
 	if n := one[int](s.deployment, trail, reader.id); n != 1 {
-		t.Errorf("%d rows in the audit trail", n)
+		t.Errorf("%d audit rows", n)
 	}
 }
 
-func TestAClientsTokenEndsWithItsKey(t *testing.T) {
+func TestTokenOfAClientEndsWithItsKey(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	tokens := accesstoken.NewReader(s.owner, issuer)
@@ -138,7 +138,7 @@ func TestAClientsTokenEndsWithItsKey(t *testing.T) {
 	} {
 		c, asking := s.client("admin"), s.client("read")
 		access := s.want(s.grant(c), http.StatusOK).body["access_token"].(string)
-		// It cannot do more than the key can now, whatever it could.
+		// A token has no scope that its key has lost.
 		s.exec(`update api_keys set scopes = '{read}' where id = $1`, c.id)
 		if who, err := tokens.Authenticate(t.Context(), access); err != nil || who.MayRead() || who.MayChange() {
 			t.Errorf("%s: %+v, %v", name, who, err)
@@ -158,7 +158,7 @@ func TestAClientsTokenEndsWithItsKey(t *testing.T) {
 	}
 }
 
-func TestAClientsTokenIsNoUsers(t *testing.T) {
+func TestTokenOfAClientIsRefusedByUserEndpoints(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	access := s.want(s.grant(s.client("admin")), http.StatusOK).body["access_token"].(string)
@@ -168,33 +168,33 @@ func TestAClientsTokenIsNoUsers(t *testing.T) {
 	s.refused("revoke", s.form("/oauth/revoke", "token", access), http.StatusBadRequest, "unsupported_token_type")
 }
 
-func TestClientsThatAreRefused(t *testing.T) {
+func TestInvalidClientsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	c, other := s.client("admin"), s.client("admin")
-	good, key := basic(c.id, c.key.Reveal()), c.key.Reveal()
+	valid, key := basic(c.id, c.key.Reveal()), c.key.Reveal()
 	for name, a := range map[string]answer{
-		"nobody":                s.form("/oauth/token", "grant_type", "client_credentials"),
-		"an id alone":           s.form("/oauth/token", "grant_type", "client_credentials", "client_id", c.id),
-		"a key alone":           s.form("/oauth/token", "grant_type", "client_credentials", "client_secret", key),
-		"another's id":          s.grant(client{other.id, c.key}),
-		"another's prefix":      s.grant(client{other.key.Prefix(), c.key}),
-		"an unknown key":        s.grant(client{c.id, token.New(token.APIKey)}),
-		"a proxy key":           s.grant(client{c.id, s.people.ProxyKey(s.people.Instance())}),
-		"a password":            s.form("/oauth/token", "grant_type", "client_credentials", "client_id", c.id, "client_secret", "Canary-password"),
-		"another scheme":        s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Bearer "+key),
-		"basic without a colon": s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(key))),
-		"broken basic":          s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic %%%"),
-		"escapes that are none": s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.id+":%zz"+key))),
-		"in the query":          s.form("/oauth/token?client_id="+c.id+"&client_secret="+key, "grant_type", "client_credentials"),
-		"introspection":         s.form("/oauth/introspect", "token", "x"),
-		"revocation":            s.form("/oauth/revoke", "token", "x", "client_id", c.id, "client_secret", other.key.Reveal()),
-		"a refresh":             s.form("/oauth/token", "grant_type", "refresh_token", "refresh_token", "x", "client_id", c.id, "client_secret", other.key.Reveal()),
+		"no credentials":            s.form("/oauth/token", "grant_type", "client_credentials"),
+		"only an id":                s.form("/oauth/token", "grant_type", "client_credentials", "client_id", c.id),
+		"only a key":                s.form("/oauth/token", "grant_type", "client_credentials", "client_secret", key),
+		"the id of another key":     s.grant(client{other.id, c.key}),
+		"the prefix of another key": s.grant(client{other.key.Prefix(), c.key}),
+		"an unknown key":            s.grant(client{c.id, token.New(token.APIKey)}),
+		"a proxy key":               s.grant(client{c.id, s.people.ProxyKey(s.people.Instance())}),
+		"a password":                s.form("/oauth/token", "grant_type", "client_credentials", "client_id", c.id, "client_secret", "Canary-password"),
+		"another scheme":            s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Bearer "+key),
+		"basic without a colon":     s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(key))),
+		"malformed base64":          s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic %%%"),
+		"malformed escapes":         s.form("/oauth/token", "grant_type", "client_credentials", "|", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.id+":%zz"+key))),
+		"in the query":              s.form("/oauth/token?client_id="+c.id+"&client_secret="+key, "grant_type", "client_credentials"),
+		"introspection":             s.form("/oauth/introspect", "token", "x"),
+		"revocation":                s.form("/oauth/revoke", "token", "x", "client_id", c.id, "client_secret", other.key.Reveal()),
+		"a refresh":                 s.form("/oauth/token", "grant_type", "refresh_token", "refresh_token", "x", "client_id", c.id, "client_secret", other.key.Reveal()),
 	} {
 		s.refused(name, a, http.StatusUnauthorized, "invalid_client")
 	}
-	s.refused("two ways", s.form("/oauth/token", "grant_type", "client_credentials", "client_id", c.id, "client_secret", key, "|", "Authorization", good),
+	s.refused("in the header and in the body", s.form("/oauth/token", "grant_type", "client_credentials", "client_id", c.id, "client_secret", key, "|", "Authorization", valid),
 		http.StatusBadRequest, "invalid_request")
-	// An API key opens no door by its header.
+	// The header of API keys is not accepted here.
 	s.refused("X-Api-Key", s.form("/oauth/introspect", "token", "x", "|", "X-Api-Key", key), http.StatusUnauthorized, "invalid_client")
 }

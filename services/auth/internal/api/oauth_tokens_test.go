@@ -12,7 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/accesstoken"
 )
 
-func TestIntrospectionTellsWhatIsTrueNow(t *testing.T) {
+func TestIntrospectionReturnsCurrentData(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	c, p := s.client("read"), s.user()
@@ -31,7 +31,7 @@ func TestIntrospectionTellsWhatIsTrueNow(t *testing.T) {
 	if a.body["active"] != true || a.body["token_type"] != "refresh_token" || a.body["sub"] != claims.Subject || a.body["exp"].(float64) < float64(time.Now().Add(719*time.Hour).Unix()) {
 		t.Errorf("got %s", a.Body)
 	}
-	// A role that was lost is not told any more.
+	// The answer has the present role, not the one of the token.
 	s.exec(`update users set role = 'admin'`)
 	admin := s.login(p)
 	if a := s.introspect(c, admin.access); a.body["role"] != "admin" {
@@ -44,24 +44,24 @@ func TestIntrospectionTellsWhatIsTrueNow(t *testing.T) {
 
 	next := s.pairOf(s.refresh(tokens.refresh))
 	bad := s.forgeries(tokens.access)
-	bad["used up"], bad["an API key"], bad["expired"] = tokens.refresh, c.key.Reveal(), s.minted(tokens.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(0) })
+	bad["a used refresh token"], bad["an API key"], bad["an expired token"] = tokens.refresh, c.key.Reveal(), s.minted(tokens.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(0) })
 	for name, text := range bad {
 		if a := s.introspect(c, text); a.body["active"] != false {
 			t.Errorf("%s: got %s", name, a.Body)
 		}
 	}
 	if again := s.pairOf(s.refresh(tokens.refresh)); again.refresh != next.refresh {
-		t.Error("asking has changed something")
+		t.Error("introspection used the refresh token")
 	}
 	s.want(s.logout(next.access), http.StatusOK)
 	for _, text := range []string{tokens.access, next.access, next.refresh} {
 		if a := s.introspect(c, text); a.body["active"] != false {
-			t.Errorf("after the end: %s", a.Body)
+			t.Errorf("after the logout: %s", a.Body)
 		}
 	}
 }
 
-func TestRevokingATokenEndsItsSession(t *testing.T) {
+func TestRevocationEndsTheSession(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	p := s.user()
@@ -71,7 +71,7 @@ func TestRevokingATokenEndsItsSession(t *testing.T) {
 		"older access token":  func(first, _ pair) string { return first.access },
 		"refresh token":       func(_, second pair) string { return second.refresh },
 		"older refresh token": func(first, _ pair) string { return first.refresh },
-		"an expired one's last": func(first, _ pair) string {
+		"expired access token": func(first, _ pair) string {
 			return s.minted(first.access, func(c *accesstoken.Claims) { c.ExpiresAt = late(time.Hour) })
 		},
 	} {
@@ -86,7 +86,7 @@ func TestRevokingATokenEndsItsSession(t *testing.T) {
 		s.want(s.refresh(second.refresh), http.StatusUnauthorized)
 		const trail = `select count(*) from audit where action = 'session.ended' and actor_kind = 'user' and target_id = $1`
 		if n := one[int](s.deployment, trail, s.sessionOf(first)); n != 1 {
-			t.Errorf("%s: %d rows in the audit trail", name, n)
+			t.Errorf("%s: %d audit rows", name, n)
 		}
 	}
 	for name, text := range s.forgeries(stays.access) {
@@ -101,8 +101,7 @@ func TestRevokingATokenEndsItsSession(t *testing.T) {
 	s.pairOf(s.refresh(stays.refresh))
 }
 
-// TestATokenCannotBeTwoThings: whoever could add a claim to a token would still get no more than one of the two callers.
-func TestATokenCannotBeTwoThings(t *testing.T) {
+func TestTokenOfAUserAndAClientIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	access := s.login(s.user()).access

@@ -9,8 +9,7 @@ import (
 
 const console = "https://admin.example.test"
 
-// Pages of the origins that are named may ask from a browser; those of no other may, however alike its name is.
-func TestOnlyNamedOriginsMayAsk(t *testing.T) {
+func TestOnlyAllowedOriginsMayCallFromABrowser(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.settings.AllowedOrigins = []string{"https://other.example.test", console}
@@ -20,19 +19,19 @@ func TestOnlyNamedOriginsMayAsk(t *testing.T) {
 		name, method, path, origin string
 		header                     map[string]string
 		status                     int
-		admitted                   bool
+		allowed                    bool
 	}{
 		{"a preflight", "OPTIONS", "/auth/login", console, preflight, http.StatusNoContent, true},
 		{"a preflight with a slash", "OPTIONS", "/auth/login/", console, preflight, http.StatusNoContent, true},
-		{"a preflight of another's", "OPTIONS", "/auth/login", "https://evil.example.test", preflight, http.StatusMethodNotAllowed, false},
-		{"of a longer name", "OPTIONS", "/auth/login", console + ".evil.test", preflight, http.StatusMethodNotAllowed, false},
-		{"of another scheme", "OPTIONS", "/auth/login", "http://admin.example.test", preflight, http.StatusMethodNotAllowed, false},
-		{"of no origin", "OPTIONS", "/auth/login", "null", preflight, http.StatusMethodNotAllowed, false},
-		{"of a path that is none", "OPTIONS", "/auth/nothing", console, preflight, http.StatusNotFound, true},
-		{"OPTIONS that is no preflight", "OPTIONS", "/auth/login", console, nil, http.StatusMethodNotAllowed, true},
-		{"a question", "GET", "/.well-known/jwks.json", console, nil, http.StatusOK, true},
-		{"a question of another's", "GET", "/.well-known/jwks.json", "https://evil.example.test", nil, http.StatusOK, false},
-		{"a refusal can be read too", "POST", "/auth/login", console, nil, http.StatusUnprocessableEntity, true},
+		{"a preflight of another origin", "OPTIONS", "/auth/login", "https://evil.example.test", preflight, http.StatusMethodNotAllowed, false},
+		{"a preflight of a longer host name", "OPTIONS", "/auth/login", console + ".evil.test", preflight, http.StatusMethodNotAllowed, false},
+		{"a preflight of another scheme", "OPTIONS", "/auth/login", "http://admin.example.test", preflight, http.StatusMethodNotAllowed, false},
+		{"a preflight of the origin null", "OPTIONS", "/auth/login", "null", preflight, http.StatusMethodNotAllowed, false},
+		{"a preflight of an unknown path", "OPTIONS", "/auth/nothing", console, preflight, http.StatusNotFound, true},
+		{"OPTIONS without the preflight headers", "OPTIONS", "/auth/login", console, nil, http.StatusMethodNotAllowed, true},
+		{"a request", "GET", "/.well-known/jwks.json", console, nil, http.StatusOK, true},
+		{"a request of another origin", "GET", "/.well-known/jwks.json", "https://evil.example.test", nil, http.StatusOK, false},
+		{"a refused request", "POST", "/auth/login", console, nil, http.StatusUnprocessableEntity, true},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			header := map[string]string{"Origin": rule.origin}
@@ -40,15 +39,15 @@ func TestOnlyNamedOriginsMayAsk(t *testing.T) {
 				header[name] = value
 			}
 			a := s.server.Do(webtest.Request{Method: rule.method, Path: rule.path, Header: header})
-			allowed := ""
-			if rule.admitted {
-				allowed = rule.origin
+			allowedOrigin := ""
+			if rule.allowed {
+				allowedOrigin = rule.origin
 			}
-			if a.Status != rule.status || a.Header.Get("Access-Control-Allow-Origin") != allowed || a.Header.Get("Vary") != "Origin" {
+			if a.Status != rule.status || a.Header.Get("Access-Control-Allow-Origin") != allowedOrigin || a.Header.Get("Vary") != "Origin" {
 				t.Errorf("%d %v", a.Status, a.Header)
 			}
 			if a.Header.Get("Access-Control-Allow-Credentials") != "" {
-				t.Error("cookies are allowed for")
+				t.Error("the answer allows cookies")
 			}
 			if rule.status == http.StatusNoContent &&
 				(a.Header.Get("Access-Control-Allow-Methods") != "POST" || a.Header.Get("Access-Control-Allow-Headers") != "Authorization, Content-Type") {
@@ -58,7 +57,7 @@ func TestOnlyNamedOriginsMayAsk(t *testing.T) {
 	}
 }
 
-func TestNoOriginMayAskByDefault(t *testing.T) {
+func TestNoOriginIsAllowedByDefault(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for method, status := range map[string]int{"OPTIONS": http.StatusMethodNotAllowed, "POST": http.StatusUnprocessableEntity} {

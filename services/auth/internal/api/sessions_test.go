@@ -33,8 +33,8 @@ func TestListSessions(t *testing.T) {
 	s := newService(t)
 	p := s.user()
 	s.login(s.user())
-	gone, first, second := s.login(p), s.login(p), s.login(p)
-	s.want(s.logout(gone.access), http.StatusOK)
+	ended, first, second := s.login(p), s.login(p), s.login(p)
+	s.want(s.logout(ended.access), http.StatusOK)
 	expired := s.sessionOf(s.login(p))
 	s.exec(`update user_sessions set expires_at = now() where id = $1`, expired)
 

@@ -2,8 +2,10 @@ package login_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -376,5 +378,22 @@ func TestStepUpNeedsEveryFactor(t *testing.T) {
 	}
 	if amr := fmt.Sprint(caller.From(d.signedIn(withFactor)).AMR); amr != "[pwd otp mfa]" {
 		t.Errorf("methods %s", amr)
+	}
+}
+
+func TestChallengesAreNotStoredAndAreDeletedWithTheirUser(t *testing.T) {
+	d := newDeployment(t)
+	u, _ := d.withFactor()
+	challenge := u.challenge()
+	stored := d.people.Dump()
+	if !strings.Contains(stored, fmt.Sprintf("%x", sha256.Sum256([]byte(challenge.Reveal())))) {
+		t.Error("the dump does not contain the hash of the challenge")
+	}
+	if strings.Contains(stored, challenge.Reveal()) || strings.Contains(stored, fmt.Sprintf("%x", challenge.Reveal())) {
+		t.Error("the challenge is stored")
+	}
+	d.people.Exec(`delete from users where id = $1`, u.id)
+	if n := one[int](d, `select count(*) from login_challenges`); n != 0 {
+		t.Errorf("%d challenges of a deleted user", n)
 	}
 }
