@@ -113,10 +113,7 @@ func (k *Keys) Delete(ctx context.Context, user, id uuid.UUID) error {
 func (k *Keys) Reveal(ctx context.Context, user, id uuid.UUID) (c Credentials, err error) {
 	if stale := caller.RequireFresh(ctx); stale != nil {
 		refused := audit.Event{Action: "access.refused", TargetID: audit.ID(id), Details: map[string]any{"why": "not_fresh"}}
-		if err := audit.Record(context.WithoutCancel(ctx), k.DB, refused); err != nil { // a client that disconnects cannot prevent the entry
-			return Credentials{}, err
-		}
-		return Credentials{}, stale
+		return Credentials{}, audit.RecordRefusal(ctx, k.DB, refused, stale)
 	}
 	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		r, err := find(ctx, tx, user, id, "")
