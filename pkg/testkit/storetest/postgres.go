@@ -51,8 +51,8 @@ func (d *Database) URLAs(role string) string {
 	return u.String()
 }
 
-// Open connects with the privileges of a service's role. If role is empty, it connects as a superuser. The connection is closed
-// at the end of the test.
+// Open opens a pool of at most 20 connections with the privileges of a service's role. If role is empty, it connects as a
+// superuser. The pool is closed at the end of the test.
 func (d *Database) Open(t testing.TB, role string) *sqlx.DB {
 	t.Helper()
 	address := d.URL
@@ -63,6 +63,7 @@ func (d *Database) Open(t testing.TB, role string) *sqlx.DB {
 	if err != nil {
 		t.Fatalf("connecting to the test's database: %v", err)
 	}
+	db.SetMaxOpenConns(20)
 	t.Cleanup(func() { db.Close() })
 	return db
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/token"
 	"github.com/countersign/countersign/services/auth/internal/login"
@@ -47,11 +46,7 @@ type deployment struct {
 func newDeployment(t *testing.T) deployment {
 	t.Parallel()
 	database := storetest.Postgres(t)
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth), Connections: 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := database.Open(t, schema.RoleAuth)
 	ring, err := keyring.Parse("old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 	if err != nil {
 		t.Fatal(err)

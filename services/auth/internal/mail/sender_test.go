@@ -61,11 +61,7 @@ func (b *buffer) String() string {
 func newDeployment(t *testing.T) *deployment {
 	t.Parallel()
 	database := storetest.Postgres(t)
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth), Connections: 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := database.Open(t, schema.RoleAuth)
 	d := &deployment{t, db, storetest.NewPeople(t, database), nil, &buffer{}}
 	d.outbox = d.newOutbox(oldKey)
 	return d

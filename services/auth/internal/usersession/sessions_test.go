@@ -40,11 +40,7 @@ type deployment struct {
 func newDeployment(t *testing.T) deployment {
 	t.Parallel()
 	database := storetest.Postgres(t)
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth), Connections: 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := database.Open(t, schema.RoleAuth)
 	return deployment{t, db, storetest.NewPeople(t, database)}
 }
 
