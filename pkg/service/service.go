@@ -109,8 +109,8 @@ func Run[S settings, A App](ctx context.Context, log *slog.Logger, openAPI []byt
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	permits := shared.permits() // before MakeRoom, which changes GOMAXPROCS
-	slowhash.MakeRoom(permits)
+	permits := shared.permits() // before RaiseGOMAXPROCS, which changes GOMAXPROCS
+	slowhash.RaiseGOMAXPROCS(permits)
 	app, err := newApp(s, Resources{Log: log, DB: db, Redis: redis, Pool: slowhash.NewPool(permits, shared.HashPlaces), Registry: registry,
 		Keys: keys, TrustedProxies: proxies, OpenAPI: openAPI})
 	if err != nil {
