@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"net/http"
@@ -42,7 +41,6 @@ func (s *service) verifies(access string) bool {
 func TestJWKSVerifiesAccessTokens(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	must(t, s.app.API.Keys.Prepare(context.Background()))
 	if n := len(s.published()); n != 1 {
 		t.Errorf("%d keys before the first login", n)
 	}

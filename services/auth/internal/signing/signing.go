@@ -175,8 +175,20 @@ type Public struct {
 	Key []byte    `db:"public_key"`
 }
 
-// Public returns the public keys of all tokens with this lifetime that may still be valid, newest first.
+// Public returns the public keys of all tokens with this lifetime that may still be valid, newest first. It creates a key if
+// there is none, because verifiers cache the answer: an empty list would make them refuse the first tokens.
 func (k *Keys) Public(ctx context.Context, lifetime time.Duration) ([]Public, error) {
+	keys, err := k.published(ctx, lifetime)
+	if err != nil || len(keys) > 0 {
+		return keys, err
+	}
+	if err := k.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return k.published(ctx, lifetime)
+}
+
+func (k *Keys) published(ctx context.Context, lifetime time.Duration) ([]Public, error) {
 	// One more minute for a signature that was in progress when its key was retired.
 	const q = `
 		select id, public_key from signing_keys
