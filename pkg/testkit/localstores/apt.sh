@@ -3,6 +3,10 @@
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
+# Tests of two packages may install at the same time. apt-get update fails if another one is running.
+exec 9< /var/lib/dpkg
+flock 9
+
 policy=/usr/sbin/policy-rc.d
 clusters=/etc/postgresql-common/createcluster.d
 undo='true'
@@ -22,8 +26,8 @@ if [ ! -e "$clusters/countersign.conf" ]; then
 	echo 'create_main_cluster = false' > "$clusters/countersign.conf"
 fi
 
-apt-get -o DPkg::Lock::Timeout=120 -qq update
-apt-get -o DPkg::Lock::Timeout=120 -qq install -y --no-install-recommends "$@"
+apt-get -o DPkg::Lock::Timeout=120 -qq update 9<&-
+apt-get -o DPkg::Lock::Timeout=120 -qq install -y --no-install-recommends "$@" 9<&-
 
 for name; do
 	if command -v systemctl >/dev/null && systemctl --quiet cat "$name" >/dev/null 2>&1; then
