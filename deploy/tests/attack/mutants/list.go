@@ -88,6 +88,6 @@ var mutants = []mutant{
 	single("one instance may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
 	single("a wrong proof is accepted", authority, "return proof{}, ErrProofWrong", "return proof{}, nil"),
 	single("setting accepts a proof with a PIN that was replaced", change, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
-	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from ` + applying + `)", "($6 is not null and $7::uuid is not distinct from $7)"),
-	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3 is not null and $4::uuid is not distinct from $4 as proved"),
+	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from ` + applying + `)", "($6::boolean is not null and $7::uuid is not distinct from $7)"),
+	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3::boolean is not null and $4::uuid is not distinct from $4 as proved"),
 }
