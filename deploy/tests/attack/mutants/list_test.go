@@ -42,3 +42,18 @@ func TestMutantTextsOccurOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWrongSQL(t *testing.T) {
+	t.Parallel()
+	for output, want := range map[string]string{
+		`charging an attempt: pq: could not determine data type of parameter $6 (42P08)`: "42P08",
+		`pq: permission denied for table pins (42501), then pq: syntax error (42601)`:    "42601",
+		`pq: permission denied for table pins (42501)`:                                   "",
+		`pq: canceling statement due to lock timeout (55P03)`:                            "",
+		`verify_test.go:42: 5 comparisons, want 4 (42 s)`:                                "",
+	} {
+		if got := wrongSQL(output); got != want {
+			t.Errorf("wrongSQL(%q) = %q, want %q", output, got, want)
+		}
+	}
+}

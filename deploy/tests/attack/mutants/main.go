@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -97,12 +98,28 @@ func (m mutant) failingTest(tree string) (name string, err error) {
 	if err == nil {
 		return "", nil
 	}
+	if code := wrongSQL(out); code != "" {
+		return "", fmt.Errorf("the mutant is not valid SQL (%s), so every test that runs the statement fails:\n%s", code, out)
+	}
 	for line := range strings.Lines(out) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "--- FAIL: "); ok {
 			return strings.Fields(name)[0], nil
 		}
 	}
 	return "", fmt.Errorf("the tests did not run: %s", out)
+}
+
+var sqlState = regexp.MustCompile(`\((42[0-9A-Z]{3})\)`)
+
+// wrongSQL returns the code with which Postgres refused a wrong statement (class 42), or an empty string. A missing privilege
+// (42501) does not count: a mutant may change what a statement may do.
+func wrongSQL(output string) string {
+	for _, found := range sqlState.FindAllStringSubmatch(output, -1) {
+		if found[1] != "42501" {
+			return found[1]
+		}
+	}
+	return ""
 }
 
 // test runs the tests in tree. It stops at the first package with a failing test. It skips the tests that compare the text of
