@@ -17,6 +17,7 @@ const (
 	authority = "pkg/pin/authority.go"
 	marks     = "pkg/budget/marks.go"
 	pool      = "pkg/slowhash/pool.go"
+	refresh   = "services/auth/internal/usersession/refresh.go"
 )
 
 func single(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
@@ -89,5 +90,6 @@ var mutants = []mutant{
 	single("a wrong proof is accepted", authority, "return proof{}, ErrProofWrong", "return proof{}, nil"),
 	single("setting accepts a proof with a PIN that was replaced", change, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
 	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from ` + applying + `)", "($6::boolean is not null and $7::uuid is not distinct from $7)"),
+	single("a replaced refresh token is answered again without a limit of time", refresh, "s.refreshed_at > now() - make_interval(secs => $2) as", "$2::float8 > 0 as"),
 	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3::boolean is not null and $4::uuid is not distinct from $4 as proved"),
 }

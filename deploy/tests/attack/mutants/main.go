@@ -11,12 +11,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // tested are the packages whose tests run for each mutant.
-var tested = []string{"./pkg/budget", "./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/pin-internal/internal/api"}
+var tested = []string{
+	"./pkg/budget", "./pkg/pin", "./pkg/session", "./pkg/slowhash", "./services/auth/internal/usersession", "./services/pin-internal/internal/api",
+}
 
 func main() {
 	survivors, err := run(os.Args[1:])
@@ -77,8 +80,8 @@ func matches(name string, words []string) bool {
 	return len(words) == 0
 }
 
-// failingTest applies the mutant in tree, runs the tests, and restores the files. It returns the name of the first test that
-// fails, or an empty string if no test fails.
+// failingTest applies the mutant in tree, runs the tests, and restores the files. It runs the tests of the changed packages first,
+// because one of them usually fails. It returns the name of the first test that fails, or an empty string if no test fails.
 func (m mutant) failingTest(tree string) (name string, err error) {
 	for _, e := range m.edits {
 		path := filepath.Join(tree, e.file)
@@ -94,7 +97,7 @@ func (m mutant) failingTest(tree string) (name string, err error) {
 		}
 		defer func() { err = errors.Join(err, os.WriteFile(path, original, 0o600)) }()
 	}
-	out, err := test(tree)
+	out, err := test(tree, m.edits...)
 	if err == nil {
 		return "", nil
 	}
@@ -122,10 +125,16 @@ func wrongSQL(output string) string {
 	return ""
 }
 
-// test runs the tests in tree. It stops at the first package with a failing test. It skips the tests that compare the text of
-// the SQL statements with golden files: they fail for every change of a statement, so they would hide a missing test.
-func test(tree string) (string, error) {
-	for _, name := range tested {
+// test runs the tests in tree, first those of the packages with these edits. It stops at the first package with a failing test.
+// It skips the tests that compare the text of the SQL statements with golden files: they fail for every change of a statement, so
+// they would hide a missing test.
+func test(tree string, edits ...edit) (string, error) {
+	changed := func(name string) bool {
+		return slices.ContainsFunc(edits, func(e edit) bool { return "./"+filepath.Dir(e.file) == name })
+	}
+	first := slices.DeleteFunc(slices.Clone(tested), func(name string) bool { return !changed(name) })
+	rest := slices.DeleteFunc(slices.Clone(tested), changed)
+	for _, name := range slices.Concat(first, rest) {
 		cmd := exec.Command("go", "test", "-count=1", "-failfast", "-skip", "Statements$", name)
 		cmd.Dir = tree
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -145,7 +154,7 @@ func repository() (string, error) {
 
 // copyTree copies the modules of the tested packages, and writes a workspace for them.
 func copyTree(from, to string) error {
-	for _, folder := range []string{"pkg", "services/pin-internal"} {
+	for _, folder := range []string{"pkg", "services/auth", "services/pin-internal"} {
 		if err := os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder))); err != nil {
 			return fmt.Errorf("copying %s: %w", folder, err)
 		}
@@ -161,5 +170,5 @@ func copyTree(from, to string) error {
 	version, _, _ := strings.Cut(string(work), "\n")
 	return errors.Join(
 		os.WriteFile(filepath.Join(to, "go.work.sum"), sums, 0o600),
-		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/pin-internal\n)\n"), 0o600))
+		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/auth\n\t./services/pin-internal\n)\n"), 0o600))
 }

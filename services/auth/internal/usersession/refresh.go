@@ -23,10 +23,14 @@ import (
 // ErrRefreshRefused is the only answer to a refresh token that is malformed, unknown, expired, revoked or reused.
 var ErrRefreshRefused = fault.New(fault.Unauthenticated, "refresh_refused", "Invalid, expired or revoked refresh token")
 
+// repeatTime is how long after a refresh the replaced token is answered again. It covers a client's retries and requests of
+// several tabs at the same time. It is short, because within it an owner and a thief can use the same token unnoticed.
+const repeatTime = time.Minute
+
 // Refresh exchanges the current refresh token of a session (the parent) for the next token (the child), which it derives from
-// the parent. When the parent of the current token is presented again, it returns the same child: the first answer may have been
-// lost, or several requests may have come at the same time. When an older token is presented, two parties have the session's
-// tokens, and Refresh ends the session. It returns ErrRefreshRefused.
+// the parent. When the parent of the current token is presented again within repeatTime, it returns the same child: the first
+// answer may have been lost, or several requests may have come at the same time. When the parent comes later, or an older token
+// comes, two parties have the session's tokens, and Refresh ends the session. It returns ErrRefreshRefused.
 func (s *Sessions) Refresh(ctx context.Context, presented secret.Text) (Tokens, error) {
 	parent, err := token.Parse(token.Refresh, presented.Reveal(), 0)
 	if err != nil {
@@ -57,8 +61,9 @@ func (s *Sessions) child(key string, parent token.Token) (token.Token, error) {
 	return token.From(token.Refresh, [sha256.Size]byte(mac.Sum(nil))), nil
 }
 
-// repeat returns the current token again when its parent is presented. When an older token is presented, it ends the session
-// and returns ErrRefreshRefused.
+// repeat returns the current token again when its parent is presented within repeatTime after the refresh. For every other
+// replaced token it ends the session and returns ErrRefreshRefused. The two statements need no transaction: a token that is too
+// old stays too old.
 func (s *Sessions) repeat(ctx context.Context, presented token.Token) (Chain, token.Token, error) {
 	c, err := s.FindChain(ctx, presented)
 	switch {
@@ -66,7 +71,7 @@ func (s *Sessions) repeat(ctx context.Context, presented token.Token) (Chain, to
 		return Chain{}, token.Token{}, err
 	case !c.Live || c.Presented >= c.Current:
 		return Chain{}, token.Token{}, ErrRefreshRefused
-	case c.Presented == c.Current-1:
+	case c.Repeatable:
 		child, err := s.storedChild(presented, c.CurrentHash)
 		return c, child, err
 	}
@@ -105,6 +110,8 @@ type Chain struct {
 	Presented   int64  `db:"presented"`
 	Current     int64  `db:"current"`
 	CurrentHash []byte `db:"current_hash"`
+	// Repeatable is true for the parent of the current token until repeatTime after the refresh.
+	Repeatable bool `db:"repeatable"`
 }
 
 // errNotCurrent means that a refresh token is not the current one of a live session.
@@ -142,6 +149,7 @@ func (s *Sessions) FindChain(ctx context.Context, presented token.Token) (Chain,
 	const q = `
 		select s.id as session_id, s.amr, s.expires_at, s.revoked_at is null and s.expires_at > now() as live,
 		       p.number as presented, s.current_number as current, c.token_hash as current_hash,
+		       p.number = s.current_number - 1 and s.refreshed_at > now() - make_interval(secs => $2) as repeatable,
 		       u.id, u.email, u.role, u.email_confirmed_at
 		  from refresh_tokens p
 		  join user_sessions s on s.id = p.session_id
@@ -149,7 +157,7 @@ func (s *Sessions) FindChain(ctx context.Context, presented token.Token) (Chain,
 		  join users u on u.id = s.user_id
 		 where p.token_hash = $1`
 	var c Chain
-	err := s.DB.GetContext(ctx, &c, q, presented.Hash())
+	err := s.DB.GetContext(ctx, &c, q, presented.Hash(), repeatTime.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
 		return Chain{}, ErrRefreshRefused
 	}

@@ -50,6 +50,43 @@ func TestParentOfTheCurrentTokenGetsTheSameToken(t *testing.T) {
 	}
 }
 
+// age moves the last refresh of every session into the past.
+func (d deployment) age(by string) {
+	d.people.Exec(`update user_sessions set refreshed_at = refreshed_at - $1::interval`, by)
+}
+
+func TestParentIsAnsweredAgainForOneMinute(t *testing.T) {
+	r := newDeployment(t).replica(oldKey)
+	first := r.mustOpen(r.user())
+	second := r.mustRefresh(first.RefreshToken)
+	r.age("40 seconds") // the test may need up to 20 s
+	if !same(r.mustRefresh(first.RefreshToken), second) {
+		t.Error("got another token")
+	}
+	r.age("20 seconds")
+	r.wantRefused(first.RefreshToken)
+	r.wantLive(second, false)
+	r.wantRefused(second.RefreshToken)
+	if why := one[string](r.deployment, `select revoked_why from user_sessions`); why != "reuse" {
+		t.Errorf("the session ended because of %s", why)
+	}
+}
+
+func TestThiefCannotAlternateWithTheOwner(t *testing.T) {
+	r := newDeployment(t).replica(oldKey)
+	u := r.user()
+	for name, order := range map[string][2]string{"the owner refreshes first": {"owner", "thief"}, "the thief refreshes first": {"thief", "owner"}} {
+		stolen := r.mustOpen(u)
+		has := map[string]usersession.Tokens{"owner": stolen, "thief": stolen}
+		has[order[0]] = r.mustRefresh(stolen.RefreshToken)
+		r.age("10 minutes")
+		r.wantRefused(has[order[1]].RefreshToken)
+		if _, err := r.refresh(has[order[0]].RefreshToken); err == nil {
+			t.Errorf("%s: the session goes on", name)
+		}
+	}
+}
+
 func TestConcurrentRefreshesGetTheSameToken(t *testing.T) {
 	d := newDeployment(t)
 	replicas := []replica{d.replica(oldKey + "," + newKey), d.replica(both)} // another key is being promoted
