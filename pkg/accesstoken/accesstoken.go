@@ -1,5 +1,5 @@
-// Package accesstoken reads access tokens: JWTs (RFC 7519) that auth signs with EdDSA. It reads the public signing keys from
-// the database, so reading works while auth is down.
+// Package accesstoken reads access tokens: JWTs in the profile of RFC 9068 that auth signs with EdDSA. It reads the public
+// signing keys from the database, so reading works while auth is down.
 package accesstoken
 
 import (
@@ -20,31 +20,47 @@ import (
 	"github.com/countersign/countersign/pkg/credential"
 )
 
-// Audience is the aud claim of every access token.
-const Audience = "countersign"
+const (
+	// Type is the typ header of every access token (RFC 9068). It distinguishes access tokens from other JWTs of the same issuer.
+	Type = "at+jwt"
+	// Audience is the aud claim of every access token.
+	Audience = "countersign"
+	// SignInClient is the client_id claim of every user's token. Users sign in at auth itself, without a registered client.
+	SignInClient = "auth"
+)
 
-// Claims are the contents of an access token.
+// Claims are the contents of an access token (RFC 9068, section 2.2).
 type Claims struct {
 	jwt.RegisteredClaims
 
-	// The following four fields are set in a user's token. AMR lists the authentication methods of the session (RFC 8176).
-	SessionID uuid.UUID `json:"sid,omitzero"`
-	Role      string    `json:"role,omitempty"`
-	Email     string    `json:"email,omitempty"`
-	AMR       []string  `json:"amr,omitempty"`
+	// ClientID is SignInClient in a user's token. In an API key's token it is the key's id, like the subject.
+	ClientID string `json:"client_id,omitempty"`
 
-	// The following two fields are set in an API key's token: the key's id, and the token's scopes, separated by spaces.
-	ClientID uuid.UUID `json:"client_id,omitzero"`
-	Scope    string    `json:"scope,omitempty"`
+	// The following five fields are set in a user's token. AMR lists the authentication methods of the session (RFC 8176).
+	// AuthTime is when the user last proved the session, by a sign-in or a step-up.
+	SessionID uuid.UUID        `json:"sid,omitzero"`
+	Role      string           `json:"role,omitempty"`
+	Email     string           `json:"email,omitempty"`
+	AMR       []string         `json:"amr,omitempty"`
+	AuthTime  *jwt.NumericDate `json:"auth_time,omitempty"`
+
+	// Scope is set in an API key's token: the token's scopes, separated by spaces.
+	Scope string `json:"scope,omitempty"`
 }
 
 // clockSkew is how far auth's clock may be ahead of this replica's clock. It does not extend the life of a token.
 const clockSkew = 5 * time.Second
 
-// Validate refuses a token that was issued in the future. The parser calls it after its own checks.
+// Validate refuses a token that was issued in the future or lacks a claim of RFC 9068. The parser calls it after its own
+// checks of iss, aud and exp.
 func (c Claims) Validate() error {
 	if c.IssuedAt == nil || c.IssuedAt.After(time.Now().Add(clockSkew)) {
 		return jwt.ErrTokenUsedBeforeIssued
+	}
+	ofUser := c.SessionID != uuid.Nil && c.ClientID == SignInClient && c.AuthTime != nil
+	ofAPIKey := c.SessionID == uuid.Nil && c.ClientID == c.Subject
+	if c.ID == "" || c.Subject == "" || !ofUser && !ofAPIKey {
+		return jwt.ErrTokenRequiredClaimMissing
 	}
 	return nil
 }
@@ -72,14 +88,18 @@ func (r *Reader) Authenticate(ctx context.Context, text string) (caller.Caller, 
 	switch {
 	case err != nil:
 		return caller.Caller{}, err
-	case claims.ClientID != uuid.Nil:
-		return r.apiKey(ctx, claims)
+	case claims.SessionID != uuid.Nil:
+		return r.user(ctx, claims)
 	}
-	return r.user(ctx, claims)
+	return r.apiKey(ctx, claims)
 }
 
 func (r *Reader) apiKey(ctx context.Context, claims *Claims) (caller.Caller, error) {
-	key, err := credential.Keys{DB: r.db}.AuthenticateAPIKeyID(ctx, claims.ClientID)
+	id, err := uuid.Parse(claims.ClientID)
+	if err != nil {
+		return caller.Caller{}, caller.ErrInvalid
+	}
+	key, err := credential.Keys{DB: r.db}.AuthenticateAPIKeyID(ctx, id)
 	if err != nil {
 		return caller.Caller{}, err
 	}
@@ -114,7 +134,7 @@ func (r *Reader) user(ctx context.Context, claims *Claims) (caller.Caller, error
 	}, nil
 }
 
-// Read checks a token's signature and times and returns its claims. It does not check whether the session has ended. It
+// Read checks a token's type, signature, times and required claims, and returns its claims. It does not check whether the session has ended. It
 // returns caller.ErrInvalid, or the database error when the signing keys cannot be read.
 func (r *Reader) Read(ctx context.Context, text string) (*Claims, error) {
 	var claims Claims
@@ -151,6 +171,9 @@ func (c graceClaims) GetExpirationTime() (*jwt.NumericDate, error) {
 func (r *Reader) parse(ctx context.Context, text string, claims jwt.Claims) error {
 	var databaseErr error
 	_, err := r.parser.ParseWithClaims(text, claims, func(t *jwt.Token) (any, error) {
+		if t.Header["typ"] != Type {
+			return nil, caller.ErrInvalid
+		}
 		id, _ := t.Header["kid"].(string)
 		key, err := r.keys.find(ctx, id)
 		if !errors.Is(err, caller.ErrInvalid) {

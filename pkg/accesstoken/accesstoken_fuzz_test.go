@@ -23,19 +23,22 @@ func FuzzAccessToken(f *testing.F) {
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	reader := NewReader(nil, issuer)
 	claims := Claims{RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: issuer, Audience: jwt.ClaimStrings{Audience}, Subject: kid.String(),
+		Issuer: issuer, Audience: jwt.ClaimStrings{Audience}, Subject: kid.String(), ID: kid.String(),
 		IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour)),
-	}, SessionID: kid, Role: "user"}
-	sign := func(method jwt.SigningMethod, key any, change func(*Claims)) string {
+	}, ClientID: SignInClient, SessionID: kid, Role: "user", AuthTime: jwt.NewNumericDate(time.Now())}
+	typed := func(typ any, method jwt.SigningMethod, key any, change func(*Claims)) string {
 		c := claims
 		change(&c)
 		t := jwt.NewWithClaims(method, c)
-		t.Header["kid"] = kid.String()
+		t.Header["kid"], t.Header["typ"] = kid.String(), typ
 		text, err := t.SignedString(key)
 		if err != nil {
 			f.Fatal(err)
 		}
 		return text
+	}
+	sign := func(method jwt.SigningMethod, key any, change func(*Claims)) string {
+		return typed(Type, method, key, change)
 	}
 	valid := sign(jwt.SigningMethodEdDSA, private, func(*Claims) {})
 	parts := strings.Split(valid, ".")
@@ -47,6 +50,11 @@ func FuzzAccessToken(f *testing.F) {
 		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.IssuedAt = jwt.NewNumericDate(time.Now().Add(time.Minute)) }),
 		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.Audience = nil }),
 		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.Issuer += "/" }),
+		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.ClientID = "" }),
+		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.AuthTime = nil }),
+		sign(jwt.SigningMethodEdDSA, private, func(c *Claims) { c.SessionID, c.ClientID = uuid.Nil, c.Subject }),
+		typed("JWT", jwt.SigningMethodEdDSA, private, func(*Claims) {}),
+		typed(nil, jwt.SigningMethodEdDSA, private, func(*Claims) {}),
 	} {
 		f.Add(text)
 	}
@@ -64,7 +72,7 @@ func FuzzAccessToken(f *testing.F) {
 				reader.keys.mu.Unlock()
 			}
 		}
-		_, err = reader.Read(t.Context(), text)
+		claims, err := reader.Read(t.Context(), text)
 		if err != nil {
 			if !errors.Is(err, caller.ErrInvalid) {
 				t.Errorf("%q: %v", text, err)
@@ -75,6 +83,9 @@ func FuzzAccessToken(f *testing.F) {
 		signature, err := base64.RawURLEncoding.Strict().DecodeString(text[end+1:])
 		if err != nil || !ed25519.Verify(private.Public().(ed25519.PublicKey), []byte(text[:end]), signature) {
 			t.Errorf("%q was read, but its signature is wrong: %v", text, err)
+		}
+		if unverified.Header["typ"] != Type || claims.ID == "" || claims.ClientID == "" || claims.Subject == "" {
+			t.Errorf("%q was read, but it is no access token of RFC 9068", text)
 		}
 	})
 }

@@ -168,11 +168,11 @@ func (s *stack) accessToken() string {
 	s.people.Get(&email, `select email from customers where id = $1`, s.customer)
 	s.people.Get(&user, `insert into users (email, password_hash, email_confirmed_at) values ($1, '', now()) returning id`, email)
 	s.people.Get(&session, `insert into user_sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, user)
-	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, accesstoken.Claims{SessionID: session, Role: "user", Email: email, RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{accesstoken.Audience},
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, accesstoken.Claims{ClientID: accesstoken.SignInClient, SessionID: session, Role: "user", Email: email, AuthTime: jwt.NewNumericDate(time.Now()), RegisteredClaims: jwt.RegisteredClaims{
+		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{accesstoken.Audience}, ID: uuid.NewString(),
 		IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(15 * time.Minute)),
 	}})
-	unsigned.Header["kid"] = kid.String()
+	unsigned.Header["kid"], unsigned.Header["typ"] = kid.String(), accesstoken.Type
 	text, err := unsigned.SignedString(private)
 	must(s.t, err)
 	return text

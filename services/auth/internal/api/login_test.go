@@ -31,11 +31,15 @@ func TestLogin(t *testing.T) {
 	parsed, _, err := jwt.NewParser().ParseUnverified(tokens.access, &claims)
 	must(t, err)
 	if claims.Issuer != issuer || claims.Subject != user || claims.Role != "user" || claims.Email != p.email || claims.ID == "" ||
-		fmt.Sprint(claims.Audience, claims.AMR) != "[countersign] [pwd]" || parsed.Header["alg"] != "EdDSA" {
+		fmt.Sprint(claims.Audience, claims.AMR) != "[countersign] [pwd]" ||
+		claims.ClientID != accesstoken.SignInClient || parsed.Header["alg"] != "EdDSA" || parsed.Header["typ"] != "at+jwt" {
 		t.Errorf("claims %+v, header %v", claims, parsed.Header)
 	}
 	if claims.IssuedAt.Before(before) || claims.IssuedAt.After(time.Now()) || claims.ExpiresAt.Sub(claims.IssuedAt.Time) != lifetimes.AccessLifetime {
 		t.Errorf("issued %v, expires %v", claims.IssuedAt, claims.ExpiresAt)
+	}
+	if claims.AuthTime.Before(before) || claims.AuthTime.After(time.Now()) {
+		t.Errorf("auth_time %v", claims.AuthTime)
 	}
 	if session := a.body["session"].(map[string]any); session["expires_at"] != float64(claims.ExpiresAt.Unix()) {
 		t.Errorf("expires_at is %v", session["expires_at"])

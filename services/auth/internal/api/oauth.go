@@ -174,13 +174,10 @@ func (a *API) IntrospectToken(ctx context.Context, r gen.IntrospectTokenRequestO
 func introspection(c accesstoken.Claims, isRefresh bool) gen.Introspection {
 	described := gen.Introspection{
 		Active: true, TokenType: nilIfEmpty("Bearer"), Iss: nilIfEmpty(c.Issuer), Aud: nilIfEmpty(strings.Join(c.Audience, " ")), Sub: nilIfEmpty(c.Subject), Jti: nilIfEmpty(c.ID),
-		Exp: unixSeconds(c.ExpiresAt), Iat: unixSeconds(c.IssuedAt), Scope: nilIfEmpty(c.Scope), Username: nilIfEmpty(c.Email), Role: nilIfEmpty(c.Role),
+		Exp: unixSeconds(c.ExpiresAt), Iat: unixSeconds(c.IssuedAt), ClientID: nilIfEmpty(c.ClientID), AuthTime: unixSeconds(c.AuthTime), Scope: nilIfEmpty(c.Scope), Username: nilIfEmpty(c.Email), Role: nilIfEmpty(c.Role),
 	}
 	if isRefresh {
 		described.TokenType = nilIfEmpty("refresh_token")
-	}
-	if c.ClientID != uuid.Nil {
-		described.ClientID = nilIfEmpty(c.ClientID.String())
 	}
 	if c.SessionID != uuid.Nil {
 		described.Sid, described.AMR = nilIfEmpty(c.SessionID.String()), &c.AMR

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -21,11 +22,23 @@ func TestIntrospectionReturnsCurrentData(t *testing.T) {
 	a := s.introspect(c, tokens.access)
 	for field, want := range map[string]any{
 		"active": true, "token_type": "Bearer", "sub": claims.Subject, "sid": claims.SessionID.String(), "username": p.email, "role": "user", "iss": issuer,
-		"aud": "countersign", "jti": claims.ID, "exp": float64(claims.ExpiresAt.Unix()), "iat": float64(claims.IssuedAt.Unix()), "scope": nil, "client_id": nil,
+		"aud": "countersign", "jti": claims.ID, "exp": float64(claims.ExpiresAt.Unix()), "iat": float64(claims.IssuedAt.Unix()), "scope": nil, "client_id": "auth",
 	} {
 		if a.body[field] != want {
 			t.Errorf("%s is %v, want %v", field, a.body[field], want)
 		}
+	}
+	if at, _ := a.body["auth_time"].(float64); math.Abs(at-float64(claims.AuthTime.Unix())) > 1 {
+		t.Errorf("auth_time is %v, want %v", at, claims.AuthTime.Unix())
+	}
+	// A step-up changes the answer at once, without a new token.
+	s.aged()
+	if at, _ := s.introspect(c, tokens.access).body["auth_time"].(float64); at > float64(time.Now().Unix()-300) {
+		t.Errorf("auth_time is %v for a session that was proved long ago", at)
+	}
+	s.want(s.stepUp(tokens.access, map[string]any{"password": p.password}), http.StatusNoContent)
+	if at, _ := s.introspect(c, tokens.access).body["auth_time"].(float64); at < float64(time.Now().Unix()-60) {
+		t.Errorf("auth_time is %v after a step-up", at)
 	}
 	a = s.introspect(c, tokens.refresh)
 	if a.body["active"] != true || a.body["token_type"] != "refresh_token" || a.body["sub"] != claims.Subject || a.body["exp"].(float64) < float64(time.Now().Add(719*time.Hour).Unix()) {
@@ -106,7 +119,7 @@ func TestTokenOfAUserAndAClientIsRefused(t *testing.T) {
 	s := newService(t)
 	access := s.login(s.user()).access
 	claims, _ := s.claimsOf(access)
-	claims.ClientID, claims.Scope = uuid.New(), "admin"
+	claims.ClientID, claims.Scope = uuid.NewString(), "admin"
 	text, err := s.app.API.Keys.Sign(context.Background(), claims)
 	must(t, err)
 	s.want(s.profile(text), http.StatusUnauthorized)

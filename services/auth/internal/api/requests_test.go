@@ -176,7 +176,7 @@ func (s *service) forgeries(access string) map[string]string {
 	must(s.t, err)
 	sign := func(method jwt.SigningMethod, key any, kid any) string {
 		t := jwt.NewWithClaims(method, claims)
-		t.Header["kid"] = kid
+		t.Header["kid"], t.Header["typ"] = kid, accesstoken.Type
 		text, err := t.SignedString(key)
 		must(s.t, err)
 		return text
@@ -199,6 +199,11 @@ func (s *service) forgeries(access string) map[string]string {
 		"no aud":                        s.minted(access, func(c *accesstoken.Claims) { c.Audience = nil }),
 		"another iss":                   s.minted(access, func(c *accesstoken.Claims) { c.Issuer += "/" }),
 		"no iss":                        s.minted(access, func(c *accesstoken.Claims) { c.Issuer = "" }),
+		"no client_id":                  s.minted(access, func(c *accesstoken.Claims) { c.ClientID = "" }),
+		"no sub":                        s.minted(access, func(c *accesstoken.Claims) { c.Subject = "" }),
+		"no jti":                        s.minted(access, func(c *accesstoken.Claims) { c.ID = "" }),
+		"no iat":                        s.minted(access, func(c *accesstoken.Claims) { c.IssuedAt = nil }),
+		"no auth_time":                  s.minted(access, func(c *accesstoken.Claims) { c.AuthTime = nil }),
 		"no exp":                        s.minted(access, func(c *accesstoken.Claims) { c.ExpiresAt = nil }),
 		"iat in the future":             s.minted(access, func(c *accesstoken.Claims) { c.IssuedAt = hour }),
 		"nbf in the future":             s.minted(access, func(c *accesstoken.Claims) { c.NotBefore = hour }),

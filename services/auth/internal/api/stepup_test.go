@@ -5,12 +5,20 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // aged moves the last proof of all sessions more than 5 minutes into the past.
 func (s *service) aged() {
 	s.t.Helper()
 	s.exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
+}
+
+// authTimeOf returns the auth_time claim of an access token.
+func (s *service) authTimeOf(p pair) int64 {
+	s.t.Helper()
+	claims, _ := s.claimsOf(p.access)
+	return claims.AuthTime.Unix()
 }
 
 func TestStepUpWithAPassword(t *testing.T) {
@@ -39,9 +47,17 @@ func TestStepUpWithAPassword(t *testing.T) {
 		}
 	}
 	s.want(s.as(tokens.access, "POST", "/auth/mfa/totp", nil), http.StatusUnauthorized)
+	stale := s.pairOf(s.refresh(tokens.refresh))
+	if at := s.authTimeOf(stale); at > time.Now().Unix()-300 {
+		t.Errorf("auth_time is %d before the step-up", at)
+	}
 	s.want(s.stepUp(tokens.access, map[string]any{"password": p.password}), http.StatusNoContent)
 	s.enrol(tokens.access)
-	claims, _ := s.claimsOf(s.pairOf(s.refresh(tokens.refresh)).access)
+	proved := s.pairOf(s.refresh(stale.refresh))
+	if at, want := s.authTimeOf(proved), one[int64](s.deployment, `select floor(extract(epoch from proved_at))::bigint from user_sessions`); at != want {
+		t.Errorf("auth_time is %d after the step-up, want %d", at, want)
+	}
+	claims, _ := s.claimsOf(proved.access)
 	if fmt.Sprint(claims.AMR) != "[pwd]" {
 		t.Errorf("amr is %v", claims.AMR)
 	}

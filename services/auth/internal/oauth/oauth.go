@@ -56,7 +56,7 @@ func (t *Tokens) Grant(ctx context.Context, scope string) (Grant, error) {
 	}
 	g := Grant{Scope: strings.Join(scopes, " ")}
 	var err error
-	if g.AccessToken, g.ExpiresAt, err = t.Sessions.Sign(ctx, key.ID, accesstoken.Claims{ClientID: key.ID, Scope: g.Scope}); err != nil {
+	if g.AccessToken, g.ExpiresAt, err = t.Sessions.Sign(ctx, key.ID, accesstoken.Claims{ClientID: key.ID.String(), Scope: g.Scope}); err != nil {
 		return Grant{}, err
 	}
 	event := audit.Event{Action: "token.issued", TargetID: audit.ID(key.ID), Details: map[string]any{"scopes": scopes}}
@@ -83,6 +83,9 @@ func (t *Tokens) Introspect(ctx context.Context, presented secret.Text) (claims 
 	if !who.Admin && claims.Role != "" {
 		claims.Role = "user"
 	}
+	if who.Kind == caller.User {
+		claims.AuthTime, claims.AMR = jwt.NewNumericDate(time.Now().Add(-who.ProvedAgo)), who.AMR // a step-up counts at once
+	}
 	return claims, false, nil
 }
 
@@ -96,7 +99,7 @@ func (t *Tokens) introspectRefresh(ctx context.Context, presented token.Token) (
 	}
 	return accesstoken.Claims{
 		RegisteredClaims: jwt.RegisteredClaims{Issuer: t.Sessions.Issuer, Subject: c.User.ID.String(), ExpiresAt: jwt.NewNumericDate(c.ExpiresAt)},
-		SessionID:        c.Session, Role: c.Role, Email: c.Email, AMR: c.AMR,
+		ClientID:         accesstoken.SignInClient, SessionID: c.Session, Role: c.Role, Email: c.Email, AMR: c.AMR, AuthTime: jwt.NewNumericDate(c.ProvedAt),
 	}, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
+	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/stores"
 )
@@ -41,14 +42,14 @@ func New(db *sqlx.DB, ring *keyring.Ring, lifetime time.Duration) *Keys {
 	return &Keys{db, ring, lifetime}
 }
 
-// Sign returns a JWT that is signed with the current key. Its kid is the key's id.
+// Sign returns an access token (RFC 9068) that is signed with the current key. Its kid is the key's id.
 func (k *Keys) Sign(ctx context.Context, claims jwt.Claims) (string, error) {
 	key, err := k.current(ctx)
 	if err != nil {
 		return "", err
 	}
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
-	t.Header["kid"] = key.ID.String()
+	t.Header["kid"], t.Header["typ"] = key.ID.String(), accesstoken.Type
 	text, err := t.SignedString(key.private)
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)

@@ -47,7 +47,7 @@ func (s *Sessions) Refresh(ctx context.Context, presented secret.Text) (Tokens, 
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(ctx, c.User, c.Session, c.AMR, child)
+	return s.issue(ctx, c.User, c.Session, c.AMR, c.ProvedAt, child)
 }
 
 // child derives the refresh token that follows parent, with one key of the ring.
@@ -103,6 +103,8 @@ type Chain struct {
 	User
 	Session uuid.UUID      `db:"session_id"`
 	AMR     pq.StringArray `db:"amr"`
+	// ProvedAt is when the user last proved the session, by a sign-in or a step-up.
+	ProvedAt time.Time `db:"proved_at"`
 	// Live is false when the session was ended or has expired. ExpiresAt is when it expires.
 	Live      bool      `db:"live"`
 	ExpiresAt time.Time `db:"expires_at"`
@@ -127,11 +129,11 @@ func (s *Sessions) rotate(ctx context.Context, parent, child token.Token) (Chain
 			  from refresh_tokens p
 			 where p.token_hash = $1 and s.id = p.session_id and s.current_number = p.number
 			   and s.revoked_at is null and s.expires_at > now()
-			returning s.id, s.user_id, s.current_number, s.amr
+			returning s.id, s.user_id, s.current_number, s.amr, s.proved_at
 		), added as (
 			insert into refresh_tokens (token_hash, session_id, number) select $2, id, current_number from rotated
 		)
-		select r.id as session_id, r.amr, u.id, u.email, u.role, u.email_confirmed_at from rotated r join users u on u.id = r.user_id`
+		select r.id as session_id, r.amr, r.proved_at, u.id, u.email, u.role, u.email_confirmed_at from rotated r join users u on u.id = r.user_id`
 	var c Chain
 	err := s.DB.GetContext(ctx, &c, q, parent.Hash(), child.Hash())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -147,7 +149,7 @@ func (s *Sessions) rotate(ctx context.Context, parent, child token.Token) (Chain
 // ended.
 func (s *Sessions) FindChain(ctx context.Context, presented token.Token) (Chain, error) {
 	const q = `
-		select s.id as session_id, s.amr, s.expires_at, s.revoked_at is null and s.expires_at > now() as live,
+		select s.id as session_id, s.amr, s.proved_at, s.expires_at, s.revoked_at is null and s.expires_at > now() as live,
 		       p.number as presented, s.current_number as current, c.token_hash as current_hash,
 		       p.number = s.current_number - 1 and s.refreshed_at > now() - make_interval(secs => $2) as repeatable,
 		       u.id, u.email, u.role, u.email_confirmed_at

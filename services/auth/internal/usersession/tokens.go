@@ -42,7 +42,7 @@ type Opening struct {
 // compared, methods are the authentication methods that the user proved (RFC 8176).
 func (s *Sessions) Prepare(ctx context.Context, user User, password uuid.UUID, methods ...string) (*Opening, error) {
 	id := uuid.New()
-	tokens, err := s.issue(ctx, user, id, methods, token.New(token.Refresh))
+	tokens, err := s.issue(ctx, user, id, methods, time.Now(), token.New(token.Refresh))
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +70,11 @@ func (o *Opening) Open(ctx context.Context, tx *sqlx.Tx) error {
 	return audit.Record(ctx, tx, audit.Event{Action: "session.created", TargetID: audit.ID(o.id), Details: map[string]any{"amr": o.methods}})
 }
 
-// issue signs an access token of a session, and returns it with the refresh token.
-func (s *Sessions) issue(ctx context.Context, user User, session uuid.UUID, methods []string, refresh token.Token) (Tokens, error) {
-	access, expires, err := s.Sign(ctx, user.ID, accesstoken.Claims{SessionID: session, Role: user.Role, Email: user.Email, AMR: methods})
+// issue signs an access token of a session that was last proved at provedAt, and returns it with the refresh token.
+func (s *Sessions) issue(ctx context.Context, user User, session uuid.UUID, methods []string, provedAt time.Time, refresh token.Token) (Tokens, error) {
+	access, expires, err := s.Sign(ctx, user.ID, accesstoken.Claims{
+		ClientID: accesstoken.SignInClient, SessionID: session, Role: user.Role, Email: user.Email, AMR: methods, AuthTime: jwt.NewNumericDate(provedAt),
+	})
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -104,7 +104,7 @@ func (s *service) signIn(email, role string) (string, *accesstoken.Claims) {
 	s.people.Get(&user, `insert into users (email, password_hash, role, email_confirmed_at) values ($1, '', $2, now()) returning id`, email, role)
 	s.people.Get(&session, `insert into user_sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, user)
 	now := time.Now()
-	claims := &accesstoken.Claims{SessionID: session, Role: role, Email: email, RegisteredClaims: jwt.RegisteredClaims{
+	claims := &accesstoken.Claims{ClientID: accesstoken.SignInClient, SessionID: session, Role: role, Email: email, AuthTime: jwt.NewNumericDate(now), RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, Subject: user.String(), Audience: jwt.ClaimStrings{accesstoken.Audience}, ID: uuid.NewString(),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(15 * time.Minute)),
 	}}
@@ -126,10 +126,23 @@ func (s *service) sign(claims *accesstoken.Claims) string {
 	return s.signAs(jwt.SigningMethodEdDSA, s.kid.String(), s.signing, claims)
 }
 
+// signTyped signs a token with another typ header. Without typ, the token has no such header.
+func (s *service) signTyped(typ any, claims *accesstoken.Claims) string {
+	s.t.Helper()
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
+	unsigned.Header["kid"], unsigned.Header["typ"] = s.kid.String(), typ
+	if typ == nil {
+		delete(unsigned.Header, "typ")
+	}
+	text, err := unsigned.SignedString(s.signing)
+	must(s.t, err)
+	return text
+}
+
 func (s *service) signAs(method jwt.SigningMethod, kid string, key any, claims *accesstoken.Claims) string {
 	s.t.Helper()
 	unsigned := jwt.NewWithClaims(method, claims)
-	unsigned.Header["kid"] = kid
+	unsigned.Header["kid"], unsigned.Header["typ"] = kid, accesstoken.Type
 	text, err := unsigned.SignedString(key)
 	must(s.t, err)
 	return text

@@ -123,6 +123,20 @@ func TestAccessTokenValidation(t *testing.T) {
 			c.IssuedAt = jwt.NewNumericDate(time.Now().Add(time.Minute))
 			return s.sign(c)
 		}, 401},
+		{"typ JWT", func(c *accesstoken.Claims) string { return s.signTyped("JWT", c) }, 401},
+		{"typ in upper case", func(c *accesstoken.Claims) string { return s.signTyped("AT+JWT", c) }, 401},
+		{"typ of another kind of token", func(c *accesstoken.Claims) string { return s.signTyped("logout+jwt", c) }, 401},
+		{"typ a number", func(c *accesstoken.Claims) string { return s.signTyped(1, c) }, 401},
+		{"without a typ", func(c *accesstoken.Claims) string { return s.signTyped(nil, c) }, 401},
+		{"without an issuer", func(c *accesstoken.Claims) string { c.Issuer = ""; return s.sign(c) }, 401},
+		{"without an audience", func(c *accesstoken.Claims) string { c.Audience = nil; return s.sign(c) }, 401},
+		{"without a subject", func(c *accesstoken.Claims) string { c.Subject = ""; return s.sign(c) }, 401},
+		{"without a client_id", func(c *accesstoken.Claims) string { c.ClientID = ""; return s.sign(c) }, 401},
+		{"with another client_id", func(c *accesstoken.Claims) string { c.ClientID = c.Subject; return s.sign(c) }, 401},
+		{"without an iat", func(c *accesstoken.Claims) string { c.IssuedAt = nil; return s.sign(c) }, 401},
+		{"without a jti", func(c *accesstoken.Claims) string { c.ID = ""; return s.sign(c) }, 401},
+		{"without an auth_time", func(c *accesstoken.Claims) string { c.AuthTime = nil; return s.sign(c) }, 401},
+		{"without a session", func(c *accesstoken.Claims) string { c.SessionID = uuid.Nil; return s.sign(c) }, 401},
 		{"of an unknown session", func(c *accesstoken.Claims) string { c.SessionID = uuid.New(); return s.sign(c) }, 401},
 		{"of another user's session", func(c *accesstoken.Claims) string { c.Subject = uuid.NewString(); return s.sign(c) }, 401},
 		{"with changed claims", func(c *accesstoken.Claims) string {
@@ -217,7 +231,7 @@ func TestAccessTokenOfAnAPIKey(t *testing.T) {
 	var key uuid.UUID
 	s.people.Get(&key, `select id from api_keys`)
 	withScope := func(scope string) string {
-		return s.sign(&accesstoken.Claims{ClientID: key, Scope: scope, RegisteredClaims: jwt.RegisteredClaims{
+		return s.sign(&accesstoken.Claims{ClientID: key.String(), Scope: scope, RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: issuer, Subject: key.String(), Audience: jwt.ClaimStrings{accesstoken.Audience}, ID: uuid.NewString(),
 			IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
 		}})

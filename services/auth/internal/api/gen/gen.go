@@ -380,7 +380,10 @@ type Introspection struct {
 	AMR *[]string `json:"amr,omitempty"`
 	Aud *string   `json:"aud,omitempty"`
 
-	// ClientID For an API key's token: the id of the key.
+	// AuthTime For a user's token: the time of the last sign-in or step-up of the session (RFC 9470).
+	AuthTime *int64 `json:"auth_time,omitempty"`
+
+	// ClientID For an API key's token: the id of the key. For a user's token: auth.
 	ClientID *string `json:"client_id,omitempty"`
 	Exp      *int64  `json:"exp,omitempty"`
 	Iat      *int64  `json:"iat,omitempty"`
