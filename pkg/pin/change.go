@@ -86,6 +86,10 @@ func (s *Store) Status(ctx context.Context, h Holder) (Status, error) {
 // If an instance on which the PIN applies demands a verified identity (kyc_required), only an admin may set the PIN of a
 // customer whose identity is not verified. The statement that sets the PIN checks this itself.
 //
+// Only an admin may set a PIN while the PIN that applies to the holder is locked or deactivated, because the new PIN of an
+// identity applies instead of its customer's PIN. So the statement locks the rows of the customer and of the identity before it
+// checks them, in this order: a charge that locks the PIN in parallel is either seen or waits.
+//
 // Errors: ErrWeak, slowhash.ErrBusy, ErrChanged if another PIN was proved, ErrGone if the holder was deleted meanwhile, and,
 // unless the authority is an admin's, ErrLocked and ErrUnidentified.
 func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority) (Status, error) {
@@ -97,10 +101,15 @@ func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by A
 		return Status{}, err
 	}
 	const q = `
+		with held as materialized (
+		    select ` + heldColumns + ` from pin_holders h
+		     where not $5 and h.holder_id in ($2, $3) order by h.identity_id nulls first for no key update
+		), ` + applying + `
 		insert into pin_holders as h (holder_id, customer_id, identity_id, verifier, generation, pin_set_at)
 		select $1, holder.customer_id, holder.identity_id, $4, gen_random_uuid(), now()
 		  from (select $2::uuid as customer_id, $3::uuid as identity_id) holder
-		 where ($5 or ` + identified + `) and (not $6 or $7 is not distinct from ` + applying + `)
+		 where ($5 or ` + identified + `) and ` + applyingUnlocked + `
+		   and (not $6 or $7 is not distinct from (select generation from applying))
 		on conflict (holder_id) do update
 		   set verifier = excluded.verifier, generation = excluded.generation, pin_set_at = excluded.pin_set_at,
 		       session_generation = gen_random_uuid(),
@@ -135,16 +144,26 @@ const identified = `(exists (select from kyc_approvals a where a.customer_id = h
 		           and (holder.identity_id is not null
 		                or not exists (select from instances i where i.owner_customer_id = holder.customer_id and i.kyc_required)))`
 
-// applying is the generation of the PIN that applies to a holder.
-const applying = `(select p.generation from pin_holders p
-		             where p.holder_id in (holder.customer_id, holder.identity_id) and p.verifier is not null
-		             order by p.identity_id nulls last limit 1)`
+// applying is the PIN that applies to a holder, at most one row: the identity's own PIN if it has one, else the customer's PIN.
+// It reads the rows held, which have the heldColumns.
+const (
+	heldColumns = `h.identity_id, h.verifier, h.generation, h.locked_until, h.deactivated_by`
+	applying    = `applying as (
+		    select h.generation, ` + unlocked + ` as unlocked from held h
+		     where h.verifier is not null order by h.identity_id nulls last limit 1
+		)`
+	applyingUnlocked = `coalesce((select unlocked from applying), true)`
+)
 
 // whyRefused returns the reason why Set changed no row.
 func whyRefused(ctx context.Context, tx *sqlx.Tx, h Holder) error {
 	const q = `
+		with held as (
+		    select ` + heldColumns + ` from pin_holders h where h.holder_id in ($1, $2)
+		), ` + applying + `
 		select ` + identified + ` as identified,
-		       exists (select from pin_holders h where h.holder_id = $3 and not (` + unlocked + `)) as locked
+		       not ` + applyingUnlocked + `
+		       or exists (select from pin_holders h where h.holder_id = $3 and not (` + unlocked + `)) as locked
 		  from (select $1::uuid as customer_id, $2::uuid as identity_id) holder`
 	var state struct{ Identified, Locked bool }
 	err := tx.GetContext(ctx, &state, q, h.CustomerID, h.IdentityID, h.ID())
@@ -160,7 +179,8 @@ func whyRefused(ctx context.Context, tx *sqlx.Tx, h Holder) error {
 }
 
 // Remove removes a holder's own PIN. It does nothing if the holder has no PIN. The lock and the counts do not change. It returns
-// ErrChanged if another PIN was proved, and, unless the authority is an admin's, ErrLocked.
+// ErrChanged if another PIN was proved, and, unless the authority is an admin's, ErrLocked. A PIN that is removed is the PIN that
+// applied to its holder, so no other lock matters: a lock of the customer's PIN applies to the identity afterwards.
 func (s *Store) Remove(ctx context.Context, h Holder, by Authority) error {
 	const q = `
 		with old as (

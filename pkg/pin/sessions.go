@@ -64,7 +64,14 @@ func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, 
 func (s Sessions) End(ctx context.Context, customer uuid.UUID) error {
 	var holders []uuid.UUID
 	err := audit.Change(ctx, s.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		const q = `update pin_holders set session_generation = gen_random_uuid() where customer_id = $1 and verifier is not null returning holder_id`
+		// Like Set, it locks the customer's row before the rows of the identities, so that the two cannot deadlock.
+		const q = `
+			with held as materialized (
+			    select h.holder_id from pin_holders h
+			     where h.customer_id = $1 and h.verifier is not null order by h.identity_id nulls first for no key update
+			)
+			update pin_holders h set session_generation = gen_random_uuid() from held where h.holder_id = held.holder_id
+			returning h.holder_id`
 		if err := tx.SelectContext(ctx, &holders, q, customer); err != nil {
 			return audit.Event{}, fmt.Errorf("ending a customer's sessions: %w", err)
 		}

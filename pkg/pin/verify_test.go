@@ -200,6 +200,74 @@ func TestAgentCannotRenewTheBudget(t *testing.T) {
 	}
 }
 
+// An identity's first PIN applies instead of its customer's PIN. So an agent cannot set it while the customer's PIN is locked or
+// deactivated.
+func TestAgentCannotSetAFirstPINInsteadOfALockedPIN(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []struct {
+		name string
+		// first runs before the customer's PIN is locked.
+		first, refuse func(*world)
+		want          error
+	}{
+		{"the customer's PIN is locked", nil, (*world).exhaust, pin.ErrLocked},
+		{"the customer's PIN is deactivated", nil, func(w *world) { w.people.Exec(`update pin_holders set deactivated_by = charged`) }, pin.ErrLocked},
+		{"the identity's own PIN was removed before", func(w *world) {
+			w.set(w.identityHolder(), thirdPIN, pin.ByAdmin)
+			if err := w.pins.Remove(w.t.Context(), w.identityHolder(), pin.ByAdmin); err != nil {
+				w.t.Fatal(err)
+			}
+		}, (*world).exhaust, pin.ErrLocked},
+		{"the lock has ended", nil, func(w *world) { w.exhaust(); w.endLock(w.customerHolder()) }, nil},
+		{"an admin removed the locked PIN", nil, func(w *world) {
+			w.exhaust()
+			if err := w.pins.Remove(w.t.Context(), w.customerHolder(), pin.ByAdmin); err != nil {
+				w.t.Fatal(err)
+			}
+		}, nil},
+		{"the identity's own PIN applies", func(w *world) { w.set(w.identityHolder(), thirdPIN, pin.ByAdmin) }, func(w *world) {
+			w.people.Exec(`update pin_holders set locked_until = now() + interval '1 hour' where identity_id is null`)
+		}, nil},
+	} {
+		t.Run(rule.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+			if rule.first != nil {
+				rule.first(w)
+			}
+			rule.refuse(w)
+			if err := w.pins.Remove(t.Context(), pin.Holder{CustomerID: w.customer, IdentityID: some(w.people.Identity(w.customer, w.instance))}, pin.ByAgent); err != nil {
+				t.Errorf("removing a PIN that is not set: %v", err)
+			}
+			if _, err := w.pins.Set(t.Context(), w.instance, w.identityHolder(), thirdPIN, pin.ByAgent); !errors.Is(err, rule.want) {
+				t.Errorf("set by an agent: %v, want %v", err, rule.want)
+			}
+			w.set(w.identityHolder(), thirdPIN, pin.ByAdmin)
+		})
+	}
+}
+
+// A parallel charge locks the customer's PIN while an agent sets the identity's first PIN: the statement waits for the charge.
+func TestSetSeesALockThatIsWrittenInParallel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	parallel := w.db.MustBegin()
+	parallel.MustExec(`update pin_holders set locked_until = now() + interval '1 hour' where holder_id = $1`, w.customer)
+	done := make(chan error, 1)
+	go func() { done <- w.setByAgent(w.identityHolder()) }()
+	for waiting := 0; waiting == 0 && len(done) == 0; {
+		w.people.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+	}
+	if err := parallel.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, pin.ErrLocked) {
+		t.Errorf("got %v, want ErrLocked", err)
+	}
+}
+
 // I6: a lock, a change and a removal of the PIN end every session.
 func TestSessionsEndWithTheirPIN(t *testing.T) {
 	t.Parallel()

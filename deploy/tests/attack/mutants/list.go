@@ -71,6 +71,8 @@ var mutants = []mutant{
 		"set verifier = null, generation = null,", "set window_start = h.charged, forgiven = h.charged, locked_until = null, verifier = null, generation = null,"),
 	single("setting a PIN as an agent renews the budget", change, "window_start = case when $5 then h.charged else h.window_start end", "window_start = h.charged"),
 	single("an agent may set a locked PIN", change, "where ($5 or ` + unlocked + `)", "where (true or $5 or ` + unlocked + `)"),
+	single("an agent may set an identity's first PIN instead of a locked PIN", change, "`coalesce((select unlocked from applying), true)`", "`true`"),
+	single("setting a PIN does not wait for a charge that locks the PIN", change, " for no key update\n", "\n"),
 	single("an agent may remove a locked PIN", change, "$2 or ` + unlocked + ` as allowed", "true or $2 or ` + unlocked + ` as allowed"),
 	single("an unlock activates a deactivated PIN", change, "set locked_until = null, window_start = h.charged\n", "set locked_until = null, window_start = h.charged, forgiven = h.charged, deactivated_by = null\n"),
 	single("a session is valid at another instance", resolve, "x.InstanceID == r.InstanceID && ", ""),
@@ -89,7 +91,7 @@ var mutants = []mutant{
 	single("one instance may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
 	single("a wrong proof is accepted", authority, "return proof{}, ErrProofWrong", "return proof{}, nil"),
 	single("setting accepts a proof with a PIN that was replaced", change, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
-	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from ` + applying + `)", "($6::boolean is not null and $7::uuid is not distinct from $7)"),
+	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from (select generation from applying))", "($6::boolean is not null and $7::uuid is not distinct from $7)"),
 	single("a replaced refresh token is answered again without a limit of time", refresh, "s.refreshed_at > now() - make_interval(secs => $2) as", "$2::float8 > 0 as"),
 	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3::boolean is not null and $4::uuid is not distinct from $4 as proved"),
 }

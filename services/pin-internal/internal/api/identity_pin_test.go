@@ -40,6 +40,21 @@ func TestPolicyCanRequireTheCurrentPIN(t *testing.T) {
 	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 409)
 }
 
+func TestLockedCustomerPINCannotBeReplacedByAnIdentitysFirstPIN(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at, locked_until)
+		select id, id, 'x', gen_random_uuid(), now(), now() + interval '1 hour' from customers`)
+	refused := s.Want(s.post(s.identityPath(), map[string]any{"pin": right}), 409)
+	s.Fields(refused, map[string]any{"detail": "The PIN is locked or deactivated"})
+	s.Fields(s.verify(right), map[string]any{"error": "pin_locked"})
+	s.people.Exec(`update pin_holders set locked_until = null, charged = 50, deactivated_by = 50`)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": right}), 409)
+	s.Fields(s.verify(right), map[string]any{"error": "pin_inactive"})
+	s.people.Exec(`update pin_holders set deactivated_by = null`)
+	s.setPIN()
+}
+
 func TestPolicyCanRequireAVerifiedIdentity(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
