@@ -54,31 +54,36 @@ type proof struct {
 	applying, own uuid.NullUUID
 }
 
-// AuthorizeAgent returns the authority of an agent to change the PIN of an identity. If the instance's policy demands a proof
-// and a PIN applies, the agent must present a valid session or the current PIN. The PIN is checked within its guess budget.
-// AuthorizeAgent returns ErrUnproved, ErrProofWrong, ErrLocked, or an error of Verify.
+// AuthorizeAgent returns the authority of an agent to change the PIN of an identity. The agent proves the PIN that applies with
+// the current PIN, which is checked within its guess budget, or with a session. If it sends both, the current PIN decides.
+// presented is nil if the agent sent no session. It is the zero Session if the token that it sent names no session.
+//
+// If a PIN applies, a proof that was sent is always checked, also if the instance's policy demands none: a wrong proof means
+// that something else than the person's confirmation caused the change. AuthorizeAgent returns ErrUnproved if the session is not
+// valid or a demanded proof is missing, ErrProofWrong, ErrLocked, or an error of Verify.
 func (v *Verifier) AuthorizeAgent(ctx context.Context, key token.Token, subject Subject, current *PIN, presented *session.Session) (Authority, error) {
 	r, err := v.Resolve(ctx, key, subject)
+	sent := current != nil || presented != nil
 	switch {
 	case err != nil:
 		return Authority{}, err
-	case !r.ChangeRequiresProof:
+	case !sent && !r.ChangeRequiresProof:
 		return ByAgent, nil
-	case !r.HasPIN() || r.Accepts(presented):
-		p := proof{given: true, applying: r.Generation}
-		if r.HeldByIdentity {
-			p.own = r.Generation
+	case current != nil && r.HasPIN():
+		result, err := v.Verify(ctx, key, subject, *current)
+		if err != nil {
+			return Authority{}, err
 		}
-		return Authority{agent, p}, nil
-	case current == nil:
+		p, err := result.proof(subject.IdentityID.UUID)
+		return Authority{agent, p}, err
+	case r.HasPIN() && !r.Accepts(presented):
 		return Authority{}, ErrUnproved
 	}
-	result, err := v.Verify(ctx, key, subject, *current)
-	if err != nil {
-		return Authority{}, err
+	p := proof{given: true, applying: r.Generation} // no PIN applies, so there is nothing to prove; or the session is the proof
+	if r.HeldByIdentity {
+		p.own = r.Generation
 	}
-	p, err := result.proof(subject.IdentityID.UUID)
-	return Authority{agent, p}, err
+	return Authority{agent, p}, nil
 }
 
 // AuthorizeCustomer returns the authority of a signed-in customer who knows the current PIN. The PIN is checked within its

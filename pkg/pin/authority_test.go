@@ -69,6 +69,77 @@ func TestProofIsForOnePIN(t *testing.T) {
 	}
 }
 
+// A proof that an agent sends is checked, whether or not the policy demands a proof.
+func TestProofThatIsSentIsChecked(t *testing.T) {
+	t.Parallel()
+	live := func(w *world) *session.Session {
+		return session.Store{Redis: w.redis}.Find(w.t.Context(), w.verify(rightPIN).Session.Reveal())
+	}
+	ended := func(w *world) *session.Session {
+		x := live(w)
+		w.people.Exec(`update pin_holders set session_generation = gen_random_uuid()`)
+		return x
+	}
+	unknown := func(*world) *session.Session { return &session.Session{} }
+	for _, rule := range []struct {
+		name    string
+		current *pin.PIN
+		session func(*world) *session.Session
+		// want is the error if the policy demands no proof, demanded the error if it does.
+		want, demanded error
+		charged        int
+	}{
+		{"no proof", nil, nil, nil, pin.ErrUnproved, 0},
+		{"the current PIN", &rightPIN, nil, nil, nil, 1},
+		{"a wrong PIN", &wrongPIN, nil, pin.ErrProofWrong, pin.ErrProofWrong, 1},
+		{"a live session", nil, live, nil, nil, 1},
+		{"an ended session", nil, ended, pin.ErrUnproved, pin.ErrUnproved, 1},
+		{"an unknown session", nil, unknown, pin.ErrUnproved, pin.ErrUnproved, 0},
+		{"the current PIN and an ended session", &rightPIN, ended, nil, nil, 2},
+		{"a wrong PIN and a live session", &wrongPIN, live, pin.ErrProofWrong, pin.ErrProofWrong, 2},
+	} {
+		t.Run(rule.name, func(t *testing.T) {
+			t.Parallel()
+			for demanded, want := range map[bool]error{false: rule.want, true: rule.demanded} {
+				w := newWorld(t)
+				w.people.Exec(`update instances set pin_change_requires_proof = $1`, demanded)
+				w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+				var presented *session.Session
+				if rule.session != nil {
+					presented = rule.session(w)
+				}
+				by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), rule.current, presented)
+				if !errors.Is(err, want) {
+					t.Errorf("demanded %v: %v, want %v", demanded, err, want)
+				}
+				var charged int
+				w.people.Get(&charged, `select charged from pin_holders`)
+				if charged != rule.charged {
+					t.Errorf("demanded %v: %d attempts charged, want %d", demanded, charged, rule.charged)
+				}
+				if err == nil {
+					w.set(w.identityHolder(), thirdPIN, by)
+				}
+			}
+		})
+	}
+}
+
+// If no PIN applies, there is nothing to prove.
+func TestProofWithoutAPINIsNotChecked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, presented := range []*session.Session{nil, {}} {
+		by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), &wrongPIN, presented)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.pins.Remove(t.Context(), w.identityHolder(), by); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A session is a proof of the PIN that it is based on. A signed-in customer proves the customer's own PIN.
 func TestSessionAndOwnPINAreProofsForOnePIN(t *testing.T) {
 	t.Parallel()

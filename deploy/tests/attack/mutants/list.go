@@ -89,6 +89,8 @@ var mutants = []mutant{
 	}},
 	single("an overloaded replica queries Postgres before it refuses", verify, "if v.hasher.pool.Full(tenant) {", "if false {"),
 	single("one instance may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),
+	single("a proof is not checked where the policy demands none", authority, "case !sent && !r.ChangeRequiresProof:", "case (!sent || true) && !r.ChangeRequiresProof:"),
+	single("an ended session is a proof", authority, "case r.HasPIN() && !r.Accepts(presented):", "case r.HasPIN() && presented == nil:"),
 	single("a wrong proof is accepted", authority, "return proof{}, ErrProofWrong", "return proof{}, nil"),
 	single("setting accepts a proof with a PIN that was replaced", change, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
 	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from (select generation from applying))", "($6::boolean is not null and $7::uuid is not distinct from $7)"),

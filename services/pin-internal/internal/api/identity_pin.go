@@ -8,11 +8,15 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
 
 // SetIdentityPIN sets the PIN of an identity. From then on it applies instead of the customer's PIN.
 func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObject) (gen.SetIdentityPINResponseObject, error) {
+	if err := pin.Check(r.Body.PIN); err != nil {
+		return nil, err // a weak PIN must not cost an attempt
+	}
 	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
@@ -40,13 +44,17 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	return gen.RemoveIdentityPIN204Response{}, nil
 }
 
-// authorizeChange returns the holder of an identity's PIN and the authority to change it. It returns an error if the instance's
-// policy requires a proof and neither the current PIN nor a live session proves the right to change the PIN.
+// authorizeChange returns the holder of an identity's PIN and the authority to change it. It returns an error if the request
+// contains a proof (the current PIN or a session) that is not valid, or no proof although the instance's policy requires one.
 func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, header *secret.Text) (pin.Holder, pin.Authority, error) {
 	customer, err := a.Directory.CustomerOfIdentity(ctx, instance, identity)
 	if err != nil {
 		return pin.Holder{}, pin.Authority{}, err
 	}
-	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), current, a.presented(ctx, header))
+	presented := a.presented(ctx, header)
+	if presented == nil && header != nil {
+		presented = &session.Session{}
+	}
+	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), current, presented)
 	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, by, err
 }

@@ -40,6 +40,28 @@ func TestPolicyCanRequireTheCurrentPIN(t *testing.T) {
 	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}), 409)
 }
 
+func TestProofThatIsSentIsCheckedWithoutAPolicy(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.setPIN()
+	remove := webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer(), Body: map[string]any{"current_pin": wrong}}
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}), 403)
+	s.Want(s.Do(remove), 403)
+	s.Want(s.post(s.identityPath(), map[string]any{"pin": "1234", "current_pin": wrong}), 422) // a weak PIN costs no attempt
+	s.Fields(s.verify(wrong), map[string]any{"remaining_attempts": 2.0})                       // both proofs were charged
+	session, _ := s.verify(right).JSON("session_token").(string)
+
+	for _, header := range []string{"x", session + ", " + session, session + "x"} {
+		set := webtest.Request{Method: "POST", Path: s.at(s.identityPath()), Header: s.bearer(), Body: map[string]any{"pin": other}}
+		set.Header["X-Pin-Session"] = header
+		s.Fields(s.Want(s.Do(set), 403), map[string]any{"detail": "The current PIN or a live PIN session is needed for this change"})
+	}
+	s.Fields(s.verify(right), map[string]any{"verified": true}) // nothing was changed
+	remove.Body, remove.Header["X-Pin-Session"] = nil, session
+	s.Want(s.Do(remove), 204)
+	s.Want(s.Do(remove), 204) // no PIN applies, so the ended session is not needed
+}
+
 func TestLockedCustomerPINCannotBeReplacedByAnIdentitysFirstPIN(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

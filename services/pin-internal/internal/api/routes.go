@@ -2,6 +2,8 @@
 package api
 
 import (
+	"strings"
+
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
@@ -28,7 +30,7 @@ type API struct {
 // Routes registers every endpoint. The only allowed caller is a proxy key of the instance in the path.
 //   - proxyKey: the middleware checks the key.
 //   - proxyKeyCheckedByHandler: the handler's one SQL query checks the key, because these two endpoints are the hot path.
-//   - singlePINSession: a repeated X-Pin-Session header counts as absent.
+//   - singlePINSession: an empty X-Pin-Session header counts as absent. A repeated one is not a valid session.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
 	proxyKey, proxyKeyCheckedByHandler := a.proxyKey, a.proxyKeyCheckedByHandler
@@ -119,12 +121,16 @@ func setCaller(c echo.Context, who caller.Caller) {
 	}
 }
 
-// singlePINSession removes the X-Pin-Session header if it is empty or repeated: a malformed session counts as absent.
+// singlePINSession removes an empty X-Pin-Session header. It joins a repeated header (RFC 9110, section 5.3): the result is sent,
+// but no valid session.
 func singlePINSession(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		const name = "X-Pin-Session"
-		if given := c.Request().Header.Values(name); len(given) != 1 || given[0] == "" {
-			c.Request().Header.Del(name)
+		header := c.Request().Header
+		if sent := strings.Join(header.Values(name), ", "); sent == "" {
+			header.Del(name)
+		} else {
+			header.Set(name, sent)
 		}
 		return next(c)
 	}

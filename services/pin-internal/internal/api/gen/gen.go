@@ -349,13 +349,13 @@ type Unavailable = Problem
 
 // RemoveIdentityPINParams defines parameters for RemoveIdentityPIN.
 type RemoveIdentityPINParams struct {
-	// XPinSession The session_token of an earlier verification. A malformed, ended or unknown token counts as absent.
+	// XPinSession The session_token of an earlier verification. An empty header counts as absent. A malformed, ended or unknown token is not a live session.
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
 // SetIdentityPINParams defines parameters for SetIdentityPIN.
 type SetIdentityPINParams struct {
-	// XPinSession The session_token of an earlier verification. A malformed, ended or unknown token counts as absent.
+	// XPinSession The session_token of an earlier verification. An empty header counts as absent. A malformed, ended or unknown token is not a live session.
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
@@ -377,7 +377,7 @@ type CheckRequiredParams struct {
 	// Skill The name of the skill that the agent is about to use
 	Skill *string `form:"skill,omitempty" json:"skill,omitempty"`
 
-	// XPinSession The session_token of an earlier verification. A malformed, ended or unknown token counts as absent.
+	// XPinSession The session_token of an earlier verification. An empty header counts as absent. A malformed, ended or unknown token is not a live session.
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
