@@ -36,7 +36,7 @@ func Record(ctx context.Context, db sqlx.ExecerContext, e Event) error { return 
 // minute, so that a caller that repeats a request does not fill the trail.
 func RecordRefusedAccess(ctx context.Context, db sqlx.ExecerContext, details map[string]any) error {
 	return record(ctx, db, Event{Action: "access.refused", Details: details}, `
-		 where not exists (select from audit where action = $3 and actor_id = $2 and details = $10 and at > now() - interval '1 minute')`)
+		 where not exists (select from audit where action = $1 and actor_id = $3 and details = $10 and at > now() - interval '1 minute')`)
 }
 
 // refusalTime limits how long RecordRefusal waits for the database.
@@ -54,6 +54,23 @@ func RecordRefusal(ctx context.Context, db sqlx.ExecerContext, e Event, refusal 
 }
 
 func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition string) error {
+	const q = `insert into audit (action, ` + Columns + `) select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
+	values, err := e.Values(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, q+condition, append([]any{e.Action}, values...)...); err != nil {
+		return fmt.Errorf("recording %s: %w", e.Action, err)
+	}
+	return nil
+}
+
+// Columns are the columns of Values. Package pin uses both, because the statement that charges an attempt also adds the row
+// of the lock that it writes.
+const Columns = `actor_kind, actor_id, customer_id, identity_id, instance_id, target_id, request_id, address, details`
+
+// Values returns the values of an event's row except its action, in the order of Columns.
+func (e Event) Values(ctx context.Context) ([]any, error) {
 	actor := caller.From(ctx)
 	if actor.Kind == "" {
 		actor.Kind = caller.Anonymous
@@ -66,17 +83,9 @@ func record(ctx context.Context, db sqlx.ExecerContext, e Event, condition strin
 	}
 	details, err := json.Marshal(e.Details)
 	if err != nil {
-		return fmt.Errorf("encoding the details of %s: %w", e.Action, err)
+		return nil, fmt.Errorf("encoding the details of %s: %w", e.Action, err)
 	}
-	const q = `
-		insert into audit (actor_kind, actor_id, action, customer_id, identity_id, instance_id, target_id, request_id, address, details)
-		select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
-	_, err = db.ExecContext(ctx, q+condition, actor.Kind, ID(actor.ID), e.Action, e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID,
-		actor.RequestID, actor.Address, string(details))
-	if err != nil {
-		return fmt.Errorf("recording %s: %w", e.Action, err)
-	}
-	return nil
+	return []any{actor.Kind, ID(actor.ID), e.CustomerID, e.IdentityID, e.InstanceID, e.TargetID, actor.RequestID, actor.Address, string(details)}, nil
 }
 
 // Change runs do in a transaction and records the event that do returns. If one of the two fails, both are rolled back. The

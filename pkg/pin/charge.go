@@ -81,7 +81,8 @@ type attempt struct {
 	Deactivated bool       `db:"deactivated"`
 }
 
-// chargeSQL also ends the sessions of the PIN if it writes a lock. testdata/charge.sql shows the complete statement.
+// chargeSQL also ends the sessions of the PIN if it writes a lock, and adds the lock's row to the audit trail. So a lock has
+// its row even if the replica stops before it settles the attempt. testdata/charge.sql shows the complete statement.
 const chargeSQL = `
 	with charge as (
 	    update pin_holders h
@@ -95,15 +96,28 @@ const chargeSQL = `
 	), attempt as (
 	    insert into attempts (holder_id, number, instance_id, request_id)
 	    select holder_id, number, $6, $7 from charge
+	), lock as (
+	    insert into audit (action, ` + audit.Columns + `)
+	    select case when deactivated then 'pin.deactivated' else 'pin.locked' end, $8, $9, $10, $11, $12, $13, $14, $15, $16
+	      from charge where locked_until is not null or deactivated
 	)
 	select * from charge`
 
 // charge charges one attempt at the PIN that applies, in a transaction of its own. It returns errNotCharged if the budget
 // allows no further attempt.
 func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
+	c := caller.From(ctx)
+	if c.Kind == caller.ProxyKey {
+		c.ID = r.KeyID // before Resolve, only the text of the key was known
+	}
+	lock := audit.Event{CustomerID: r.CustomerID, IdentityID: r.IdentityID, InstanceID: audit.ID(r.InstanceID)}
+	row, err := lock.Values(caller.NewContext(ctx, c))
+	if err != nil {
+		return attempt{}, err
+	}
 	var a attempt
-	args := append([]any{r.HolderID}, v.budget.Args()...)
-	err := v.chargeQ.get(ctx, v.db, &a, append(args, r.InstanceID, caller.From(ctx).RequestID)...)
+	args := append(append([]any{r.HolderID}, v.budget.Args()...), r.InstanceID, c.RequestID)
+	err = v.chargeQ.get(ctx, v.db, &a, append(args, row...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return attempt{}, errNotCharged
 	}
@@ -159,22 +173,11 @@ const settleWrongSQL = `
 	update attempts set settled_at = now(), outcome = 'wrong'
 	 where holder_id = $1 and number = $2 and outcome is null`
 
-// settleWrong settles an attempt as wrong. If the charge wrote a lock or a deactivation, it also records that in the audit
-// trail. It changes no budget: a charged attempt counts as a failure from the start.
-func (v *Verifier) settleWrong(ctx context.Context, r Resolved, a attempt) (after budgetState, err error) {
+// settleWrong settles an attempt as wrong. It changes no budget: a charged attempt counts as a failure from the start.
+func (v *Verifier) settleWrong(ctx context.Context, a attempt) (after budgetState, err error) {
 	err = stores.InTransaction(ctx, v.db, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, settleWrongSQL, a.HolderID, a.Number); err != nil {
 			return err
-		}
-		if action := a.auditAction(); action != "" {
-			c := caller.From(ctx)
-			if c.Kind == caller.ProxyKey {
-				c.ID = r.KeyID // before Resolve, only the text of the key was known
-			}
-			event := audit.Event{Action: action, CustomerID: r.CustomerID, IdentityID: r.IdentityID, InstanceID: audit.ID(r.InstanceID)}
-			if err := audit.Record(caller.NewContext(ctx, c), tx, event); err != nil {
-				return err
-			}
 		}
 		return tx.GetContext(ctx, &after, `select `+budgetColumns+` from pin_holders h where holder_id = $1`, a.HolderID)
 	})
@@ -182,17 +185,6 @@ func (v *Verifier) settleWrong(ctx context.Context, r Resolved, a attempt) (afte
 		return budgetState{}, fmt.Errorf("settling a wrong attempt: %w", err)
 	}
 	return after, nil
-}
-
-// auditAction returns the audit action for the lock or the deactivation that the charge wrote. It is empty if there is neither.
-func (a attempt) auditAction() string {
-	switch {
-	case a.Deactivated:
-		return "pin.deactivated"
-	case a.LockedUntil != nil:
-		return "pin.locked"
-	}
-	return ""
 }
 
 // renew stores a right PIN again, hashed with the current parameters and the current pepper, unless the PIN was replaced

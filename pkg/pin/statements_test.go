@@ -12,7 +12,7 @@ func TestChargeAndSettleStatements(t *testing.T) {
 	for file, s := range map[string]struct{ comment, sql string }{
 		"charge.sql": {`-- Charges one attempt before the PIN is compared. No row: the budget allows no attempt.
 -- $1 holder, $2 attempts before a lock, $3 first lock and $4 longest lock in seconds, $5 failures before the PIN is
--- deactivated (0: never), $6 instance, $7 request id`, chargeSQL},
+-- deactivated (0: never), $6 instance, $7 request id, from $8 the audit row of a lock`, chargeSQL},
 		"settle_right.sql": {`-- Settles an attempt whose PIN was right. No row: the outcome came too late, or the PIN was replaced meanwhile.
 -- $1 holder, $2 number of the attempt, $3 generation of the compared PIN, $4 seconds for which an outcome counts`, settleRightSQL},
 		"settle_wrong.sql": {`-- Settles an attempt whose PIN was wrong. It changes no budget: a charged attempt is a failure from the start.

@@ -5,7 +5,12 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
@@ -131,6 +136,40 @@ func TestUnsettledChargeIsAFailure(t *testing.T) {
 	}
 	if got := w.verify(rightPIN); got.Outcome != pin.Locked {
 		t.Errorf("after five lost attempts: %s", got.Outcome)
+	}
+	var locks int
+	w.people.Get(&locks, `select count(*) from audit where action = 'pin.locked'`)
+	if locks != 1 {
+		t.Errorf("%d rows pin.locked, want 1", locks)
+	}
+}
+
+func TestLockHasOneAuditRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.budget = budget.Limits{Attempts: 2, Lock: time.Minute, LockMax: time.Minute, Failures: 4}
+	w.verifier, _ = w.replica(keyOne, prometheus.NewRegistry())
+	w.set(w.identityHolder(), rightPIN, pin.ByAdmin)
+	ctx := caller.NewContext(context.Background(), caller.Caller{Kind: caller.ProxyKey, RequestID: "request-1", Address: "192.0.2.1"})
+	for _, want := range []int{0, 1, 1, 2} { // the second attempt locks, the fourth deactivates
+		if _, err := w.verifier.Verify(ctx, w.key, w.subject(), wrongPIN); err != nil {
+			t.Fatal(err)
+		}
+		var rows int
+		w.people.Get(&rows, `
+			select count(*) from audit a join proxy_keys k on k.id = a.actor_id
+			 where action in ('pin.locked', 'pin.deactivated') and actor_kind = 'proxy_key' and k.instance_id = $1 and a.instance_id = $1
+			   and a.customer_id = $2 and identity_id = $3 and request_id = 'request-1' and address = '192.0.2.1' and target_id is null and details = '{}'`,
+			w.instance, w.customer, w.identity)
+		if rows != want {
+			t.Errorf("%d rows of locks and deactivations, want %d", rows, want)
+		}
+		w.endLock(w.identityHolder())
+	}
+	var last string
+	w.people.Get(&last, `select action from audit order by id desc limit 1`)
+	if last != "pin.deactivated" {
+		t.Errorf("the last row is %s, want pin.deactivated", last)
 	}
 }
 

@@ -168,7 +168,7 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(co
 			return Result{}, err
 		}
 	}
-	after, err := v.settleWrong(ctx, r, a)
+	after, err := v.settleWrong(ctx, a)
 	if err != nil {
 		return Result{}, err
 	}

@@ -1,6 +1,6 @@
 -- Charges one attempt before the PIN is compared. No row: the budget allows no attempt.
 -- $1 holder, $2 attempts before a lock, $3 first lock and $4 longest lock in seconds, $5 failures before the PIN is
--- deactivated (0: never), $6 instance, $7 request id
+-- deactivated (0: never), $6 instance, $7 request id, from $8 the audit row of a lock
 	with charge as (
 	    update pin_holders h
 	       set (charged, window_start, locks, locked_by, locked_until, deactivated_by, session_generation) = (
@@ -20,5 +20,9 @@
 	), attempt as (
 	    insert into attempts (holder_id, number, instance_id, request_id)
 	    select holder_id, number, $6, $7 from charge
+	), lock as (
+	    insert into audit (action, actor_kind, actor_id, customer_id, identity_id, instance_id, target_id, request_id, address, details)
+	    select case when deactivated then 'pin.deactivated' else 'pin.locked' end, $8, $9, $10, $11, $12, $13, $14, $15, $16
+	      from charge where locked_until is not null or deactivated
 	)
 	select * from charge

@@ -33,8 +33,8 @@ var mutants = []mutant{
 	single("a client that disconnects cancels the charge", verify, "context.WithoutCancel(ctx)", "ctx"),
 	{"a failed verification rolls back the charge", []edit{
 		{charge, "func (v *Verifier) charge(ctx context.Context, r", "func (v *Verifier) charge(ctx context.Context, tx *sqlx.Tx, r"},
-		{charge, "err := v.chargeQ.get(ctx, v.db, &a, append(args, r.InstanceID, caller.From(ctx).RequestID)...)",
-			"err := tx.GetContext(ctx, &a, chargeSQL, append(args, r.InstanceID, caller.From(ctx).RequestID)...)"},
+		{charge, "err = v.chargeQ.get(ctx, v.db, &a, append(args, row...)...)",
+			"err = tx.GetContext(ctx, &a, chargeSQL, append(args, row...)...)"},
 		{verify, "a, err := v.charge(ctx, r)",
 			"tx, err := v.db.BeginTxx(ctx, nil)\n\tif err != nil {\n\t\treturn Result{}, err\n\t}\n\tdefer tx.Rollback()\n\ta, err := v.charge(ctx, tx, r)"},
 		{verify, "v.comparisons.Inc()\n", "v.comparisons.Inc()\n\tif right {\n\t\t_ = tx.Commit()\n\t}\n"},
@@ -63,6 +63,7 @@ var mutants = []mutant{
 		"forgiven = greatest(h.forgiven, $2), window_start = greatest(h.window_start, $2)", "forgiven = h.charged, window_start = h.charged"),
 	single("a right PIN ends the lock of a later attempt", marks, "locked_until = case when h.locked_by <= $2 then null else h.locked_until end", "locked_until = null"),
 	single("the fiftieth failure does not deactivate the PIN", marks, "$5 > 0 and n - h.forgiven >= $5 as ends", "$5 < 0 as ends"),
+	single("a lock has no row in the audit trail until the attempt is settled", charge, "from charge where locked_until is not null or deactivated", "from charge where false"),
 	single("locks do not double", marks, "2 ^ least(h.locks, 30)", "1"),
 	single("a lock does not end the sessions", charge, "case when fills or ends then gen_random_uuid() else h.session_generation end", "h.session_generation"),
 	single("a right PIN creates a session although a later attempt locked the PIN", verify, "if after.LockedUntil != nil || after.Deactivated {\n\t\treturn result", "if false {\n\t\treturn result"),
