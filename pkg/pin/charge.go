@@ -72,6 +72,8 @@ func (m mirror) rewrite(ctx context.Context, a attempt) {
 type attempt struct {
 	HolderID uuid.UUID `db:"holder_id"`
 	Number   int64     `db:"number"`
+	// ChargedAt selects the monthly partition of the attempt's row.
+	ChargedAt time.Time `db:"charged_at"`
 	// Spent is the number of attempts in the current window, including this one.
 	Spent      int64     `db:"spent"`
 	Verifier   string    `db:"verifier"`
@@ -91,11 +93,11 @@ const chargeSQL = `
 	                  case when fills or ends then gen_random_uuid() else h.session_generation end
 	             from ` + budget.Next + `)
 	     where h.holder_id = $1 and h.verifier is not null and ` + budget.Allows + `
-	    returning h.holder_id, h.charged as number, h.charged - h.window_start as spent, h.verifier, h.generation,
+	    returning h.holder_id, h.charged as number, now() as charged_at, h.charged - h.window_start as spent, h.verifier, h.generation,
 	              h.locked_until, h.deactivated_by is not null as deactivated
 	), attempt as (
-	    insert into attempts (holder_id, number, instance_id, request_id)
-	    select holder_id, number, $6, $7 from charge
+	    insert into attempts (holder_id, number, charged_at, instance_id, request_id)
+	    select holder_id, number, charged_at, $6, $7 from charge
 	), lock as (
 	    insert into audit (action, ` + audit.Columns + `)
 	    select case when deactivated then 'pin.deactivated' else 'pin.locked' end, $8, $9, $10, $11, $12, $13, $14, $15, $16
@@ -147,19 +149,19 @@ const settleRightSQL = `
 	    update pin_holders h
 	       set ` + budget.Forgiven + `
 	     where h.holder_id = $1 and h.generation = $3
-	       and exists (select from attempts a where a.holder_id = $1 and a.number = $2 and a.outcome is null
+	       and exists (select from attempts a where a.holder_id = $1 and a.number = $2 and a.charged_at = $5 and a.outcome is null
 	                      and a.charged_at > now() - $4::float8 * interval '1 second')
 	    returning ` + budgetColumns + `
 	), noted as (
 	    update attempts set settled_at = now(), outcome = case when exists (select from settled) then 'right' else 'lost' end
-	     where holder_id = $1 and number = $2 and outcome is null
+	     where holder_id = $1 and number = $2 and charged_at = $5 and outcome is null
 	)
 	select * from settled`
 
 // settleRight settles an attempt as right, or returns errLost.
 func (v *Verifier) settleRight(ctx context.Context, a attempt) (budgetState, error) {
 	var after budgetState
-	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, settleTime.Seconds())
+	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, settleTime.Seconds(), a.ChargedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return budgetState{}, errLost
 	}
@@ -171,12 +173,12 @@ func (v *Verifier) settleRight(ctx context.Context, a attempt) (budgetState, err
 
 const settleWrongSQL = `
 	update attempts set settled_at = now(), outcome = 'wrong'
-	 where holder_id = $1 and number = $2 and outcome is null`
+	 where holder_id = $1 and number = $2 and charged_at = $3 and outcome is null`
 
 // settleWrong settles an attempt as wrong. It changes no budget: a charged attempt counts as a failure from the start.
 func (v *Verifier) settleWrong(ctx context.Context, a attempt) (after budgetState, err error) {
 	err = stores.InTransaction(ctx, v.db, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, settleWrongSQL, a.HolderID, a.Number); err != nil {
+		if _, err := tx.ExecContext(ctx, settleWrongSQL, a.HolderID, a.Number, a.ChargedAt); err != nil {
 			return err
 		}
 		return tx.GetContext(ctx, &after, `select `+budgetColumns+` from pin_holders h where holder_id = $1`, a.HolderID)

@@ -14,9 +14,10 @@ func TestChargeAndSettleStatements(t *testing.T) {
 -- $1 holder, $2 attempts before a lock, $3 first lock and $4 longest lock in seconds, $5 failures before the PIN is
 -- deactivated (0: never), $6 instance, $7 request id, from $8 the audit row of a lock`, chargeSQL},
 		"settle_right.sql": {`-- Settles an attempt whose PIN was right. No row: the outcome came too late, or the PIN was replaced meanwhile.
--- $1 holder, $2 number of the attempt, $3 generation of the compared PIN, $4 seconds for which an outcome counts`, settleRightSQL},
+-- $1 holder, $2 number of the attempt, $3 generation of the compared PIN, $4 seconds for which an outcome counts,
+-- $5 time of the charge`, settleRightSQL},
 		"settle_wrong.sql": {`-- Settles an attempt whose PIN was wrong. It changes no budget: a charged attempt is a failure from the start.
--- $1 holder, $2 number of the attempt`, settleWrongSQL},
+-- $1 holder, $2 number of the attempt, $3 time of the charge`, settleWrongSQL},
 	} {
 		golden.Compare(t, "testdata/"+file, s.comment+"\n"+strings.Trim(s.sql, "\n")+"\n")
 	}

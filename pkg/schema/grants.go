@@ -12,8 +12,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Grants returns the privileges that the migrations grant to each role, for example "select on customers" or, for a column,
-// "update (last_used_at) on proxy_keys". It parses the migrations, so that no second list can differ from them.
+// Grants returns the privileges that the migrations grant to each role, for example "select on customers", "update (last_used_at)
+// on proxy_keys" for a column, or "execute on prune_audit" for a function. It parses the migrations, so that no second list can differ from them.
 func Grants() (map[string][]string, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -40,7 +40,7 @@ func Grants() (map[string][]string, error) {
 var (
 	sqlComment   = regexp.MustCompile(`--[^\n]*`)
 	grantPattern = regexp.MustCompile(`(?im)^\s*(grant|revoke)\s[^;]*;`)
-	grantParts   = regexp.MustCompile(`(?is)^\s*(grant|revoke)\s+(.+)\s+on\s+(?:table\s+)?([a-z0-9_,\s]+?)\s+(?:to|from)\s+([a-z0-9_,\s]+?)\s*;$`)
+	grantParts   = regexp.MustCompile(`(?is)^\s*(grant|revoke)\s+(.+)\s+on\s+(?:table\s+|function\s+)?([a-z0-9_,\s]+?)(?:\s*\([^)]*\))?\s+(?:to|from)\s+([a-z0-9_,\s]+?)\s*;$`)
 	privilege    = regexp.MustCompile(`([a-z]+)(?:\s*\(([^)]*)\))?`)
 )
 
@@ -71,7 +71,7 @@ func applyGrant(statement string, granted map[string][]string) error {
 }
 
 // Granted returns the privileges that the database grants to each service role and to PUBLIC (under the name "public"). The
-// form is that of Grants.
+// form is that of Grants. It leaves out the functions of triggers, which cannot be called, and of extensions.
 func Granted(ctx context.Context, db *sql.DB) (map[string][]string, error) {
 	const q = `
 		select coalesce(r.rolname, 'public'), g.privilege_type, coalesce(g.attname, ''),
@@ -82,7 +82,14 @@ func Granted(ctx context.Context, db *sql.DB) (map[string][]string, error) {
 		  join pg_class c on c.oid = g.relation
 		  join pg_namespace n on n.oid = c.relnamespace and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
 		  left join pg_roles r on r.oid = g.grantee
-		 where g.grantee = 0 or r.rolname = any ($1)`
+		 where g.grantee = 0 or r.rolname = any ($1)
+		union all
+		select coalesce(r.rolname, 'public'), g.privilege_type, '', g.proname
+		  from (select oid, proname, pronamespace, prorettype, (aclexplode(coalesce(proacl, acldefault('f', proowner)))).* from pg_proc) g
+		  left join pg_roles r on r.oid = g.grantee
+		 where (g.grantee = 0 or r.rolname = any ($1))
+		   and g.pronamespace = 'public'::regnamespace and g.prorettype <> 'trigger'::regtype
+		   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = g.oid and d.deptype = 'e')`
 	rows, err := db.QueryContext(ctx, q, pq.Array(Roles))
 	if err != nil {
 		return nil, fmt.Errorf("listing the grants: %w", err)

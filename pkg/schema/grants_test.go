@@ -33,4 +33,7 @@ func TestGrantsOfMigrationsAndDatabaseAgree(t *testing.T) {
 	if !slices.Contains(want[schema.RolePinInternal], "update (last_used_at) on proxy_keys") {
 		t.Errorf("a column's privilege is missing in %q", want[schema.RolePinInternal])
 	}
+	if !slices.Contains(want[schema.RolePinAdmin], "execute on prune_audit") {
+		t.Errorf("a function's privilege is missing in %q", want[schema.RolePinAdmin])
+	}
 }

@@ -60,9 +60,9 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 		  left join lateral (
 		         select null as attname, 0 as attnum
 		          union all
-		         select attname, attnum from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped and c.relkind = 'r'
+		         select attname, attnum from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped and c.relkind in ('r', 'p')
 		       ) a on true
-		 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v') and c.relname <> 'schema_migrations'
+		 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v') and c.relname <> 'schema_migrations'
 		   and not exists (select from pg_description d
 		                    where d.classoid = 'pg_class'::regclass and d.objoid = c.oid and d.objsubid = a.attnum)
 		 order by 1`

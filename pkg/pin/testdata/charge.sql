@@ -15,11 +15,11 @@
 	             from (select h.charged + 1 as n) as next,
 	                  lateral (select n - h.window_start >= $2 as fills, $5 > 0 and n - h.forgiven >= $5 as ends) as this)
 	     where h.holder_id = $1 and h.verifier is not null and (h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null
-	    returning h.holder_id, h.charged as number, h.charged - h.window_start as spent, h.verifier, h.generation,
+	    returning h.holder_id, h.charged as number, now() as charged_at, h.charged - h.window_start as spent, h.verifier, h.generation,
 	              h.locked_until, h.deactivated_by is not null as deactivated
 	), attempt as (
-	    insert into attempts (holder_id, number, instance_id, request_id)
-	    select holder_id, number, $6, $7 from charge
+	    insert into attempts (holder_id, number, charged_at, instance_id, request_id)
+	    select holder_id, number, charged_at, $6, $7 from charge
 	), lock as (
 	    insert into audit (action, actor_kind, actor_id, customer_id, identity_id, instance_id, target_id, request_id, address, details)
 	    select case when deactivated then 'pin.deactivated' else 'pin.locked' end, $8, $9, $10, $11, $12, $13, $14, $15, $16

@@ -117,6 +117,7 @@ func newFullService(t testing.TB, n int) (*service, *plans) {
 		tx.MustExec(`insert into `+rows+` from generate_series(1, $1) n`, n)
 	}
 	must(t, tx.Commit())
+	owner.MustExec(`select prune_audit(null)`) // makes a partition for each month
 	owner.MustExec(`vacuum analyze`)
 
 	address, err := url.Parse(database.URLAs(schema.RolePinAdmin))
@@ -152,7 +153,8 @@ func (p *plans) take() []string {
 	return texts
 }
 
-var wholeTable = regexp.MustCompile(`Seq Scan on (\w+)`)
+// wholeTable finds a table that is read from beginning to end. A partition without rows costs nothing.
+var wholeTable = regexp.MustCompile(`Seq Scan on (\w+).*\(cost=0\.00\.\.(0\.[1-9]|0\.0[1-9]|[1-9])`)
 
 // check fails if a statement reads a whole table, except to count its rows.
 func (p *plans) check(t testing.TB, readsAll bool) {
