@@ -84,3 +84,8 @@ func Outdated(stored, keyID string) bool {
 	h, err := parsePHC(stored)
 	return err != nil || h.params != CurrentParams || h.keyID != keyID
 }
+
+// Alike reports whether two stored hashes have the same parameters, salt and key id. Then they are equal if their secrets are.
+func Alike(a, b string) bool {
+	return a[:strings.LastIndexByte(a, '$')+1] == b[:strings.LastIndexByte(b, '$')+1]
+}

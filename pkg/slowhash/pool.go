@@ -112,19 +112,31 @@ func (p Place) Hash(ctx context.Context, secret []byte, keyID string) (string, e
 	return h.String(), nil
 }
 
+// HashLike returns the PHC string of secret, with the parameters, the salt and the key id of a stored hash. So one hash of a
+// candidate can be compared with several stored hashes. It returns the errors of Matches.
+func (p Place) HashLike(ctx context.Context, secret []byte, stored string) (string, error) {
+	h, err := parsePHC(stored)
+	if err != nil {
+		return "", err
+	}
+	if h.sum, err = p.pool.derive(ctx, secret, h.salt, h.params, len(h.sum)); err != nil {
+		return "", err
+	}
+	return h.String(), nil
+}
+
 // Matches reports whether stored is the hash of secret. It compares in constant time. It returns ErrPHC, or the context's
 // error when the context ends before a permit is free.
 func (p Place) Matches(ctx context.Context, secret []byte, stored string) (bool, error) {
-	h, err := parsePHC(stored)
+	hash, err := p.HashLike(ctx, secret, stored)
 	if err != nil {
 		return false, err
 	}
-	sum, err := p.pool.derive(ctx, secret, h.salt, h.params, len(h.sum))
-	if err != nil {
-		return false, err
-	}
-	return subtle.ConstantTimeCompare(sum, h.sum) == 1, nil
+	return Equal(hash, stored), nil
 }
+
+// Equal reports in constant time whether two PHC strings are equal.
+func Equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 func (p *Pool) derive(ctx context.Context, secret, salt []byte, params Params, size int) ([]byte, error) {
 	select {

@@ -40,6 +40,27 @@ func TestHashMatchesOnlyItsSecret(t *testing.T) {
 	}
 }
 
+func TestHashLikeTakesSaltAndParametersOfTheStoredHash(t *testing.T) {
+	t.Parallel()
+	ctx, place := context.Background(), newPlace(t)
+	first, err := place.Hash(ctx, []byte("secret"), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for secret, want := range map[string]bool{"secret": true, "another": false} {
+		got, err := place.HashLike(ctx, []byte(secret), first)
+		if err != nil || Equal(got, first) != want || !Alike(got, first) {
+			t.Errorf("%q: %s for %s, %v", secret, got, first, err)
+		}
+	}
+	if other, err := place.Hash(ctx, []byte("secret"), "one"); err != nil || Alike(other, first) || Equal(other, first) {
+		t.Errorf("two salts are alike: %v", err)
+	}
+	if _, err := place.HashLike(ctx, []byte("secret"), "malformed"); !errors.Is(err, ErrPHC) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The example comes from the reference implementation (argon2 -id -v 13 -m 16 -t 2 -p 1, "password" with "somesalt").
 func TestHashOfTheReferenceImplementationMatches(t *testing.T) {
 	t.Parallel()

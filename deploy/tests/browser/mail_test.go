@@ -88,3 +88,30 @@ func TestMailLinks(t *testing.T) {
 		}
 	}
 }
+
+// After two signups with one address, the page that confirms it asks for a password.
+func TestConfirmationAsksForAPasswordAfterTwoSignups(t *testing.T) {
+	const address, password, strangers = "twice@example.com", "an unusual password", "a password of a stranger"
+	for _, chosen := range []string{strangers, password} {
+		if status, answer := request(t, "POST", stack.AuthURL+"/auth/signup", map[string]any{"email": address, "password": chosen}); status != http.StatusOK {
+			t.Fatalf("%d %v", status, answer)
+		}
+	}
+	p := newPage(t)
+	p.do(chromedp.Navigate(link(t, address, "/verify-email")))
+	p.heading("Confirm your email address")
+	p.press("Confirm")
+	p.see("There was more than one signup")
+	p.screenshot("verify-email-password")
+	p.fill("The password that you chose", "a wrong password")
+	p.press("Confirm")
+	p.see("This is not the password of a signup")
+	p.fill("The password that you chose", password)
+	p.press("Confirm")
+	p.see("Your email address is confirmed")
+	for text, want := range map[string]int{strangers: http.StatusUnauthorized, password: http.StatusOK} {
+		if status := signInStatus(t, address, text); status != want {
+			t.Errorf("the status is %d, want %d", status, want)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (d *deployment) signUp(email, password string) account.User {
 // confirm follows a confirmation link. It reports whether the link confirmed the address.
 func (d *deployment) confirm(token string) (first bool) {
 	d.t.Helper()
-	_, first, err := d.Confirm(d.t.Context(), secret.New(token))
+	_, first, err := d.Confirm(d.t.Context(), secret.New(token), account.Choice{})
 	if err != nil {
 		d.t.Error(err)
 	}

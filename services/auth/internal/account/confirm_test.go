@@ -32,7 +32,7 @@ func TestConfirmationLinksLast24Hours(t *testing.T) {
 	}
 	d.pass("24 hours")
 	for _, letter := range []string{first.Token, second.Token} {
-		got, _, err := d.Confirm(t.Context(), secret.New(letter))
+		got, _, err := d.Confirm(t.Context(), secret.New(letter), account.Choice{})
 		if !errors.Is(err, account.ErrLinkExpired) || got.ID != user.ID {
 			t.Errorf("an expired link: %+v, %v", got, err)
 		}
@@ -67,31 +67,18 @@ func TestMalformedLinksAndLinksOfAnotherKindAreRefused(t *testing.T) {
 	valid := d.box.Last(email, 1).Token
 	for _, text := range []string{token.New(token.Link).Reveal(), "", "canary", token.New(token.Refresh).Reveal(), valid + "0", strings.ToUpper(valid),
 		"csl_" + valid[5:] + valid[4:5], valid[:20], strings.Repeat("x", 4000)} {
-		if user, _, err := d.Confirm(t.Context(), secret.New(text)); !errors.Is(err, account.ErrLink) || user.Email != "" {
+		if user, _, err := d.Confirm(t.Context(), secret.New(text), account.Choice{}); !errors.Is(err, account.ErrLink) || user.Email != "" {
 			t.Errorf("%q: %+v, %v", text, user, err)
 		}
 	}
 	// A link of one kind does not work as a link of another kind.
 	wantError(t, d.reset(valid, newPassword()), account.ErrLink)
 	d.forgot(email)
-	_, _, err := d.Confirm(t.Context(), secret.New(d.box.Last(email, 2).Token))
+	_, _, err := d.Confirm(t.Context(), secret.New(d.box.Last(email, 2).Token), account.Choice{})
 	wantError(t, err, account.ErrLink)
 	if !d.confirm(valid) {
 		t.Error("the link did not confirm the address")
 	}
-}
-
-func TestResentLinkConfirmsTheLatestSignup(t *testing.T) {
-	d := newDeployment(t)
-	email, strangersPassword, ownersPassword := newAddress(), newPassword(), newPassword()
-	d.signUp(email, strangersPassword)
-	d.pass("1 minute")
-	d.signUp(email, ownersPassword)
-	d.pass("1 minute")
-	d.resend(email)
-	d.confirm(d.box.Last(email, 3).Token)
-	d.wantPassword(email, strangersPassword, false)
-	d.wantPassword(email, ownersPassword, true)
 }
 
 func TestResendAtMostOnceAMinuteForEveryAddress(t *testing.T) {

@@ -63,7 +63,7 @@ func PutUser(ctx context.Context, db *sqlx.DB, pool *slowhash.Pool, email, role 
 
 // lockUser returns the user with an address and locks the row. Without such a user, it returns a User with only the address.
 func lockUser(ctx context.Context, tx *sqlx.Tx, email string) (User, error) {
-	const q = `select id, email, role, email_confirmed_at from users where lower(email) = lower($1) for update`
+	const q = `select id, email, role, email_confirmed_at from users where lower(email) = lower($1) for no key update`
 	var user User
 	err := tx.GetContext(ctx, &user, q, email)
 	if errors.Is(err, sql.ErrNoRows) {

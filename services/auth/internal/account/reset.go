@@ -30,7 +30,7 @@ func (a *Accounts) Forgot(ctx context.Context, email string) error {
 			return err
 		}
 		to := recipient(user, wait == 0)
-		if err := a.Outbox.Put(ctx, tx, to, mail.Reset, ""); err != nil {
+		if err := a.Outbox.Put(ctx, tx, to, mail.Reset); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{Action: "reset.asked", TargetID: audit.ID(user.ID), Details: map[string]any{"mail": to != uuid.Nil}})

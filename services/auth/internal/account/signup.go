@@ -18,13 +18,30 @@ import (
 
 // Signup registers an address (in lower case) and mails a confirmation link. For an address that is already registered, the
 // answer and the work are the same, and the returned id is random. The owner of the address then gets at most one mail a
-// minute: a link that confirms this signup's password while the address is unconfirmed, otherwise a notice. A signup within
-// that minute changes nothing. Signup returns the errors of password.Check and slowhash.ErrBusy.
-func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text) (User, error) {
+// minute: a confirmation link while the address is unconfirmed, otherwise a notice. While the address is unconfirmed, the
+// password of each signup is kept, also without a mail. Signup returns the errors of password.Check and slowhash.ErrBusy.
+func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text) (user User, err error) {
 	if err := password.Check(chosen, "password", email); err != nil {
 		return User{}, err
 	}
-	hash, err := a.Passwords.Hash(ctx, chosen)
+	for range signupTries {
+		user, err = a.signup(ctx, email, chosen)
+		if !errors.Is(err, password.ErrOtherSalt) {
+			break
+		}
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("signing up: %w", err)
+	}
+	a.Outbox.Wake()
+	return user, nil
+}
+
+// signupTries is enough for concurrent first signups with an address: after the first of them is committed, its salt stays.
+const signupTries = 3
+
+func (a *Accounts) signup(ctx context.Context, email string, chosen secret.Text) (User, error) {
+	hash, err := a.Passwords.HashSignup(ctx, email, chosen)
 	if err != nil {
 		return User{}, err
 	}
@@ -37,36 +54,30 @@ func (a *Accounts) Signup(ctx context.Context, email string, chosen secret.Text)
 		} else if !errors.Is(err, errTaken) {
 			return err
 		}
-		return a.mailOwner(ctx, tx, email, hash, isNew)
+		known, err := lockUser(ctx, tx, email)
+		if err != nil {
+			return err
+		}
+		if err := password.RepeatSignup(ctx, tx, recipient(known, known.EmailConfirmedAt == nil), hash); err != nil {
+			return err
+		}
+		return a.mailOwner(ctx, tx, known, isNew)
 	})
-	if err != nil {
-		return User{}, fmt.Errorf("signing up: %w", err)
-	}
-	a.Outbox.Wake()
-	return user, nil
+	return user, err
 }
 
 // mailOwner sends a mail to the owner of an address after a signup, unless the owner got a mail within the last minute. The
 // first signup (isNew) does not wait: otherwise a stranger could delay it by requesting mails to an address without an account.
-func (a *Accounts) mailOwner(ctx context.Context, tx *sqlx.Tx, email, hash string, isNew bool) error {
-	wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, email, isNew)
-	if err != nil {
-		return err
-	}
-	user, err := findByEmail(ctx, tx, email)
+func (a *Accounts) mailOwner(ctx context.Context, tx *sqlx.Tx, user User, isNew bool) error {
+	wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, user.Email, isNew)
 	if err != nil {
 		return err
 	}
 	to, kind := recipient(user, wait == 0), mail.Confirm
-	// Resend uses the latest signup's password. Each mailed link keeps the password of its own signup.
-	const q = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1 and email_confirmed_at is null`
-	if _, err := tx.ExecContext(ctx, q, to, hash); err != nil {
-		return fmt.Errorf("storing a signup's password: %w", err)
-	}
 	if user.EmailConfirmedAt != nil {
-		kind, hash = mail.Notice, ""
+		kind = mail.Notice
 	}
-	if err := a.Outbox.Put(ctx, tx, to, kind, hash); err != nil {
+	if err := a.Outbox.Put(ctx, tx, to, kind); err != nil {
 		return err
 	}
 	action := "signup.repeated"

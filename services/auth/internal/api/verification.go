@@ -11,12 +11,13 @@ import (
 
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
 
-// VerifyEmail confirms an address with the token of a confirmation link.
+// VerifyEmail confirms an address with the token of a confirmation link. After several signups it also needs a password.
 func (a *API) VerifyEmail(ctx context.Context, request gen.VerifyEmailRequestObject) (gen.VerifyEmailResponseObject, error) {
-	user, first, err := a.Accounts.Confirm(ctx, request.Body.Token)
+	user, first, err := a.Accounts.Confirm(ctx, request.Body.Token, account.Choice{Password: request.Body.Password, New: request.Body.NewPassword})
 	answer := gen.EmailVerification{Success: err == nil, Message: "Your email address is confirmed"}
 	if user.Email != "" {
 		answer.UserID, answer.Email = &user.ID, &user.Email
@@ -26,6 +27,9 @@ func (a *API) VerifyEmail(ctx context.Context, request gen.VerifyEmailRequestObj
 	case errors.As(err, &why) && why.Kind == fault.Unauthenticated:
 		answer.Message, answer.ResendURL = why.Text, &a.Links.Resend
 		return gen.VerifyEmail401JSONResponse{Body: answer, Headers: gen.VerifyEmail401ResponseHeaders{WWWAuthenticate: "Bearer"}}, nil
+	case errors.As(err, &why) && why.Kind == fault.Conflict:
+		answer.Message = why.Text
+		return gen.VerifyEmail409JSONResponse{Body: answer, Headers: gen.VerifyEmail409ResponseHeaders{XErrorCode: why.Code}}, nil
 	case err != nil:
 		return nil, err
 	case !first:

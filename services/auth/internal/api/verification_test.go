@@ -163,3 +163,46 @@ func TestExpiredConfirmationLinkIsRefused(t *testing.T) {
 	}
 	s.want(s.post("/auth/login", p.form()), http.StatusUnauthorized)
 }
+
+// A stranger signs up with the owner's address. The owner's own link confirms nothing without a password.
+func TestLinkAfterSeveralSignupsNeedsAPassword(t *testing.T) {
+	t.Parallel()
+	s, box := withMail(t)
+	owner := s.signedUp()
+	stranger := person{owner.email, newPerson().password}
+	s.want(s.post("/auth/signup", stranger.form()), http.StatusOK)
+	s.pass("1 minute")
+	s.want(s.resend(owner.email), http.StatusOK)
+	link := box.Last(owner.email, 2).Token
+	with := func(passwords map[string]any) answer {
+		passwords["token"] = link
+		return s.post("/auth/verify-email", passwords)
+	}
+	for name, body := range map[string]map[string]any{"no password": {}, "a wrong password": {"password": newPerson().password}} {
+		a := s.want(with(body), http.StatusConflict)
+		if a.Header.Get("X-Error-Code") != "password_needed" || a.body["success"] != false || a.body["email"] != owner.email || a.body["redirect_url"] != nil || a.body["resend_url"] != nil {
+			t.Errorf("%s: got %s", name, a.Body)
+		}
+	}
+	for name, body := range map[string]map[string]any{
+		"both": {"password": owner.password, "new_password": newPerson().password}, "weak": {"new_password": "Password123"}, "short": {"new_password": "short"},
+		"a number": {"password": 4242}, "huge": {"password": strings.Repeat("x", 1025)},
+	} {
+		if a := s.want(with(body), http.StatusUnprocessableEntity); !strings.Contains(a.Body, `password"]`) {
+			t.Errorf("%s: got %s", name, a.Body)
+		}
+	}
+	for _, p := range []person{owner, stranger} {
+		if a := s.want(s.post("/auth/login", p.form()), http.StatusUnauthorized); !strings.Contains(a.Body, "not confirmed") {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	if a := s.want(with(map[string]any{"password": owner.password}), http.StatusOK); a.body["success"] != true || a.body["redirect_url"] != signIn {
+		t.Errorf("got %s", a.Body)
+	}
+	if a := s.want(with(map[string]any{"new_password": stranger.password}), http.StatusOK); !strings.Contains(a.Body, "already verified") {
+		t.Errorf("got %s", a.Body)
+	}
+	s.want(s.post("/auth/login", stranger.form()), http.StatusUnauthorized)
+	s.login(owner)
+}

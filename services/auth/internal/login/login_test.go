@@ -209,6 +209,27 @@ func TestLoginIsRefused(t *testing.T) {
 	}
 }
 
+// Each of several people that signed up with an address is told that it is not confirmed; a wrong password tells nothing.
+func TestLoginWithSeveralSignupsIsRefused(t *testing.T) {
+	d := newDeployment(t)
+	u := d.user()
+	d.people.Exec(`update users set email_confirmed_at = null where id = $1`, u.id)
+	for _, password := range []string{"Canary-second-signup", "Canary-third-signup"} {
+		hash, err := d.Passwords.HashSignup(t.Context(), u.email, secret.New(password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.people.Exec(`insert into repeated_signups (user_id, password_hash) values ($1, $2)`, u.id, hash)
+	}
+	for password, want := range map[string]error{
+		rightPassword: login.ErrUnconfirmed, "Canary-second-signup": login.ErrUnconfirmed, "Canary-third-signup": login.ErrUnconfirmed, "Wrong-canary-1": login.ErrRefused,
+	} {
+		if _, err := d.Login(t.Context(), u.email, secret.New(password)); !errors.Is(err, want) {
+			t.Errorf("%s: %v", password, err)
+		}
+	}
+}
+
 func TestLoginFailsWhenThePasswordIsReplacedDuringIt(t *testing.T) {
 	d := newDeployment(t)
 	u := d.user()

@@ -43,8 +43,9 @@ If you signed up, open this page to confirm your address:
 
 {link}
 
-It also confirms the password that was chosen in this signup. You can use
-the link once, until {expires}.
+If there was more than one signup with this address, the page asks for the
+password that you chose, or lets you choose a new one. You can use the
+link once, until {expires}.
 
 If you did not sign up, do not open the link. The address is then not
 confirmed, and the account cannot be used.

@@ -28,7 +28,7 @@ type Kind string
 
 // The kinds of mails.
 const (
-	// Confirm has a link that confirms the address and the signup that the mail is about.
+	// Confirm has a link that proves that the user can read the mails to the address.
 	Confirm Kind = "confirm"
 	// Reset has a link to choose a new password.
 	Reset Kind = "reset"
@@ -51,19 +51,18 @@ func NewOutbox(ring *keyring.Ring) *Outbox {
 }
 
 // Put stores a mail to a user, in the transaction of the change that it is about. For uuid.Nil it does the same work and stores
-// nothing. When the user follows the link of a Confirm mail, passwordHash becomes the user's password. Call Wake after the
-// commit.
-func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind, passwordHash string) error {
+// nothing. Call Wake after the commit.
+func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind) error {
 	id := uuid.New()
 	link, err := o.token(o.ring.Current(), id)
 	if err != nil {
 		return err
 	}
 	const q = `
-		insert into mails (id, user_id, kind, token_hash, password_hash, expires_at)
-		select $1, id, $3, case when $3 <> 'notice' then $4::bytea end, nullif($5, ''), now() + make_interval(secs => $6)
+		insert into mails (id, user_id, kind, token_hash, expires_at)
+		select $1, id, $3, case when $3 <> 'notice' then $4::bytea end, now() + make_interval(secs => $5)
 		  from users where id = $2`
-	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), passwordHash, lifetimes[kind].Seconds()); err != nil {
+	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), lifetimes[kind].Seconds()); err != nil {
 		return fmt.Errorf("storing a mail: %w", err)
 	}
 	return nil
@@ -74,8 +73,7 @@ func UseLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, link token.Token
 	return withdraw(ctx, tx, user, link.Hash(), kinds)
 }
 
-// WithdrawLinks makes a user's unused links of these kinds invalid. Their mails are not sent any more, and the password hashes
-// that are stored with them are deleted.
+// WithdrawLinks makes a user's unused links of these kinds invalid. Their mails are not sent any more.
 func WithdrawLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kinds ...Kind) error {
 	_, err := withdraw(ctx, tx, user, nil, kinds)
 	return err
@@ -83,7 +81,7 @@ func WithdrawLinks(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kinds ...Ki
 
 func withdraw(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, linkHash []byte, kinds []Kind) (bool, error) {
 	const q = `
-		update mails set due_at = null, password_hash = null, used_at = now()
+		update mails set due_at = null, used_at = now()
 		 where user_id = $1 and kind = any ($3) and used_at is null
 		returning token_hash is not distinct from $2 and expires_at > now()`
 	var valid []bool

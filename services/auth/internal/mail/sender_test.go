@@ -95,7 +95,7 @@ func (d *deployment) mailTo(address string) (user uuid.UUID) {
 
 func (d *deployment) put(user uuid.UUID, kind mail.Kind) {
 	d.t.Helper()
-	err := stores.InTransaction(d.t.Context(), d.db, func(tx *sqlx.Tx) error { return d.outbox.Put(d.t.Context(), tx, user, kind, "") })
+	err := stores.InTransaction(d.t.Context(), d.db, func(tx *sqlx.Tx) error { return d.outbox.Put(d.t.Context(), tx, user, kind) })
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ type page struct {
 	// Endpoint receives the token, and also the new password if Password is true.
 	Endpoint string
 	Password bool
+	// Signups means that the page asks for a password when the endpoint answers 409: there was more than one signup.
+	Signups bool
 	// MailEndpoint sends a new mail.
 	MailEndpoint string
 }
@@ -31,7 +33,7 @@ var contents = map[string]page{
 	"/verify-email": {
 		Title: "Confirm your email address", Button: "Confirm",
 		Text:     "If you signed up with this address, confirm it here. If you did not sign up, close this page. The address is then not confirmed.",
-		Endpoint: "auth/verify-email", MailEndpoint: "auth/resend-verification",
+		Endpoint: "auth/verify-email", MailEndpoint: "auth/resend-verification", Signups: true,
 	},
 	"/reset-password": {
 		Title: "Choose a new password", Button: "Set the password",

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
@@ -38,9 +39,12 @@ type Comparison struct {
 	Right bool
 	// Generation identifies the password that was compared.
 	Generation uuid.UUID
+	// Hash is the stored password that the candidate matched, empty if it matched none.
+	Hash string
 }
 
-// Compare charges an attempt to the address (in lower case) and compares the candidate with its password. It returns
+// Compare charges an attempt to the address (in lower case) and compares the candidate with its password. For an unconfirmed
+// address it compares the candidate with the password of every signup; they have one salt, so it hashes once. It returns
 // budget.ErrLocked when no attempt is left, and slowhash.ErrBusy when the pool is full. In both cases it compares and charges
 // nothing.
 func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.Text) (Comparison, error) {
@@ -53,13 +57,18 @@ func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.
 	if err != nil {
 		return Comparison{}, err
 	}
-	c, hash, err := p.find(ctx, email)
+	c, stored, err := p.find(ctx, email)
 	if err != nil {
 		return Comparison{}, err
 	}
-	c.Right, err = place.Matches(ctx, canonical(candidate), hash)
+	hash, err := place.HashLike(ctx, canonical(candidate), stored[0])
 	if err != nil {
 		return Comparison{}, fmt.Errorf("comparing a password: %w", err)
+	}
+	for _, password := range stored {
+		if slowhash.Equal(hash, password) {
+			c.Right, c.Hash = true, hash
+		}
 	}
 	p.comparisons.Inc()
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
@@ -70,31 +79,35 @@ func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.
 	case attempt.LockedFor > 0:
 		err = audit.Record(settling, p.db, audit.Event{Action: "password.locked", TargetID: audit.ID(c.User.ID)})
 	}
-	if c.Right && err == nil && slowhash.Outdated(hash, "") {
+	// The first signup's salt stays until the address is confirmed: the repeated signups have it too.
+	if c.Right && err == nil && c.User.EmailConfirmedAt != nil && slowhash.Outdated(hash, "") {
 		err = p.renewHash(ctx, place, c.User.ID, candidate, hash)
 	}
 	return c, err
 }
 
-// find returns the user with an address and the stored password, or the decoy. It accepts only the stored spelling of the
-// address: lower() in Postgres may treat more spellings as equal than ParseEmail does, and each would have its own budget.
-func (p *Passwords) find(ctx context.Context, email string) (c Comparison, hash string, err error) {
+// find returns the user with an address and the stored password, or the decoy. An unconfirmed address has one stored password
+// for each signup. find accepts only the stored spelling of the address: lower() in Postgres may treat more spellings as equal
+// than ParseEmail does, and each would have its own budget.
+func (p *Passwords) find(ctx context.Context, email string) (c Comparison, stored []string, err error) {
 	const q = `
-		select id, email, role, email_confirmed_at, password_hash, password_generation
+		select id, email, role, email_confirmed_at, password_hash, password_generation,
+		       array(select s.password_hash from repeated_signups s where s.user_id = users.id) as repeated
 		  from users where lower(email) = lower($1) and email = $1`
 	var row struct {
 		usersession.User
-		Hash       string    `db:"password_hash"`
-		Generation uuid.UUID `db:"password_generation"`
+		Hash       string         `db:"password_hash"`
+		Repeated   pq.StringArray `db:"repeated"`
+		Generation uuid.UUID      `db:"password_generation"`
 	}
 	err = p.db.GetContext(ctx, &row, q, email)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Comparison{}, decoy, nil
+		return Comparison{}, []string{decoy}, nil
 	}
 	if err != nil {
-		return Comparison{}, "", fmt.Errorf("looking up a user: %w", err)
+		return Comparison{}, nil, fmt.Errorf("looking up a user: %w", err)
 	}
-	return Comparison{User: row.User, Generation: row.Generation}, row.Hash, nil
+	return Comparison{User: row.User, Generation: row.Generation}, append([]string{row.Hash}, row.Repeated...), nil
 }
 
 // renewHash hashes a password again with the current costs, unless it was replaced meanwhile. The password is the same, so

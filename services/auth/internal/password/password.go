@@ -97,11 +97,14 @@ func (p *Passwords) Change(ctx context.Context, current, next secret.Text) error
 }
 
 // Set stores a user's new password. It renews the guess budget of the user's address, ends all sessions except keep
-// (uuid.Nil: all), and stops sign-ins that began with the old password.
+// (uuid.Nil: all), ends the repeated signups, and stops sign-ins that began with the old password.
 func Set(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
 	const q = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1`
 	if _, err := tx.ExecContext(ctx, q, user, hash); err != nil {
 		return fmt.Errorf("setting a password: %w", err)
+	}
+	if err := endRepeatedSignups(ctx, tx, user); err != nil {
+		return err
 	}
 	if _, err := usersession.EndAll(ctx, tx, user, keep, usersession.ByPassword); err != nil {
 		return err

@@ -277,7 +277,7 @@ type EmailVerification struct {
 	// RedirectURL The page where users sign in. Null after a failure, and when SIGN_IN_URL is not set.
 	RedirectURL *string `json:"redirect_url"`
 
-	// ResendURL The URL of the operation that sends a new mail. Null when success is true.
+	// ResendURL The URL of the operation that sends a new mail. Null unless the link is refused.
 	ResendURL *string `json:"resend_url"`
 	Success   bool    `json:"success"`
 
@@ -804,6 +804,12 @@ type VerificationStatusStatus string
 
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
+	// NewPassword A new password in place of those of the signups. The rules are the same as at signup. Send either `password` or `new_password`.
+	NewPassword *secret.Text `json:"new_password,omitempty"`
+
+	// Password The password that was chosen in one of several signups with the address.
+	Password *secret.Text `json:"password,omitempty"`
+
 	// Token The part of the link after `token=`.
 	Token secret.Text `json:"token"`
 }
@@ -5302,6 +5308,28 @@ func (response VerifyEmail401JSONResponse) VisitVerifyEmailResponse(w http.Respo
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyEmail409ResponseHeaders struct {
+	XErrorCode string
+}
+
+type VerifyEmail409JSONResponse struct {
+	Body    EmailVerification
+	Headers VerifyEmail409ResponseHeaders
+}
+
+func (response VerifyEmail409JSONResponse) VisitVerifyEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }

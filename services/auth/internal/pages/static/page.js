@@ -37,10 +37,14 @@ function showMailForm(email) {
 
 byID('action').addEventListener('submit', async event => {
   event.preventDefault();
-  const answer = await send(byID('action'), { token, password: byID('password')?.value });
+  const answer = await send(byID('action'), { token, password: byID('password')?.value || undefined, new_password: byID('fresh')?.value || undefined });
   showStatus(answer.message, !answer.ok);
   if (answer.ok) byID('action').hidden = true;
   if (answer.status === 401) showMailForm(answer.email);
+  if (answer.status === 409) {
+    byID('signups').hidden = false;
+    byID('password').focus();
+  }
   if (answer.redirect_url) {
     byID('sign-in').href = answer.redirect_url;
     byID('next').hidden = false;
