@@ -91,7 +91,8 @@ func (v *Verifier) AuthorizeAgent(ctx context.Context, key token.Token, subject 
 // Verify.
 func (v *Verifier) AuthorizeCustomer(ctx context.Context, customerID uuid.UUID, current PIN) (Authority, error) {
 	resolve := func(ctx context.Context) (Resolved, error) { return v.resolveOwn(ctx, customerID) }
-	result, err := v.verify(ctx, uuid.Nil, resolve, current)
+	own := question{subject: Subject{CustomerID: uuid.NullUUID{UUID: customerID, Valid: true}}}
+	result, err := v.verify(ctx, uuid.Nil, own, resolve, current)
 	if err != nil {
 		return Authority{}, err
 	}

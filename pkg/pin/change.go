@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/budget"
@@ -53,12 +54,13 @@ type Status struct {
 // Store sets, removes and unlocks PINs.
 type Store struct {
 	db     *sqlx.DB
+	locks  lockKeys
 	hasher hasher
 }
 
 // NewStore returns a Store.
-func NewStore(db *sqlx.DB, keys *keyring.Ring, pool *slowhash.Pool) *Store {
-	return &Store{db, hasher{keys, pool}}
+func NewStore(db *sqlx.DB, client redis.UniversalClient, keys *keyring.Ring, pool *slowhash.Pool) *Store {
+	return &Store{db, lockKeys{client}, hasher{keys, pool}}
 }
 
 // statusColumns are the fields of Status, for a row h of pin_holders.
@@ -238,7 +240,7 @@ func (s *Store) Unlock(ctx context.Context, h Holder) (Status, error) {
 // errUnchanged ends a change that changed nothing, so that no audit row is written. It is not a failure.
 var errUnchanged = errors.New("nothing to change")
 
-// change makes one change to a holder's row, together with its audit row.
+// change makes one change to a holder's row, together with its audit row. Then no replica uses a remembered refusal.
 func (s *Store) change(ctx context.Context, action string, h Holder, do func(*sqlx.Tx) error) error {
 	err := audit.Change(ctx, s.db, func(tx *sqlx.Tx) (audit.Event, error) {
 		return audit.Event{Action: action, CustomerID: audit.ID(h.CustomerID), IdentityID: h.IdentityID}, do(tx)
@@ -252,5 +254,7 @@ func (s *Store) change(ctx context.Context, action string, h Holder, do func(*sq
 	case err != nil:
 		return fmt.Errorf("%s: %w", action, err)
 	}
+	// Another PIN may apply to the identity now, so refusals that are based on the customer's PIN may be wrong too.
+	s.locks.lift(ctx, h.CustomerID, h.ID())
 	return nil
 }

@@ -3,7 +3,6 @@ package pin
 import (
 	"context"
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/budget"
@@ -25,57 +23,12 @@ var (
 	errLost       = errors.New("the outcome came too late, or the PIN was replaced meanwhile")
 )
 
-//go:embed mirror.lua
-var mirrorLua string
-
-var mirrorScript = redis.NewScript(mirrorLua)
-
-// mirror keeps a copy of each holder's count and lock in Redis, so that most guesses of a flood are refused before they reach
-// the holder's row in Postgres. It refuses only with a lock that Postgres has written. If its data is lost or old, no outcome
-// changes.
-type mirror struct{ redis redis.UniversalClient }
-
-// mirrorTTL is how long Redis keeps the copy after the last attempt.
-const mirrorTTL = time.Hour
-
-func mirrorKey(holder uuid.UUID) string { return "pin:{" + holder.String() + "}:budget" }
-
-// count counts one attempt and returns the count. lastCharged is the number of the last charge that the caller saw in
-// Postgres. If Redis has a lock that a later charge wrote, count returns the end of that lock instead. If Redis does not
-// answer, count returns two zero values.
-func (m mirror) count(ctx context.Context, holder uuid.UUID, lastCharged int64) (count int64, lockedUntil time.Time) {
-	reply, err := mirrorScript.Run(ctx, m.redis, []string{mirrorKey(holder)}, lastCharged, mirrorTTL.Milliseconds()).Int64Slice()
-	if err != nil || len(reply) != 2 {
-		return 0, time.Time{} // in doubt Postgres decides
-	}
-	if reply[1] > 0 {
-		return 0, time.UnixMilli(reply[1])
-	}
-	return reply[0], time.Time{}
-}
-
-// rewrite replaces the copy in Redis with the state that the charge returned. It ignores errors, because no outcome depends on
-// the copy.
-func (m mirror) rewrite(ctx context.Context, a attempt) {
-	values := map[string]any{"count": a.Spent}
-	if a.LockedUntil != nil {
-		values["locked_by"], values["locked_until"] = a.Number, a.LockedUntil.UnixMilli()
-	}
-	key := mirrorKey(a.HolderID)
-	pipe := m.redis.TxPipeline()
-	pipe.HSet(ctx, key, values)
-	pipe.PExpire(ctx, key, mirrorTTL)
-	_, _ = pipe.Exec(ctx)
-}
-
 // attempt is one charged attempt, with the verifier at the moment of the charge.
 type attempt struct {
 	HolderID uuid.UUID `db:"holder_id"`
 	Number   int64     `db:"number"`
 	// ChargedAt selects the monthly partition of the attempt's row.
-	ChargedAt time.Time `db:"charged_at"`
-	// Spent is the number of attempts in the current window, including this one.
-	Spent      int64     `db:"spent"`
+	ChargedAt  time.Time `db:"charged_at"`
 	Verifier   string    `db:"verifier"`
 	Generation uuid.UUID `db:"generation"`
 	// LockedUntil and Deactivated are the lock and the deactivation that this charge wrote, if it was the last allowed attempt.
@@ -93,8 +46,8 @@ const chargeSQL = `
 	                  case when fills or ends then gen_random_uuid() else h.session_generation end
 	             from ` + budget.Next + `)
 	     where h.holder_id = $1 and h.verifier is not null and ` + budget.Allows + `
-	    returning h.holder_id, h.charged as number, now() as charged_at, h.charged - h.window_start as spent, h.verifier, h.generation,
-	              h.locked_until, h.deactivated_by is not null as deactivated
+	    returning h.holder_id, h.charged as number, now() as charged_at, h.verifier, h.generation, h.locked_until,
+	              h.deactivated_by is not null as deactivated
 	), attempt as (
 	    insert into attempts (holder_id, number, charged_at, instance_id, request_id)
 	    select holder_id, number, charged_at, $6, $7 from charge

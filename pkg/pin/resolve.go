@@ -55,9 +55,7 @@ type Resolved struct {
 	Verifier          *string       `db:"verifier"`
 	Generation        uuid.NullUUID `db:"generation"`
 	SessionGeneration uuid.NullUUID `db:"session_generation"`
-	// Charged is the number of the last charged attempt.
-	Charged     int64 `db:"charged"`
-	Deactivated bool  `db:"deactivated"`
+	Deactivated       bool          `db:"deactivated"`
 	// LockedUntil is nil if there is no lock, or the lock has ended.
 	LockedUntil *time.Time `db:"locked_until"`
 }
@@ -91,7 +89,7 @@ const resolvedColumns = `now() as at,
 	       i.id as instance_id, i.pin_applies_to, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof, i.kyc_required,
 	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity,
 	       h.verifier, h.generation, h.session_generation,
-	       coalesce(h.charged, 0) as charged, h.deactivated_by is not null as deactivated,
+	       h.deactivated_by is not null as deactivated,
 	       case when h.locked_until > now() then h.locked_until end as locked_until`
 
 // applyingPIN joins the PIN that applies to a subject s: the identity's own PIN if it has one, else the customer's PIN.
@@ -159,7 +157,7 @@ func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject
 // policy.
 func (v *Verifier) resolveOwn(ctx context.Context, customer uuid.UUID) (Resolved, error) {
 	const q = `
-		select now() as at, h.customer_id, h.holder_id, h.verifier, h.generation, h.session_generation, h.charged,
+		select now() as at, h.customer_id, h.holder_id, h.verifier, h.generation, h.session_generation,
 		       h.deactivated_by is not null as deactivated, case when h.locked_until > now() then h.locked_until end as locked_until
 		  from pin_holders h where h.holder_id = $1 and h.verifier is not null`
 	var r Resolved

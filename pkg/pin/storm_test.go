@@ -101,22 +101,6 @@ func TestWithoutRedisThereIsAnOutcomeButNoSession(t *testing.T) {
 	}
 }
 
-// The copy of a lock in Redis remains after an unlock. It must refuse no attempt.
-func TestOldLockInRedisRefusesNoAttempt(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-	w.exhaust()
-	w.unlock(w.customerHolder())
-	mirrored, err := w.redis.HGet(context.Background(), "pin:{"+w.customer.String()+"}:budget", "locked_by").Int()
-	if err != nil || mirrored != 5 {
-		t.Fatalf("the lock was not copied to Redis: %d, %v", mirrored, err)
-	}
-	if got := w.verify(rightPIN); got.Outcome != pin.Right {
-		t.Errorf("after the unlock: %s", got.Outcome)
-	}
-}
-
 // I3: a charge that is not settled is a failure. A trigger makes the verifier unreadable during the charge, so the
 // verification fails between charge and comparison.
 func TestUnsettledChargeIsAFailure(t *testing.T) {

@@ -56,7 +56,7 @@ type Result struct {
 // Verifier verifies PINs.
 type Verifier struct {
 	db       *sqlx.DB
-	mirror   mirror
+	refusals refusals
 	hasher   hasher
 	sessions session.Store
 	budget   budget.Limits
@@ -81,7 +81,7 @@ type VerifierConfig struct {
 // NewVerifier returns a Verifier and registers its metrics.
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
-		db: c.DB, mirror: mirror{c.Redis}, hasher: hasher{c.Keys, c.Pool}, sessions: session.Store{Redis: c.Redis}, budget: c.Budget,
+		db: c.DB, refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: session.Store{Redis: c.Redis}, budget: c.Budget,
 		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),
@@ -100,24 +100,27 @@ func NewVerifier(c VerifierConfig) *Verifier {
 // prevented an answer.
 func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject, candidate PIN) (Result, error) {
 	resolve := func(ctx context.Context) (Resolved, error) { return v.Resolve(ctx, key, subject) }
-	return v.verify(ctx, subject.InstanceID, resolve, candidate)
+	return v.verify(ctx, subject.InstanceID, questionOf(key, subject), resolve, candidate)
 }
 
 // verify contains the whole decision, in order: resolve, reserve a place, charge, compare, settle. It charges the attempt
 // before it compares anything. Only a right PIN forgives the charge, so a crash, a cancelled request or a parallel guess
 // still costs an attempt.
-func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(context.Context) (Resolved, error), candidate PIN) (result Result, err error) {
+func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, resolve resolveFunc, candidate PIN) (result Result, err error) {
 	defer v.measure(time.Now(), &result, &err)
 
 	// Under overload, refuse before the first query. The tenant is not authenticated yet, but here it can only be refused.
 	if v.hasher.pool.Full(tenant) {
 		return Result{}, slowhash.ErrBusy
 	}
-	r, err := resolve(ctx)
+	if refused := v.refusals.recall(ctx, q); refused != nil {
+		return *refused, nil
+	}
+	r, refused, err := v.resolveOrRefuse(ctx, q, resolve)
 	if err != nil {
 		return Result{}, err
 	}
-	if refused := refusal(r); refused != nil {
+	if refused != nil {
 		return *refused, nil
 	}
 	if err := v.hasher.canCheck(*r.Verifier); err != nil {
@@ -132,21 +135,14 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(co
 	// From here on, a client that disconnects cancels nothing: its attempt is charged, so it must also be settled.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	count, lockedUntil := v.mirror.count(ctx, r.HolderID.UUID, r.Charged)
-	if !lockedUntil.IsZero() {
-		return locked(r.At, lockedUntil), nil
-	}
 	a, err := v.charge(ctx, r)
 	if errors.Is(err, errNotCharged) {
-		return v.refusedByCharge(ctx, resolve)
+		return v.refusedByCharge(ctx, q, resolve)
 	}
 	if err != nil {
 		return Result{}, err
 	}
 	reached("charged")
-	if a.LockedUntil != nil || a.Spent != count {
-		v.mirror.rewrite(ctx, a)
-	}
 
 	right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)
 	if err != nil {
@@ -159,6 +155,9 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(co
 		after, err := v.settleRight(ctx, a)
 		if err == nil {
 			reached("settled")
+			if a.LockedUntil != nil || a.Deactivated {
+				v.refusals.locks.lift(ctx, a.HolderID) // settling lifted the lock that this charge wrote
+			}
 			if v.hasher.outdated(a.Verifier) {
 				v.renew(ctx, place, a, candidate)
 			}
@@ -178,6 +177,23 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, resolve func(co
 // reached is called after each step of a verification. Only a build for the attack suite (step_attack.go) replaces it.
 var reached = func(step string) {}
 
+type resolveFunc func(context.Context) (Resolved, error)
+
+// resolveOrRefuse resolves, and returns the answer if the attempt must not be charged. It remembers the refusal of a locked or
+// deactivated PIN.
+func (v *Verifier) resolveOrRefuse(ctx context.Context, q question, resolve resolveFunc) (Resolved, *Result, error) {
+	askedAt := v.refusals.now()
+	r, err := resolve(ctx)
+	if err != nil {
+		return Resolved{}, nil, err
+	}
+	refused := refusal(r)
+	if refused != nil {
+		v.refusals.remember(ctx, q, r, *refused, askedAt)
+	}
+	return r, refused, nil
+}
+
 // refusal returns the answer if no PIN applies, or if the PIN is locked or deactivated. It returns nil if an attempt may be
 // charged.
 func refusal(r Resolved) *Result {
@@ -195,12 +211,12 @@ func refusal(r Resolved) *Result {
 
 // refusedByCharge returns the answer to an attempt that the charge refused: another request used or changed the budget after
 // resolve.
-func (v *Verifier) refusedByCharge(ctx context.Context, resolve func(context.Context) (Resolved, error)) (Result, error) {
-	r, err := resolve(ctx)
+func (v *Verifier) refusedByCharge(ctx context.Context, q question, resolve resolveFunc) (Result, error) {
+	_, refused, err := v.resolveOrRefuse(ctx, q, resolve)
 	if err != nil {
 		return Result{}, err
 	}
-	if refused := refusal(r); refused != nil {
+	if refused != nil {
 		return *refused, nil
 	}
 	return Result{}, ErrChanging // for example, an unlock between the charge and this query

@@ -25,6 +25,9 @@ const (
 	keyTwo = "two:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 )
 
+// replicaName is the name of the replicas in pg_stat_activity.
+const replicaName = "replica"
+
 var (
 	rightPIN = parse("8317")
 	wrongPIN = parse("4378")
@@ -41,10 +44,12 @@ func parse(digits string) pin.PIN {
 
 // world is one customer with an identity on one instance, and two replicas on the same stores.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	people storetest.People
-	db     *sqlx.DB
-	redis  redis.UniversalClient
+	// database is the database of people and db. db belongs to the replicas.
+	database *storetest.Database
+	db       *sqlx.DB
+	redis    redis.UniversalClient
 	// The metrics of the first and the second replica.
 	registry, otherRegistry *prometheus.Registry
 	budget                  budget.Limits
@@ -55,15 +60,15 @@ type world struct {
 	pins                         *pin.Store
 }
 
-func newWorld(t *testing.T) *world { return newWorldOn(t, storetest.Redis(t)) }
+func newWorld(t testing.TB) *world { return newWorldOn(t, storetest.Redis(t)) }
 
-func newWorldOn(t *testing.T, redisURL string) *world {
+func newWorldOn(t testing.TB, redisURL string) *world {
 	t.Helper()
 	database := storetest.Postgres(t)
-	w := &world{t: t, people: storetest.NewPeople(t, database), registry: prometheus.NewRegistry(), otherRegistry: prometheus.NewRegistry(),
+	w := &world{t: t, database: database, people: storetest.NewPeople(t, database), registry: prometheus.NewRegistry(), otherRegistry: prometheus.NewRegistry(),
 		budget: pin.DefaultBudget}
 	var err error
-	if w.db, err = stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinInternal), Connections: 10}); err != nil {
+	if w.db, err = stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinInternal) + "&application_name=" + replicaName, Connections: 10}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
@@ -86,7 +91,7 @@ func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifi
 	}
 	pool := slowhash.NewPool(2, 400)
 	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: pool, Budget: w.budget, Registry: registry})
-	return verifier, pin.NewStore(w.db, ring, pool)
+	return verifier, pin.NewStore(w.db, w.redis, ring, pool)
 }
 
 func (w *world) subject() pin.Subject {
@@ -126,10 +131,11 @@ func (w *world) unlock(h pin.Holder) {
 	}
 }
 
-// endLock ends the lock by moving its end, not the clock.
+// endLock ends the lock by moving its end, not the clock. A replica may remember the old end, so it also deletes the lock key.
 func (w *world) endLock(h pin.Holder) {
 	w.t.Helper()
 	w.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1`, h.ID())
+	w.redis.Del(context.Background(), "pin:{"+h.ID().String()+"}:lock")
 }
 
 // exhaust sends wrong candidates until the PIN is locked.

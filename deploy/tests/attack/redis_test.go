@@ -67,8 +67,8 @@ func TestRedisFaults(t *testing.T) {
 	}
 }
 
-// A second Redis takes over. It does not have the count of the last guesses.
-func TestRedisFailoverLosesWrites(t *testing.T) {
+// A second Redis takes over. It has the lock, but not the unlock. The holder must not stay locked out.
+func TestRedisFailoverLosesAnUnlock(t *testing.T) {
 	ctx := context.Background()
 	s := newStack(t, 3)
 	next := storetest.OwnRedis(t)
@@ -76,24 +76,29 @@ func TestRedisFailoverLosesWrites(t *testing.T) {
 	first := mustParseURL(s.redis.URL)
 	password, _ := first.User.Password()
 	must(t, second.Do(ctx, "CONFIG", "SET", "masterauth", password).Err())
+	must(t, redisClient(t, s.redis.URL).Del(ctx, s.lockKey()).Err()) // "open" since the PIN was set
+	r := s.guessInParallel(100, func(int) map[string]any { return s.withPIN(wrong) })
 	must(t, second.Do(ctx, "REPLICAOF", first.Hostname(), first.Port()).Err())
-	r := s.guessInParallel(2, func(int) map[string]any { return s.withPIN(wrong) })
-	key := "pin:{" + s.identity.String() + "}:budget"
-	for end := time.Now().Add(10 * time.Second); second.Exists(ctx, key).Val() == 0; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); second.Exists(ctx, s.lockKey()).Val() == 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the second server does not replicate the first")
+			t.Fatal("the second server does not have the lock")
 		}
+		r.add(s.guessInParallel(3, func(int) map[string]any { return s.withPIN(wrong) })) // keeps the lock key
 	}
 	must(t, second.Do(ctx, "REPLICAOF", "NO", "ONE").Err())
-	r.add(s.guessInParallel(s.random.IntN(4), func(int) map[string]any { return s.withPIN(wrong) }))
+	s.checkBudget(r, s.comparisons(), true)
+	_, err := s.admin.Unlock(ctx, s.holder())
+	must(t, err)
 	// The services use the password of the first server.
 	must(t, second.Do(ctx, "CONFIG", "SET", "requirepass", password).Err())
 	must(t, s.toRedis.Update(&toxiproxy.Proxy{Listen: s.toRedis.Listen, Upstream: mustParseURL(next.URL).Host, Enabled: true}))
 	s.redis.Stop()
-	r.add(s.guessInParallel(1000, func(int) map[string]any { return s.withPIN(wrong) }))
-	s.checkBudget(r, s.comparisons(), true)
-	if _, err := second.HGet(ctx, key, "count").Int(); err != nil {
-		t.Errorf("the second server did not count the guesses: %v", err)
+	for i, at := range s.replicas {
+		for end := time.Now().Add(10 * time.Second); !s.guess(at, s.withPIN(right)).verified; {
+			if time.Now().After(end) {
+				t.Fatalf("replica %d still refuses the right PIN", i)
+			}
+		}
 	}
 }
 
@@ -137,12 +142,12 @@ func TestRedisClusterLosesAMaster(t *testing.T) {
 	for range 3 {
 		s.replicas = append(s.replicas, s.start("pin-internal"))
 	}
-	r := s.guessInParallel(2, func(int) map[string]any { return s.withPIN(wrong) })
-	key := "pin:{" + s.identity.String() + "}:budget"
-	slot := nodes[0].ClusterKeySlot(ctx, key).Val()
+	r := s.guessInParallel(budget, func(int) map[string]any { return s.withPIN(wrong) })
+	r.add(s.guessInParallel(3, func(int) map[string]any { return s.withPIN(wrong) })) // the replicas remember the refusal
+	slot := nodes[0].ClusterKeySlot(ctx, s.lockKey()).Val()
 	owner := int(slot * 3 / 16384)
-	if nodes[owner].Exists(ctx, key).Val() != 1 {
-		t.Fatalf("the master with slot %d does not count the guesses", slot)
+	if nodes[owner].Exists(ctx, s.lockKey()).Val() != 1 {
+		t.Fatalf("the master with slot %d does not have the lock key", slot)
 	}
 	killed := make(chan struct{})
 	go func() { time.Sleep(20 * time.Millisecond); servers[owner].Stop(); close(killed) }()

@@ -171,7 +171,7 @@ func TestReplicaClocksAreWrong(t *testing.T) {
 			t.Errorf("replica %d: %+v", i, a)
 		}
 	}
-	s.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1`, s.identity)
+	s.endLock(s.person)
 	for i, at := range s.replicas {
 		if a := s.guess(at, s.withPIN(right)); !a.verified {
 			t.Errorf("after the lock, replica %d: %+v", i, a)
@@ -261,7 +261,7 @@ func TestRandomOperationsKeepTheBudget(t *testing.T) {
 		case operation < 18:
 			redis.FlushAll(context.Background())
 		case operation < 19:
-			s.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1 and locked_until > now()`, s.identity)
+			s.endLock(s.person)
 			if locked {
 				spent, locked = 0, false
 			}

@@ -86,7 +86,7 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: s.database.URL, Connections: 5})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	s.admin = pin.NewStore(db, ring, slowhash.NewPool(2, 100))
+	s.admin = pin.NewStore(db, redisClient(t, s.redis.URL), ring, slowhash.NewPool(2, 100))
 	s.instance = s.people.Instance()
 	s.key = s.people.ProxyKey(s.instance)
 	s.person = s.newPerson()
@@ -116,6 +116,17 @@ func (s *stack) set(p person, digits string) {
 
 func (p person) holder() pin.Holder {
 	return pin.Holder{CustomerID: p.customer, IdentityID: uuid.NullUUID{UUID: p.identity, Valid: true}}
+}
+
+// lockKey is the key in Redis that says whether an identity's lock stands.
+func (p person) lockKey() string { return "pin:{" + p.identity.String() + "}:lock" }
+
+// endLock ends an identity's lock by moving its end, not the clock. A replica may remember the old end, so it also deletes the
+// lock key.
+func (s *stack) endLock(p person) {
+	s.t.Helper()
+	s.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1 and locked_until > now()`, p.identity)
+	redisClient(s.t, s.redis.URL).Del(context.Background(), p.lockKey())
 }
 
 // charged returns the number of an identity's charged attempts in the database.

@@ -36,7 +36,6 @@ func (w World) happen(s *State, e event) bool {
 		s.row.Locked = false
 		s.truth.renewed = s.truth.charges
 	case redisLosesData:
-		s.redis = mirror{}
 		for i := range s.attempts {
 			if s.attempts[i].phase == confirmed {
 				s.attempts[i].phase = finished

@@ -11,8 +11,8 @@ type action struct {
 	isEvent bool
 }
 
-var phaseNames = [...]string{resolved: "is resolved", counted: "is counted in Redis", charged: "is charged, with a wrong candidate",
-	compared: "is compared, and its lock is copied to Redis", confirmed: "is settled as right, if that is still allowed"}
+var phaseNames = [...]string{resolved: "is resolved", charged: "is charged, with a wrong candidate",
+	compared: "is compared", confirmed: "is settled as right, if that is still allowed"}
 
 func (a action) String() string {
 	if a.isEvent {

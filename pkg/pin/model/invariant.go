@@ -18,8 +18,6 @@ const (
 	RightIsRight
 	// SessionsEnd is I6.
 	SessionsEnd
-	// LocksAreReal: the mirror in Redis refuses an attempt only if Postgres had a lock during the request.
-	LocksAreReal
 	// AgentsWait is I5.
 	AgentsWait
 	// LocksGrow: an unlock, and a change by an agent, do not make the next lock shorter.
@@ -35,7 +33,6 @@ var sentences = [...]string{
 	FullIsLocked: "a holder with a used up budget is locked or deactivated",
 	RightIsRight: "only a candidate that is the current PIN is right",
 	SessionsEnd:  "a lock, a set and a removal end every session, and the end of a lock makes no session valid",
-	LocksAreReal: "only a lock in Postgres causes a refusal",
 	AgentsWait:   "an agent changes nothing while the PIN is locked or deactivated",
 	LocksGrow:    "each lock since the last right PIN makes the next lock longer",
 	MarksInOrder: "forgiven <= window_start <= charged",
@@ -77,7 +74,6 @@ type Mutant string
 const (
 	CheckBeforeCharge       Mutant = "the charge does not check the budget"
 	ReadThenWrite           Mutant = "the charge adds one to a number that was read earlier"
-	RedisAlone              Mutant = "only Redis checks the budget"
 	CrashRefunds            Mutant = "a crash rolls back the charge"
 	VerifierBeforeCharge    Mutant = "the candidate is compared with a verifier read before the charge"
 	NoGenerationCheck       Mutant = "settling ignores which PIN was compared"
@@ -90,9 +86,8 @@ const (
 	LockKeepsSessions       Mutant = "a lock does not end the sessions"
 	SetKeepsSessions        Mutant = "setting a PIN does not end the sessions"
 	SessionUnderALock       Mutant = "a right PIN creates a session although a later attempt wrote a lock"
-	MirrorTrusted           Mutant = "a lock in Redis is trusted after its end"
 )
 
 // Mutants are all mutants.
-var Mutants = []Mutant{CheckBeforeCharge, ReadThenWrite, RedisAlone, CrashRefunds, VerifierBeforeCharge, NoGenerationCheck, NoAgeCheck,
-	RightForgivesAll, AgentSetRenews, AgentChangesWhileLocked, RemoveRenews, UnlockForgives, LockKeepsSessions, SetKeepsSessions, SessionUnderALock, MirrorTrusted}
+var Mutants = []Mutant{CheckBeforeCharge, ReadThenWrite, CrashRefunds, VerifierBeforeCharge, NoGenerationCheck, NoAgeCheck,
+	RightForgivesAll, AgentSetRenews, AgentChangesWhileLocked, RemoveRenews, UnlockForgives, LockKeepsSessions, SetKeepsSessions, SessionUnderALock}

@@ -2,7 +2,9 @@
 // verifications at two replicas, as plain values. A test explores every reachable state: every order of the steps of parallel
 // attempts, with crashes, lost Redis data and changes of the PIN in between.
 //
-// A step of the model is a step of the program: resolve, count, charge, rewrite, compare and settle in pkg/pin/verify.go,
+// The model has no remembered refusals (pkg/pin/refusals.go): they only refuse, so they cannot break the budget.
+//
+// A step of the model is a step of the program: resolve, charge, compare and settle in pkg/pin/verify.go,
 // resolve.go and charge.go; set, remove and unlock in change.go. If you change one, change the other too.
 package model
 
@@ -45,18 +47,13 @@ func (r *Row) renew() {
 	r.WindowStart, r.Forgiven, r.Locks, r.Locked, r.DeactivatedBy = r.Charged, r.Charged, 0, false, 0
 }
 
-// mirror is the data in Redis. count is used only by the mutant RedisAlone, because otherwise it decides nothing.
-type mirror struct{ count, lockedBy uint8 }
-
 // phase is the last step that an attempt has finished.
 type phase uint8
 
 const (
 	waiting phase = iota
 	resolved
-	counted
 	charged
-	// compared includes the rewrite of the mirror: no other step can see a comparison.
 	compared
 	// confirmed means settled as right, with a session in Redis.
 	confirmed
@@ -69,9 +66,8 @@ type attempt struct {
 	phase phase
 	// lastCharged is the number of the last charge that resolve saw. seenPIN is the PIN that resolve saw.
 	lastCharged, seenPIN uint8
-	// The charge returned these values. locks means that the charge wrote a lock.
+	// The charge returned these values.
 	number, pin, generation uint8
-	locks                   bool
 	// right means that the candidate is the PIN that the charge returned.
 	right bool
 	// late means that the charge is too old to be settled as right.
@@ -80,10 +76,8 @@ type attempt struct {
 	session uint8
 
 	// Only the invariants read the following fields. ordinal is the true number of the charge. epoch is the number of the PIN
-	// at the charge. sawLock means that the holder was locked at some time since the request started. ended means that the
-	// session must be invalid.
+	// at the charge. ended means that the session must be invalid.
 	ordinal, epoch uint8
-	sawLock        bool
 	ended          bool
 }
 
@@ -110,7 +104,6 @@ type truth struct {
 // State is one state of the world. It is comparable.
 type State struct {
 	row      Row
-	redis    mirror
 	attempts [MaxAttempts]attempt
 	happened [events]uint8
 	truth    truth
@@ -133,7 +126,7 @@ func (w World) steps(s State, visit func(action, State)) {
 		next := s
 		w.advance(&next, &next.attempts[i], false)
 		visit(action{attempt: i, phase: a.phase + 1}, w.after(next))
-		if a.phase == counted && next.attempts[i].phase == charged {
+		if a.phase == resolved && next.attempts[i].phase == charged {
 			next := s
 			w.advance(&next, &next.attempts[i], true)
 			visit(action{attempt: i, phase: charged, right: true}, w.after(next))
@@ -155,13 +148,10 @@ func (w World) steps(s State, visit func(action, State)) {
 	}
 }
 
-// after records a lock in each attempt that may see it, and clears the fields of finished attempts.
+// after clears the fields of finished attempts.
 func (w World) after(s State) State {
 	for i := range s.attempts {
-		switch a := &s.attempts[i]; a.phase {
-		case resolved:
-			a.sawLock = a.sawLock || s.row.Locked
-		case finished:
+		if a := &s.attempts[i]; a.phase == finished {
 			*a = attempt{phase: finished}
 		}
 	}
@@ -174,18 +164,19 @@ func (w World) advance(s *State, a *attempt, right bool) {
 	case waiting:
 		w.resolve(s, a)
 	case resolved:
-		w.count(s, a)
-	case counted:
 		w.charge(s, a, right)
 	case charged:
-		w.rewrite(s, a)
+		compare(a)
 	case compared:
 		w.settle(s, a)
 	}
 }
 
 func (w World) resolve(s *State, a *attempt) {
-	a.phase, a.lastCharged = resolved, s.row.Charged
+	a.phase = resolved
+	if w.Mutant == ReadThenWrite {
+		a.lastCharged = s.row.Charged
+	}
 	if w.Mutant == VerifierBeforeCharge {
 		a.seenPIN = s.row.PIN
 	}
@@ -194,38 +185,10 @@ func (w World) resolve(s *State, a *attempt) {
 	}
 }
 
-// count is mirror.lua.
-func (w World) count(s *State, a *attempt) {
-	refused := s.redis.lockedBy > a.lastCharged
-	if w.Mutant == MirrorTrusted {
-		refused = s.redis.lockedBy > 0
-	}
-	if refused {
-		if !a.sawLock {
-			s.truth.broken = LocksAreReal
-		}
-		a.phase = finished
-		return
-	}
-	a.phase, a.sawLock = counted, false
-	if w.Mutant != ReadThenWrite {
-		a.lastCharged = 0
-	}
-	if w.Mutant == RedisAlone {
-		if s.redis.count++; s.redis.count > w.Budget {
-			a.phase = finished
-		}
-	}
-}
-
 // charge is chargeSQL.
 func (w World) charge(s *State, a *attempt, right bool) {
 	r := &s.row
-	allowed := r.PIN != 0 && r.open()
-	switch w.Mutant {
-	case CheckBeforeCharge, RedisAlone:
-		allowed = r.PIN != 0
-	}
+	allowed := r.PIN != 0 && (r.open() || w.Mutant == CheckBeforeCharge)
 	if !allowed {
 		a.phase = finished
 		return
@@ -235,9 +198,6 @@ func (w World) charge(s *State, a *attempt, right bool) {
 		n = a.lastCharged + 1
 	}
 	fills, ends := n-r.WindowStart >= w.Budget, n-r.Forgiven >= w.Failures
-	if w.Mutant == RedisAlone {
-		fills, ends = false, false
-	}
 	r.Charged = n
 	r.Locked, r.DeactivatedBy = fills && !ends, 0
 	if ends {
@@ -254,7 +214,7 @@ func (w World) charge(s *State, a *attempt, right bool) {
 	if w.Mutant == VerifierBeforeCharge {
 		pin = a.seenPIN
 	}
-	*a = attempt{phase: charged, number: n, locks: r.Locked, right: right}
+	*a = attempt{phase: charged, number: n, right: right}
 	if right {
 		a.pin, a.generation = pin, r.Generation
 	}
@@ -273,12 +233,9 @@ func (w World) charge(s *State, a *attempt, right bool) {
 	}
 }
 
-// rewrite is mirror.rewrite and the comparison.
-func (w World) rewrite(s *State, a *attempt) {
-	if a.locks {
-		s.redis.lockedBy = a.number
-	}
-	a.phase, a.locks = compared, false
+// compare is the comparison.
+func compare(a *attempt) {
+	a.phase = compared
 	if !a.right {
 		a.phase = finished // settling a wrong attempt changes no row of pin_holders
 	}

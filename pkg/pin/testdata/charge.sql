@@ -15,8 +15,8 @@
 	             from (select h.charged + 1 as n) as next,
 	                  lateral (select n - h.window_start >= $2 as fills, $5 > 0 and n - h.forgiven >= $5 as ends) as this)
 	     where h.holder_id = $1 and h.verifier is not null and (h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null
-	    returning h.holder_id, h.charged as number, now() as charged_at, h.charged - h.window_start as spent, h.verifier, h.generation,
-	              h.locked_until, h.deactivated_by is not null as deactivated
+	    returning h.holder_id, h.charged as number, now() as charged_at, h.verifier, h.generation, h.locked_until,
+	              h.deactivated_by is not null as deactivated
 	), attempt as (
 	    insert into attempts (holder_id, number, charged_at, instance_id, request_id)
 	    select holder_id, number, charged_at, $6, $7 from charge

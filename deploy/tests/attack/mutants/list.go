@@ -15,6 +15,7 @@ const (
 	resolve   = "pkg/pin/resolve.go"
 	change    = "pkg/pin/change.go"
 	authority = "pkg/pin/authority.go"
+	refusals  = "pkg/pin/refusals.go"
 	marks     = "pkg/budget/marks.go"
 	pool      = "pkg/slowhash/pool.go"
 	refresh   = "services/auth/internal/usersession/refresh.go"
@@ -46,16 +47,16 @@ var mutants = []mutant{
 		{pool, "select {\n\tcase p.permits <- struct{}{}:\n\tcase <-ctx.Done():\n\t\treturn nil, fmt.Errorf(\"waiting for a hashing permit: %w\", ctx.Err())\n\t}\n\tdefer func() { <-p.permits }()\n",
 			"if ctx.Err() != nil {\n\t\treturn nil, fmt.Errorf(\"hashing: %w\", ctx.Err())\n\t}\n"},
 	}},
-	{"only Redis checks the budget", []edit{
-		{charge, "h.verifier is not null and ` + budget.Allows + `", "h.verifier is not null"},
-		{verify, "a, err := v.charge(", "if count > int64(v.budget.Attempts) {\n\t\treturn locked(r.At, r.At.Add(v.budget.Lock)), nil\n\t}\n\ta, err := v.charge("},
-	}},
 	single("a lock starts no new window", marks,
 		"when fills then n else h.window_start end", "when fills then h.window_start else h.window_start end"),
-	single("a lock in Redis is trusted after its end", "pkg/pin/mirror.lua",
-		"if lock[1] and tonumber(lock[1]) > tonumber(ARGV[1]) then", "if lock[1] then"),
-	single("a verification fails without Redis", charge,
-		"return 0, time.Time{} // in doubt Postgres decides", "return 0, time.Now().Add(time.Minute)"),
+	single("a lifted lock is not reported to the replicas that remember it", change, "s.locks.lift(ctx, h.CustomerID, h.ID())", "_ = ctx"),
+	single("a right last attempt does not report that its lock was lifted", verify, "v.refusals.locks.lift(ctx, a.HolderID)", "_ = ctx"),
+	single("a remembered refusal ignores Redis", refusals, "if !r.stands(ctx, f.locks) {", "if false {"),
+	single("a remembered refusal counts without Redis", refusals, "return err == nil && value == lock", "return err != nil || value == lock"),
+	single("a remembered refusal does not expire", refusals, "if age >= rememberTime {", "if false {"),
+	single("a remembered refusal lasts longer than its lock", refusals, "answer.RetryAfter <= 0 {", "false {"),
+	single("a reader of an old lock undoes an unlock in Redis", "pkg/pin/refuse.lua", "== 'open' then", "== 'never' then"),
+	single("no refusal is remembered", refusals, "if lock == \"\" || ", "if true || lock == \"\" || "),
 	single("the candidate is compared with a verifier read before the charge", verify, "candidate, a.Verifier)", "candidate, *r.Verifier)"),
 	single("settling ignores which PIN was compared", charge, "where h.holder_id = $1 and h.generation = $3\n\t       and exists", "where h.holder_id = $1 and $3::uuid is not null\n\t       and exists"),
 	single("settling ignores the age of the charge", charge, "and a.charged_at > now() - $4::float8 * interval '1 second'", "and $4::float8 > 0"),

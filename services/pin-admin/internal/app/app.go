@@ -44,7 +44,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			AccessTokens: accesstoken.NewReader(r.DB, s.Issuer),
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
-			PINs:         pin.NewStore(r.DB, r.Keys, r.Pool),
+			PINs:         pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
 			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
 			Policies:     policy.Store{DB: r.DB},
 			Sessions:     pin.Sessions{DB: r.DB, Store: session.Store{Redis: r.Redis}},

@@ -39,7 +39,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Spec:      spec,
 			Keys:      credential.Keys{DB: r.DB},
 			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
-			PINs:      pin.NewStore(r.DB, r.Keys, r.Pool),
+			PINs:      pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
 			Directory: directory.Directory{DB: r.DB},
 			Sessions:  session.Store{Redis: r.Redis},
 		},
