@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,15 +39,24 @@ func (k Keys) APIKeys(ctx context.Context, p page.Page) (page.Of[APIKey], error)
 	}, p)
 }
 
-// IssueAPIKey creates a key with these scopes. It returns ErrExpired when the expiry is in the past.
+// IssueAPIKey creates a key with these scopes. It returns ErrExpired when the expiry is in the past. If an API key issues it, the
+// new key has no scope that the issuer does not have (ErrExceeds) and does not expire later (ErrOutlives).
 func (k Keys) IssueAPIKey(ctx context.Context, scopes []string, n NewKey) (issued APIKey, key token.Token, err error) {
+	issuer := caller.From(ctx)
+	if issuer.Kind == caller.APIKey && slices.ContainsFunc(scopes, func(scope string) bool { return !issuer.HasScope(scope) }) {
+		return APIKey{}, token.Token{}, ErrExceeds
+	}
 	key = token.New(token.APIKey)
 	const q = `
 		insert into api_keys (name, prefix, key_hash, scopes, expires_at)
 		select $1, $2, $3, $4, $5 where $5::timestamptz is null or $5 > now()
 		returning ` + apiKeyColumns
 	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &issued, q, n.Name, key.Prefix(), key.Hash(), pq.StringArray(scopes), n.ExpiresAt)
+		n, err := n.limited(ctx, tx)
+		if err != nil {
+			return audit.Event{}, err
+		}
+		err = tx.GetContext(ctx, &issued, q, n.Name, key.Prefix(), key.Hash(), pq.StringArray(scopes), n.ExpiresAt)
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, ErrExpired
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
 )
 
@@ -21,6 +22,9 @@ import (
 var (
 	ErrNoKey   = fault.New(fault.NotFound, "key_not_found", "Key not found")
 	ErrExpired = fault.New(fault.Invalid, "expiry_past", "The key would have expired already").About("expires_at")
+	// ErrOutlives and ErrExceeds refuse a key that could do more than the API key that issues it.
+	ErrOutlives = fault.New(fault.Invalid, "expiry_after_issuer", "The key would expire later than the API key that issues it").About("expires_at")
+	ErrExceeds  = fault.New(fault.Invalid, "scope_exceeds_issuer", "The API key that issues the key does not have this scope").About("scopes")
 )
 
 // SQL conditions on a row k of proxy_keys or api_keys. The query that resolves a verification, in package pin, uses them too.
@@ -37,8 +41,35 @@ type Keys struct{ DB *sqlx.DB }
 // NewKey describes a key to issue.
 type NewKey struct {
 	Name *string
-	// ExpiresAt is nil for a key that does not expire.
+	// ExpiresAt is nil for a key that does not expire. If an API key that expires issues the key, nil means the expiry of that
+	// API key.
 	ExpiresAt *time.Time
+}
+
+// limited returns n with the expiry that applies when the caller issues it. It returns ErrOutlives, and caller.ErrInvalid when
+// the issuing API key was revoked after it was authenticated: the row lock makes its revocation wait for tx, so a revoked key
+// leaves no key that its revoker could not see.
+func (n NewKey) limited(ctx context.Context, tx *sqlx.Tx) (NewKey, error) {
+	issuer := caller.From(ctx)
+	if issuer.Kind != caller.APIKey {
+		return n, nil
+	}
+	const q = `select k.expires_at from api_keys k where k.id = $1 and ` + Valid + ` for share`
+	var latest *time.Time
+	err := tx.GetContext(ctx, &latest, q, issuer.ID)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return NewKey{}, caller.ErrInvalid
+	case err != nil:
+		return NewKey{}, fmt.Errorf("reading the issuing API key: %w", err)
+	case latest == nil:
+		return n, nil
+	case n.ExpiresAt == nil:
+		n.ExpiresAt = latest
+	case n.ExpiresAt.After(*latest):
+		return NewKey{}, ErrOutlives
+	}
+	return n, nil
 }
 
 // recordUse sets last_used_at of a key, at most once a minute.

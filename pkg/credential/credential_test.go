@@ -136,3 +136,58 @@ func TestRevocationIsRecordedOnce(t *testing.T) {
 		t.Errorf("an expiry in the past: %v", err)
 	}
 }
+
+func TestAnAPIKeyIssuesOnlyWhatItMayDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	issuer, err := w.admin.AuthenticateAPIKey(t.Context(), w.apiKey.Reveal()) // it has the scope read
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := caller.NewContext(t.Context(), issuer)
+	if _, _, err := w.admin.IssueAPIKey(as, []string{"read"}, credential.NewKey{}); err != nil {
+		t.Errorf("the scope of the issuer: %v", err)
+	}
+	for _, scopes := range [][]string{{"admin"}, {"read", "admin"}} {
+		if _, _, err := w.admin.IssueAPIKey(as, scopes, credential.NewKey{}); !errors.Is(err, credential.ErrExceeds) {
+			t.Errorf("%v: %v", scopes, err)
+		}
+	}
+	later := time.Now().Add(time.Hour)
+	w.people.Exec(`update api_keys set expires_at = now() + interval '30 minutes'`)
+	if _, _, err := w.admin.IssueProxyKey(as, w.instance, credential.NewKey{ExpiresAt: &later}); !errors.Is(err, credential.ErrOutlives) {
+		t.Errorf("a later expiry: %v", err)
+	}
+}
+
+// A key that was authenticated before its revocation issues no key after it.
+func TestARevokedAPIKeyIssuesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.people.Exec(`update api_keys set scopes = '{admin}'`)
+	issuer, err := w.admin.AuthenticateAPIKey(t.Context(), w.apiKey.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := caller.NewContext(t.Context(), issuer)
+	revocation := w.people.Begin()
+	revocation.MustExec(`update api_keys set revoked_at = now()`)
+	refused := make(chan error, 2)
+	go func() {
+		_, _, err := w.admin.IssueAPIKey(as, []string{"read"}, credential.NewKey{})
+		refused <- err
+	}()
+	go func() {
+		_, _, err := w.admin.IssueProxyKey(as, w.instance, credential.NewKey{})
+		refused <- err
+	}()
+	w.people.AwaitLocks(2)
+	if err := revocation.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-refused; !errors.Is(err, caller.ErrInvalid) {
+			t.Errorf("issued during the revocation: %v", err)
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (k Keys) ProxyKeys(ctx context.Context, instance uuid.UUID, p page.Page) (p
 }
 
 // IssueProxyKey creates a key for an instance. Other keys of the instance stay valid. It returns directory.ErrNoInstance, or
-// ErrExpired when the expiry is in the past.
+// ErrExpired when the expiry is in the past. If an API key issues it, the new key does not expire later (ErrOutlives).
 func (k Keys) IssueProxyKey(ctx context.Context, instance uuid.UUID, n NewKey) (issued ProxyKey, key token.Token, err error) {
 	key = token.New(token.ProxyKey)
 	const q = `
@@ -48,7 +48,11 @@ func (k Keys) IssueProxyKey(ctx context.Context, instance uuid.UUID, n NewKey) (
 		select $1, $2, $3, $4, $5 where $5::timestamptz is null or $5 > now()
 		returning ` + proxyKeyColumns
 	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &issued, q, instance, n.Name, key.Prefix(), key.Hash(), n.ExpiresAt)
+		n, err := n.limited(ctx, tx)
+		if err != nil {
+			return audit.Event{}, err
+		}
+		err = tx.GetContext(ctx, &issued, q, instance, n.Name, key.Prefix(), key.Hash(), n.ExpiresAt)
 		var violation *pq.Error
 		switch {
 		case errors.Is(err, sql.ErrNoRows):

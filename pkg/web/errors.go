@@ -41,6 +41,9 @@ type ErrorAnswer struct {
 	Issues []Issue
 }
 
+// ErrorCodeHeader has the code of every error, in whatever shape the body is.
+const ErrorCodeHeader = "X-Error-Code"
+
 // ErrorRenderer writes an error in the shape that an API has for its errors. The headers Retry-After, WWW-Authenticate and
 // Allow are already set.
 type ErrorRenderer func(echo.Context, ErrorAnswer) error
@@ -61,6 +64,7 @@ func answerErrors(o Options) echo.HTTPErrorHandler {
 		}
 		status, failure, issues := classify(err, o.Unavailable)
 		header := c.Response().Header()
+		header.Set(ErrorCodeHeader, failure.Code)
 		switch status {
 		case http.StatusUnauthorized:
 			header.Set(echo.HeaderWWWAuthenticate, strings.TrimSpace("Bearer "+failure.Challenge))

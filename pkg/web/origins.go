@@ -23,7 +23,7 @@ func allowOrigins(origins []string) echo.MiddlewareFunc {
 				return next(c)
 			}
 			header.Set(echo.HeaderAccessControlAllowOrigin, origin)
-			header.Set(echo.HeaderAccessControlExposeHeaders, "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id")
+			header.Set(echo.HeaderAccessControlExposeHeaders, "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Error-Code, X-Request-Id")
 			methods, exists := c.Get(echo.ContextKeyHeaderAllow).(string)
 			if !exists || request.Method != http.MethodOptions || request.Header.Get(echo.HeaderAccessControlRequestMethod) == "" {
 				return next(c)

@@ -142,15 +142,15 @@ func (p *page) follow(link string) {
 // click would miss it.
 func (p *page) click(path string) {
 	p.t.Helper()
-	p.until("the page to be loaded", `!document.querySelector('[aria-busy]')`)
+	p.until("the page to be loaded", `!(Array.from(document.querySelectorAll('dialog[open]')).at(-1) ?? document).querySelector('[aria-busy]')`)
 	p.do(chromedp.Click(p.inDialog(path), chromedp.NodeVisible))
 }
 
-// inDialog limits an XPath to the open dialog, if there is one. Elements behind the dialog cannot be clicked.
+// inDialog limits an XPath to the topmost open dialog, if there is one. Elements behind the dialog cannot be clicked.
 func (p *page) inDialog(path string) string {
 	p.t.Helper()
 	if value[bool](p, `document.querySelector('dialog[open]') !== null`) {
-		return `//dialog[@open]` + path
+		return `//dialog[@open][last()]` + path // the dialogs are siblings, and the last one is on top
 	}
 	return path
 }

@@ -45,6 +45,40 @@ func TestDecryptNeedsAFreshProofAndIsRecorded(t *testing.T) {
 	}
 }
 
+func TestNewCredentialsOfAnExchangeKeyNeedAFreshProof(t *testing.T) {
+	t.Parallel()
+	b := newService(t).bearer()
+	path := b.stored(map[string]any{"exchange": "coinbase", "api_key": "Canary-api-key", "api_secret": "Canary-secret", "api_passphrase": "Canary-phrase"})
+	stored := func() string {
+		return one[string](b.deployment, `select md5(credentials_sealed) || masked_key || coalesce(label, '') from exchange_keys`)
+	}
+	changes := []map[string]any{
+		{"api_key": "Canary-other"}, {"api_secret": "Canary-other"}, {"api_passphrase": "Canary-other"}, {"api_passphrase": nil}, {"api_key": "Canary-other", "label": "Mine"},
+	}
+	for _, change := range changes {
+		b.exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
+		before := stored()
+		a := b.want(b.ask(http.MethodPatch, path, change), http.StatusUnauthorized)
+		challenge := a.Header.Get("WWW-Authenticate")
+		if !strings.Contains(challenge, `error="insufficient_user_authentication"`) || !strings.Contains(challenge, `max_age="300"`) || strings.Contains(a.Body, "Canary") || stored() != before {
+			t.Errorf("%v: got %s, %s", change, challenge, a.Body)
+		}
+		if phrase, given := change["api_passphrase"]; given && phrase == nil {
+			continue // this exchange needs a passphrase
+		}
+		b.exec(`update user_sessions set proved_at = now()`)
+		b.want(b.ask(http.MethodPatch, path, change), http.StatusOK)
+		if stored() == before {
+			t.Errorf("%v changed nothing", change)
+		}
+	}
+	b.exec(`update user_sessions set proved_at = now() - interval '301 seconds'`)
+	b.want(b.ask(http.MethodPatch, path, map[string]any{"label": "Yours", "permissions": []string{"read"}, "is_testnet": true}), http.StatusOK)
+	if n := one[int](b.deployment, `select count(*) from audit where action = 'access.refused' and details->>'why' = 'not_fresh'`); n != len(changes) {
+		t.Errorf("%d refusals in the audit trail", n)
+	}
+}
+
 // tried sends a POST that may be answered with 500.
 func (b bearer) tried(path string) (answer, error) {
 	a, err := b.server.Try(webtest.Request{Method: http.MethodPost, Path: path, Header: map[string]string{"Authorization": "Bearer " + b.access}})

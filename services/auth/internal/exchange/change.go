@@ -22,12 +22,23 @@ type Change struct {
 	Passphrase        patch.Field[secret.Text]
 }
 
+// credentials reports whether c changes the credentials.
+func (c Change) credentials() bool {
+	return c.APIKey != nil || c.APISecret != nil || c.Passphrase.Given
+}
+
 // Change changes a key and returns it. A change of the credentials or of the network deletes the result of the last test. It
-// returns ErrNoKey or ErrNoPassphrase.
+// returns ErrNoKey or ErrNoPassphrase, and for a change of the credentials caller.ErrNotFresh when the last sign-in or step-up
+// was too long ago; this refusal is recorded.
 func (k *Keys) Change(ctx context.Context, user, id uuid.UUID, c Change) (key Key, err error) {
 	if c == (Change{}) {
 		r, err := find(ctx, k.DB, user, id, "")
 		return r.Key, err
+	}
+	if c.credentials() {
+		if err := k.requireFresh(ctx, id); err != nil {
+			return Key{}, err
+		}
 	}
 	const q = `
 		update exchange_keys
@@ -68,7 +79,7 @@ func (r *row) apply(c Change, ring *keyring.Ring) (fields []string, err error) {
 			r.IsTestnet, r.Generation = *c.IsTestnet, uuid.New()
 		}
 	}
-	if c.APIKey != nil || c.APISecret != nil || c.Passphrase.Given {
+	if c.credentials() {
 		fields, r.Generation = append(fields, "credentials"), uuid.New()
 		if err := r.replaceCredentials(c, ring); err != nil {
 			return nil, err

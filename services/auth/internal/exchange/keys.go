@@ -108,12 +108,21 @@ func (k *Keys) Delete(ctx context.Context, user, id uuid.UUID) error {
 	})
 }
 
+// requireFresh returns caller.ErrNotFresh, and records the refusal, when the last sign-in or step-up was too long ago.
+func (k *Keys) requireFresh(ctx context.Context, id uuid.UUID) error {
+	stale := caller.RequireFresh(ctx)
+	if stale == nil {
+		return nil
+	}
+	refused := audit.Event{Action: "access.refused", TargetID: audit.ID(id), Details: map[string]any{"why": "not_fresh"}}
+	return audit.RecordRefusal(ctx, k.DB, refused, stale)
+}
+
 // Reveal returns the credentials of a key, after it has recorded this in the audit trail. It returns ErrNoKey, or
 // caller.ErrNotFresh when the last sign-in or step-up was too long ago; a refusal is recorded too.
 func (k *Keys) Reveal(ctx context.Context, user, id uuid.UUID) (c Credentials, err error) {
-	if stale := caller.RequireFresh(ctx); stale != nil {
-		refused := audit.Event{Action: "access.refused", TargetID: audit.ID(id), Details: map[string]any{"why": "not_fresh"}}
-		return Credentials{}, audit.RecordRefusal(ctx, k.DB, refused, stale)
+	if err := k.requireFresh(ctx, id); err != nil {
+		return Credentials{}, err
 	}
 	err = audit.Change(ctx, k.DB, func(tx *sqlx.Tx) (audit.Event, error) {
 		r, err := find(ctx, tx, user, id, "")

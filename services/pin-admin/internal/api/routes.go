@@ -34,11 +34,13 @@ type API struct {
 // Routes registers every endpoint, with the allowed callers beside it.
 //   - reader: an admin, or an API key with any scope.
 //   - admin: an admin, or an API key with the scope admin.
+//   - freshAdmin: as admin, but an admin needs a sign-in or step-up within the last 5 minutes.
 //   - user: any signed-in user.
 //   - anyCredential: every valid access token or API key; the handler decides.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
 	reader, admin := a.allow(caller.Caller.MayRead), a.allow(caller.Caller.MayChange)
+	freshAdmin := a.allow(caller.Caller.MayChange, a.requireFresh)
 	user, anyCredential := a.allow(isUser), a.allow(isAuthenticated)
 	customer, instance := "/v1/customers/:customer_id", "/v1/instances/:instance_id"
 	identity := customer + "/identities/:identity_id"
@@ -57,14 +59,14 @@ func (a *API) Routes(e *echo.Echo) {
 	e.DELETE(identity, h.DeleteIdentity, admin)
 
 	e.GET(customer+"/pin", h.GetCustomerPIN, reader)
-	e.POST(customer+"/pin", h.SetCustomerPIN, admin)
-	e.DELETE(customer+"/pin", h.RemoveCustomerPIN, admin)
-	e.POST(customer+"/pin/unlock", h.UnlockCustomerPIN, admin)
+	e.POST(customer+"/pin", h.SetCustomerPIN, freshAdmin)
+	e.DELETE(customer+"/pin", h.RemoveCustomerPIN, freshAdmin)
+	e.POST(customer+"/pin/unlock", h.UnlockCustomerPIN, freshAdmin)
 
 	e.GET(identity+"/pin", h.GetIdentityPIN, reader)
-	e.POST(identity+"/pin", h.SetIdentityPIN, admin)
-	e.DELETE(identity+"/pin", h.RemoveIdentityPIN, admin)
-	e.POST(identity+"/pin/unlock", h.UnlockIdentityPIN, admin)
+	e.POST(identity+"/pin", h.SetIdentityPIN, freshAdmin)
+	e.DELETE(identity+"/pin", h.RemoveIdentityPIN, freshAdmin)
+	e.POST(identity+"/pin/unlock", h.UnlockIdentityPIN, freshAdmin)
 
 	e.GET(customer+"/sessions", h.ListSessions, reader)
 	e.DELETE(customer+"/sessions", h.EndSessions, admin)
@@ -75,13 +77,13 @@ func (a *API) Routes(e *echo.Echo) {
 	e.PATCH(instance, h.UpdateInstance, admin)
 	e.DELETE(instance, h.DeleteInstance, admin)
 	e.GET(instance+"/pin-policy", h.GetPINPolicy, anyCredential) // readers and the instance's owner
-	e.PATCH(instance+"/pin-policy", h.UpdatePINPolicy, admin)
+	e.PATCH(instance+"/pin-policy", h.UpdatePINPolicy, freshAdmin)
 
 	e.GET(instance+"/proxy-keys", h.ListProxyKeys, reader)
-	e.POST(instance+"/proxy-keys", h.IssueProxyKey, admin)
+	e.POST(instance+"/proxy-keys", h.IssueProxyKey, freshAdmin)
 	e.DELETE(instance+"/proxy-keys/:key_id", h.RevokeProxyKey, admin)
 	e.GET("/v1/api-keys", h.ListAPIKeys, reader)
-	e.POST("/v1/api-keys", h.IssueAPIKey, admin)
+	e.POST("/v1/api-keys", h.IssueAPIKey, freshAdmin)
 	e.DELETE("/v1/api-keys/:key_id", h.RevokeAPIKey, admin)
 
 	e.GET("/v1/audit", h.ListAudit, reader)
@@ -96,11 +98,31 @@ func isUser(c caller.Caller) bool { return c.Kind == caller.User }
 
 func isAuthenticated(caller.Caller) bool { return true }
 
-// allow authenticates the caller and answers 403 unless may is true. After that it validates the request against the OpenAPI
-// document.
-func (a *API) allow(may func(caller.Caller) bool) echo.MiddlewareFunc {
+// requireFresh refuses a user whose last sign-in or step-up was more than 5 minutes ago. The time comes from the row of the
+// sign-in session, not from the token, so a step-up counts at once and an old token cannot claim a later one. API keys pass.
+func (a *API) requireFresh(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx := c.Request().Context()
+		stale := caller.RequireFresh(ctx)
+		if stale == nil {
+			return next(c)
+		}
+		refused := map[string]any{"method": c.Request().Method, "route": c.Path(), "why": "not_fresh"}
+		if err := audit.RecordRefusedAccess(ctx, a.Trail.DB, refused); err != nil {
+			return err
+		}
+		return stale
+	}
+}
+
+// allow authenticates the caller and answers 403 unless may is true. Then it runs the further checks. After that it validates the
+// request against the OpenAPI document.
+func (a *API) allow(may func(caller.Caller) bool, checks ...echo.MiddlewareFunc) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		next = a.Spec.Validate(next)
+		for _, check := range checks {
+			next = check(next)
+		}
 		return func(c echo.Context) error {
 			who, err := a.authenticate(c)
 			if err != nil {

@@ -260,7 +260,7 @@ type Name = string
 
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
-	// ExpiresAt A time in the future. Null means that the key does not expire.
+	// ExpiresAt A time in the future. Without it, the key does not expire. If an API key that expires issues the key, the key expires at the same time, and a later time is refused (422).
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	Name      *string    `json:"name,omitempty"`
 
@@ -296,7 +296,7 @@ type NewInstance struct {
 
 // NewProxyKey defines model for NewProxyKey.
 type NewProxyKey struct {
-	// ExpiresAt A time in the future. Null means that the key does not expire.
+	// ExpiresAt A time in the future. Without it, the key does not expire. If an API key that expires issues the key, the key expires at the same time, and a later time is refused (422).
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	Name      *string    `json:"name,omitempty"`
 }
@@ -2038,15 +2038,16 @@ func (response IssueAPIKey201JSONResponse) VisitIssueAPIKeyResponse(w http.Respo
 	return err
 }
 
-type IssueAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+type IssueAPIKey401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response IssueAPIKey401JSONResponse) VisitIssueAPIKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3758,15 +3759,16 @@ func (response RemoveIdentityPIN204Response) VisitRemoveIdentityPINResponse(w ht
 	return nil
 }
 
-type RemoveIdentityPIN401JSONResponse struct{ UnauthorizedJSONResponse }
+type RemoveIdentityPIN401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response RemoveIdentityPIN401JSONResponse) VisitRemoveIdentityPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4007,15 +4009,16 @@ func (response SetIdentityPIN200JSONResponse) VisitSetIdentityPINResponse(w http
 	return err
 }
 
-type SetIdentityPIN401JSONResponse struct{ UnauthorizedJSONResponse }
+type SetIdentityPIN401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response SetIdentityPIN401JSONResponse) VisitSetIdentityPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4131,15 +4134,16 @@ func (response UnlockIdentityPIN200JSONResponse) VisitUnlockIdentityPINResponse(
 	return err
 }
 
-type UnlockIdentityPIN401JSONResponse struct{ UnauthorizedJSONResponse }
+type UnlockIdentityPIN401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response UnlockIdentityPIN401JSONResponse) VisitUnlockIdentityPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4248,15 +4252,16 @@ func (response RemoveCustomerPIN204Response) VisitRemoveCustomerPINResponse(w ht
 	return nil
 }
 
-type RemoveCustomerPIN401JSONResponse struct{ UnauthorizedJSONResponse }
+type RemoveCustomerPIN401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response RemoveCustomerPIN401JSONResponse) VisitRemoveCustomerPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4495,15 +4500,16 @@ func (response SetCustomerPIN200JSONResponse) VisitSetCustomerPINResponse(w http
 	return err
 }
 
-type SetCustomerPIN401JSONResponse struct{ UnauthorizedJSONResponse }
+type SetCustomerPIN401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response SetCustomerPIN401JSONResponse) VisitSetCustomerPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4618,15 +4624,16 @@ func (response UnlockCustomerPIN200JSONResponse) VisitUnlockCustomerPINResponse(
 	return err
 }
 
-type UnlockCustomerPIN401JSONResponse struct{ UnauthorizedJSONResponse }
+type UnlockCustomerPIN401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response UnlockCustomerPIN401JSONResponse) VisitUnlockCustomerPINResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5688,15 +5695,16 @@ func (response UpdatePINPolicy200JSONResponse) VisitUpdatePINPolicyResponse(w ht
 	return err
 }
 
-type UpdatePINPolicy401JSONResponse struct{ UnauthorizedJSONResponse }
+type UpdatePINPolicy401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response UpdatePINPolicy401JSONResponse) VisitUpdatePINPolicyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5936,15 +5944,16 @@ func (response IssueProxyKey201JSONResponse) VisitIssueProxyKeyResponse(w http.R
 	return err
 }
 
-type IssueProxyKey401JSONResponse struct{ UnauthorizedJSONResponse }
+type IssueProxyKey401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response IssueProxyKey401JSONResponse) VisitIssueProxyKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err

@@ -1,18 +1,18 @@
-// Calls pin-admin's API with the signed-in user's access token.
+// Calls pin-admin's API as the signed-in user.
 
-import { request } from './http.js';
-import { renew, token } from './session.js';
+import { authorized } from './session.js';
+import { stepUp } from './stepup.js';
 
 async function call(method, path, { query = {}, body, signal } = {}) {
   const parameters = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
   const url = path + (parameters.length ? `?${new URLSearchParams(parameters)}` : '');
-  const send = (accessToken) => request(url, { method, body, signal, headers: { Authorization: `Bearer ${accessToken}` } });
-  const accessToken = await token();
+  const send = () => authorized(url, { method, body, signal });
   try {
-    return await send(accessToken);
+    return await send();
   } catch (problem) {
-    if (problem.status !== 401) throw problem;
-    return send(await renew(accessToken)); // the access token has expired
+    if (!problem.stale) throw problem;
+    await stepUp();
+    return send();
   }
 }
 

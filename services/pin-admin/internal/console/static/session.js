@@ -29,6 +29,29 @@ export async function submitCode(mfa, code) {
   store(await request(`${auth}/auth/mfa/challenge`, { method: 'POST', body: { challenge_token: mfa.challenge_token, code } }));
 }
 
+// secondFactor reports whether the user has an active second factor.
+export async function secondFactor() {
+  const { active } = await authorized(`${auth}/auth/mfa`);
+  return active;
+}
+
+// prove proves the session again with {password} or {code}.
+export function prove(proof) {
+  return authorized(`${auth}/auth/step-up`, { method: 'POST', body: proof });
+}
+
+// authorized sends a request with the access token. If the token has expired, it sends the request again with a new token.
+export async function authorized(url, options = {}) {
+  const send = (accessToken) => request(url, { ...options, headers: { Authorization: `Bearer ${accessToken}` } });
+  const last = await token();
+  try {
+    return await send(last);
+  } catch (problem) {
+    if (problem.status !== 401 || problem.stale) throw problem;
+    return send(await renew(last));
+  }
+}
+
 export function hasStoredSession() {
   return sessionStorage.getItem(refreshTokenKey) !== null;
 }
