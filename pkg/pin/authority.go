@@ -87,12 +87,12 @@ func (v *Verifier) AuthorizeAgent(ctx context.Context, key token.Token, subject 
 }
 
 // AuthorizeCustomer returns the authority of a signed-in customer who knows the current PIN. The PIN is checked within its
-// guess budget. AuthorizeCustomer returns ErrNotSet if the customer has no PIN, ErrProofWrong, ErrLocked, or an error of
-// Verify.
-func (v *Verifier) AuthorizeCustomer(ctx context.Context, customerID uuid.UUID, current PIN) (Authority, error) {
+// guess budget. tenant is the user whose place in the hashing pool is used. AuthorizeCustomer returns ErrNotSet if the customer
+// has no PIN, ErrProofWrong, ErrLocked, or an error of Verify.
+func (v *Verifier) AuthorizeCustomer(ctx context.Context, tenant, customerID uuid.UUID, current PIN) (Authority, error) {
 	resolve := func(ctx context.Context) (Resolved, error) { return v.resolveOwn(ctx, customerID) }
 	own := question{subject: Subject{CustomerID: uuid.NullUUID{UUID: customerID, Valid: true}}}
-	result, err := v.verify(ctx, uuid.Nil, own, resolve, current)
+	result, err := v.verify(ctx, tenant, own, resolve, current)
 	if err != nil {
 		return Authority{}, err
 	}

@@ -151,7 +151,7 @@ func TestSessionAndOwnPINAreProofsForOnePIN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byCustomer, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN)
+	byCustomer, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, w.customer, rightPIN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,18 +165,18 @@ func TestSessionAndOwnPINAreProofsForOnePIN(t *testing.T) {
 	if err := w.pins.Remove(t.Context(), w.customerHolder(), byCustomer); !errors.Is(err, pin.ErrChanged) {
 		t.Errorf("removed with a replaced PIN: %v", err)
 	}
-	if byCustomer, err = w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN); err != nil {
+	if byCustomer, err = w.verifier.AuthorizeCustomer(t.Context(), w.customer, w.customer, rightPIN); err != nil {
 		t.Fatal(err)
 	}
 	w.set(w.identityHolder(), thirdPIN, pin.ByAdmin) // does not change the customer's PIN
 	w.set(w.customerHolder(), thirdPIN, byCustomer)
-	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN); !errors.Is(err, pin.ErrProofWrong) {
+	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, w.customer, rightPIN); !errors.Is(err, pin.ErrProofWrong) {
 		t.Errorf("the old PIN: %v", err)
 	}
 	if err := w.pins.Remove(t.Context(), w.customerHolder(), pin.ByAdmin); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, thirdPIN); !errors.Is(err, pin.ErrNotSet) {
+	if _, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, w.customer, thirdPIN); !errors.Is(err, pin.ErrNotSet) {
 		t.Errorf("no PIN: %v", err)
 	}
 }
@@ -193,7 +193,7 @@ func TestProofIsCheckedUnderTheRowLock(t *testing.T) {
 		},
 		"remove": func(by pin.Authority) error { return w.pins.Remove(t.Context(), w.customerHolder(), by) },
 	} {
-		by, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, rightPIN)
+		by, err := w.verifier.AuthorizeCustomer(t.Context(), w.customer, w.customer, rightPIN)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,7 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 	if err := v.hasher.canCheck(*r.Verifier); err != nil {
 		return Result{}, err
 	}
-	place, err := v.hasher.pool.Reserve(r.InstanceID)
+	place, err := v.hasher.pool.Reserve(tenant)
 	if err != nil {
 		return Result{}, err
 	}

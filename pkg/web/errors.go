@@ -115,6 +115,15 @@ func classify(err error, unavailable func(error) bool) (int, *fault.Error, []Iss
 	return http.StatusInternalServerError, errInternal, nil
 }
 
+// SetRateLimit sets the headers that tell a client the state of a rate limit: the number of requests that are allowed and left in
+// this minute, and the seconds until it ends.
+func SetRateLimit(c echo.Context, limit, remaining int, reset time.Duration) {
+	header := c.Response().Header()
+	header.Set("RateLimit-Limit", strconv.Itoa(limit))
+	header.Set("RateLimit-Remaining", strconv.Itoa(remaining))
+	header.Set("RateLimit-Reset", RetryAfter(reset))
+}
+
 // RetryAfter formats a duration for the Retry-After header: whole seconds, rounded up, at least 1.
 func RetryAfter(d time.Duration) string {
 	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))

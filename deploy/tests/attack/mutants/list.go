@@ -86,8 +86,8 @@ var mutants = []mutant{
 	single("an attempt is charged although the key of the pepper is unknown", verify, "if err := v.hasher.canCheck(*r.Verifier); err != nil {", "if err := v.hasher.canCheck(*r.Verifier); false {"),
 	{"a shed request is charged", []edit{
 		{verify, "if v.hasher.pool.Full(tenant) {", "if false {"},
-		{verify, "place, err := v.hasher.pool.Reserve(r.InstanceID)\n\tif err != nil {",
-			"place, err := v.hasher.pool.Reserve(r.InstanceID)\n\tif err != nil {\n\t\t_, _ = v.charge(ctx, r)"},
+		{verify, "place, err := v.hasher.pool.Reserve(tenant)\n\tif err != nil {",
+			"place, err := v.hasher.pool.Reserve(tenant)\n\tif err != nil {\n\t\t_, _ = v.charge(ctx, r)"},
 	}},
 	single("an overloaded replica queries Postgres before it refuses", verify, "if v.hasher.pool.Full(tenant) {", "if false {"),
 	single("one instance may take every place", pool, "return p.taken[tenant] >= p.places-p.total", "return p.total >= p.places"),

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -68,10 +67,7 @@ func (a *API) perMinute(rate int, clientOf func(echo.Context) (string, error)) e
 				return err
 			}
 			quota := a.Limiter.Take(c.Request().Context(), c.Request().Method+" "+c.Path(), client, rate)
-			header := c.Response().Header()
-			header.Set("RateLimit-Limit", strconv.Itoa(quota.Limit))
-			header.Set("RateLimit-Remaining", strconv.Itoa(quota.Remaining))
-			header.Set("RateLimit-Reset", web.RetryAfter(quota.Reset))
+			web.SetRateLimit(c, quota.Limit, quota.Remaining, quota.Reset)
 			if quota.Exceeded {
 				return ratelimit.ErrTooMany.RetryAfter(quota.Reset)
 			}

@@ -44,6 +44,10 @@ func (a *API) UnlockCustomerPIN(ctx context.Context, r gen.UnlockCustomerPINRequ
 	return gen.UnlockCustomerPIN200JSONResponse{StatusJSONResponse: status}, nil
 }
 
+// admins is the tenant of the hashing pool for all admins and API keys. Each customer who changes their own PIN is another tenant,
+// so a customer cannot use the places that an admin needs.
+var admins = uuid.Nil
+
 // status, set, remove and unlock are the same for customers and identities. They return an error if the holder does not exist.
 func (a *API) status(ctx context.Context, h pin.Holder) (gen.StatusJSONResponse, error) {
 	if err := a.exists(ctx, h); err != nil {
@@ -57,8 +61,7 @@ func (a *API) set(ctx context.Context, h pin.Holder, p pin.PIN) (gen.StatusJSONR
 	if err := a.exists(ctx, h); err != nil {
 		return gen.StatusJSONResponse{}, err
 	}
-	// An admin acts for no instance. uuid.Nil makes all admins one tenant of the hashing pool.
-	status, err := a.PINs.Set(ctx, uuid.Nil, h, p, pin.ByAdmin)
+	status, err := a.PINs.Set(ctx, admins, h, p, pin.ByAdmin)
 	if err == nil && !h.IdentityID.Valid {
 		a.Waiting.Announce(ctx, h.CustomerID)
 	}

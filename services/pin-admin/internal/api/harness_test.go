@@ -17,6 +17,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
@@ -44,31 +45,37 @@ type service struct {
 	database *storetest.Database
 	redis    redis.UniversalClient
 
+	pool *slowhash.Pool
+
 	apiKey token.Token
 	// stop ends the background work, as SIGTERM does. Requests that wait are answered.
 	stop  func()
 	board *wakeup.Board
 }
 
-func newService(t testing.TB) *service {
-	return newServiceOn(t, storetest.RedisClient(t, storetest.Redis(t)))
+func newService(t testing.TB, change ...func(*app.Settings)) *service {
+	return newServiceOn(t, storetest.RedisClient(t, storetest.Redis(t)), change...)
 }
 
-func newServiceOn(t testing.TB, client redis.UniversalClient) *service {
+func newServiceOn(t testing.TB, client redis.UniversalClient, change ...func(*app.Settings)) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
-	return serve(t, database, webtest.Postgres(t, database.URLAs(schema.RolePinAdmin)), client)
+	return serve(t, database, webtest.Postgres(t, database.URLAs(schema.RolePinAdmin)), client, change...)
 }
 
-// serve starts pin-admin with the test's database. A test can pass a connection that observes the statements.
-func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient) *service {
+// serve starts pin-admin with the test's database, and with settings that each change may change. A test can pass a connection that observes the statements.
+func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient, change ...func(*app.Settings)) *service {
 	t.Helper()
 	settings := app.DefaultSettings()
-	settings.Issuer = issuer
+	settings.Issuer, settings.MyPIN = issuer, 1000
+	for _, change := range change {
+		change(settings)
+	}
 	log := &webtest.Log{}
-	a, err := app.New(settings, webtest.Resources(t, log, db, client))
+	resources := webtest.Resources(t, log, db, client)
+	a, err := app.New(settings, resources)
 	must(t, err)
-	s := &service{t: t, people: storetest.NewPeople(t, database), database: database, redis: client, app: a, board: a.API.Waiting}
+	s := &service{t: t, people: storetest.NewPeople(t, database), database: database, redis: client, pool: resources.Pool, app: a, board: a.API.Waiting}
 	running, stop := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { a.Run(running) })

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/google/uuid"
-
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/fault"
@@ -40,7 +38,7 @@ func (a *API) SetMyPIN(ctx context.Context, r gen.SetMyPINRequestObject) (gen.Se
 	if err != nil {
 		return nil, err
 	}
-	status, err := a.PINs.Set(ctx, uuid.Nil, holder, r.Body.PIN, by)
+	status, err := a.PINs.Set(ctx, caller.From(ctx).ID, holder, r.Body.PIN, by)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +74,7 @@ func (a *API) authorizeMine(ctx context.Context, current *pin.PIN) (pin.Holder, 
 	}
 	holder := pin.Holder{CustomerID: customer}
 	if current != nil {
-		by, err := a.Verifier.AuthorizeCustomer(ctx, customer, *current)
+		by, err := a.Verifier.AuthorizeCustomer(ctx, caller.From(ctx).ID, customer, *current)
 		if !errors.Is(err, pin.ErrNotSet) {
 			return holder, by, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/testkit/webtest"
+	"github.com/countersign/countersign/services/pin-admin/internal/app"
 )
 
 // ageSignIns makes every sign-in older than 5 minutes.
@@ -146,6 +147,51 @@ func TestCurrentPINIsCheckedWithinTheGuessBudget(t *testing.T) {
 	if s.people.Get(&spent, `select charged - window_start from pin_holders`); spent != 0 {
 		t.Errorf("%d attempts charged after the right PIN, want 0", spent)
 	}
+}
+
+// A customer who changes their PIN in a loop uses all the places that one tenant of the hashing pool may have. Admins and other
+// customers are other tenants.
+func TestCustomerCannotStopThePINChangesOfAdmins(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, access := s.signedInCustomer()
+	s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), 200)
+	var user uuid.UUID
+	s.people.Get(&user, `select id from users`)
+	for !s.pool.Full(user) {
+		place, err := s.pool.Reserve(user)
+		must(t, err)
+		t.Cleanup(place.Release)
+	}
+	for _, body := range []object{{"pin": otherPIN}, {"pin": otherPIN, "current_pin": otherPIN}} {
+		if retry := s.Want(s.as(access, "PUT", mine, body), 503).Header.Get("Retry-After"); retry == "" {
+			t.Error("503 without Retry-After")
+		}
+	}
+	if n := s.charged(); n != 0 {
+		t.Errorf("%d attempts were charged by requests that were shed", n)
+	}
+	admin, _ := s.signIn("admin@example.com", "admin")
+	s.Want(s.as(admin, "POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": otherPIN}), 200)
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": otherPIN}), 200)
+	_, other := s.signedInCustomer()
+	s.Want(s.as(other, "PUT", mine, object{"pin": goodPIN}), 200)
+}
+
+func TestChangesOfOnesOwnPINAreLimitedByUser(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(s *app.Settings) { s.MyPIN = 2 })
+	_, access := s.signedInCustomer()
+	_, other := s.signedInCustomer()
+	for _, status := range []int{200, 200, 429, 429} {
+		a := s.Want(s.as(access, "PUT", mine, object{"pin": goodPIN}), status)
+		if limit := a.Header.Get("RateLimit-Limit"); limit != "2" || (status == 429) != (a.Header.Get("Retry-After") != "") {
+			t.Errorf("limit %s, Retry-After %s", limit, a.Header.Get("Retry-After"))
+		}
+	}
+	s.Want(s.as(access, "GET", mine, nil), 200)
+	s.Want(s.as(access, "DELETE", mine, nil), 204)
+	s.Want(s.as(other, "PUT", mine, object{"pin": goodPIN}), 200)
 }
 
 func TestInvalidRequestsForOnesOwnPIN(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/policy"
+	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
@@ -29,6 +30,8 @@ type API struct {
 	Sessions     pin.Sessions
 	Trail        audit.Trail
 	Waiting      *wakeup.Board
+	Limiter      *ratelimit.Limiter
+	Rates        Rates
 }
 
 // Routes registers every endpoint, with the allowed callers beside it.
@@ -36,6 +39,7 @@ type API struct {
 //   - admin: an admin, or an API key with the scope admin.
 //   - freshAdmin: as admin, but an admin needs a sign-in or step-up within the last 5 minutes.
 //   - user: any signed-in user.
+//   - perUser(rate): at most rate requests a minute from one user.
 //   - anyCredential: every valid access token or API key; the handler decides.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
@@ -89,8 +93,8 @@ func (a *API) Routes(e *echo.Echo) {
 	e.GET("/v1/audit", h.ListAudit, reader)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
-	e.PUT("/v1/me/pin", h.SetMyPIN, user) // with the current PIN, or a sign-in or step-up within the last 5 minutes
-	e.DELETE("/v1/me/pin", h.RemoveMyPIN, user)
+	e.PUT("/v1/me/pin", h.SetMyPIN, user, a.perUser(a.Rates.MyPIN)) // with the current PIN, or a sign-in or step-up within the last 5 minutes
+	e.DELETE("/v1/me/pin", h.RemoveMyPIN, user, a.perUser(a.Rates.MyPIN))
 	e.GET("/user/pin", h.AwaitMyPIN, user)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/policy"
+	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/stores"
@@ -50,6 +51,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Sessions:     pin.Sessions{DB: r.DB, Store: session.Store{Redis: r.Redis}},
 			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
 			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
+			Limiter:      ratelimit.New(r.Redis),
+			Rates:        s.Rates,
 		},
 		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies}),
 	}

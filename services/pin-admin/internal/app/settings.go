@@ -5,6 +5,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
 )
 
@@ -12,6 +13,7 @@ import (
 type Settings struct {
 	service.Settings
 	pin.Config
+	api.Rates
 	// Issuer is the public URL of auth. Access tokens must name it as their issuer.
 	Issuer string `envconfig:"AUTH_ISSUER"`
 }
@@ -24,5 +26,5 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := console.Pages(s.Issuer)
-	return errors.Join(s.Settings.Validate(), s.Config.Validate(), err)
+	return errors.Join(s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), err)
 }

@@ -21,7 +21,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 	if err := settingstest.Load(t, s, valid); err != nil {
 		t.Fatal(err)
 	}
-	if s.ListenAddr != ":8082" || s.OpsListenAddr != ":9082" || s.Budget != pin.DefaultBudget {
+	if s.ListenAddr != ":8082" || s.OpsListenAddr != ":9082" || s.Budget != pin.DefaultBudget || s.MyPIN != 10 {
 		t.Errorf("got %s, %s, %+v", s.ListenAddr, s.OpsListenAddr, s.Budget)
 	}
 }
@@ -33,6 +33,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"AUTH_ISSUER=", "AUTH_ISSUER"},
 		{"AUTH_ISSUER=canary", "AUTH_ISSUER"},
 		{"PIN_BUDGET_ATTEMPTS=0", "PIN_BUDGET_ATTEMPTS must"},
+		{"RATE_MY_PIN=0", "RATE_MY_PIN is not positive"},
 		{"HASH_PERMITS=-1", "HASH_PERMITS must"},
 		{"TRUSTED_PROXIES=canary", "TRUSTED_PROXIES must"},
 	})

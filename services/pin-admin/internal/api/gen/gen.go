@@ -476,6 +476,9 @@ type Status = PINStatus
 // TooLarge defines model for TooLarge.
 type TooLarge = Problem
 
+// TooMany defines model for TooMany.
+type TooMany = Problem
+
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Problem
 
@@ -1770,6 +1773,18 @@ type PolicyJSONResponse PINPolicy
 type StatusJSONResponse PINStatus
 
 type TooLargeJSONResponse Problem
+
+type TooManyResponseHeaders struct {
+	RateLimitLimit     int
+	RateLimitRemaining int
+	RateLimitReset     int
+	RetryAfter         int
+}
+type TooManyJSONResponse struct {
+	Body Problem
+
+	Headers TooManyResponseHeaders
+}
 
 type UnauthorizedJSONResponse Problem
 
@@ -6251,6 +6266,24 @@ func (response RemoveMyPIN422JSONResponse) VisitRemoveMyPINResponse(w http.Respo
 	return err
 }
 
+type RemoveMyPIN429JSONResponse struct{ TooManyJSONResponse }
+
+func (response RemoveMyPIN429JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RemoveMyPIN500JSONResponse struct{ InternalJSONResponse }
 
 func (response RemoveMyPIN500JSONResponse) VisitRemoveMyPINResponse(w http.ResponseWriter) error {
@@ -6479,6 +6512,24 @@ func (response SetMyPIN422JSONResponse) VisitSetMyPINResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPIN429JSONResponse struct{ TooManyJSONResponse }
+
+func (response SetMyPIN429JSONResponse) VisitSetMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
