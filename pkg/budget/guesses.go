@@ -13,16 +13,28 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 )
 
-// ErrLocked means that the budget allows no further attempt now. The error that Charge returns contains the time to wait.
-var ErrLocked = fault.New(fault.RateLimited, "guesses_locked", "Too many wrong guesses, try again later")
+// Why a budget allows no attempt. The ErrLocked that Charge returns contains the time to wait. After ErrUsedUp, waiting does not
+// help: the secret must be set again.
+var (
+	ErrLocked = fault.New(fault.RateLimited, "guesses_locked", "Too many wrong guesses, try again later")
+	ErrUsedUp = fault.New(fault.RateLimited, "guesses_used_up", "Too many wrong guesses: waiting does not help, a reset is needed")
+)
 
-// Kind is the kind of a guessed secret.
+// Kind is the kind of a guessed secret, and of the callers that share a budget.
 type Kind string
 
 // The kinds whose budgets are in the table guess_budgets. The budget of a PIN is in the PIN's row.
 const (
-	Password     Kind = "password"
-	SecondFactor Kind = "second_factor"
+	// Password is for logins from networks that are not known. The subject is the address.
+	Password Kind = "password"
+	// PasswordKnownNetwork is for logins from a network from which the user signed in before.
+	PasswordKnownNetwork Kind = "password_known_network"
+	// PasswordSignedIn is for callers who are signed in and prove the password again. The subject is the user's id.
+	PasswordSignedIn Kind = "password_signed_in"
+	// SecondFactor is for codes at a sign-in, and SecondFactorSignedIn for codes of callers who are signed in. The subject is the
+	// user's id.
+	SecondFactor         Kind = "second_factor"
+	SecondFactorSignedIn Kind = "second_factor_signed_in"
 )
 
 // chargeTime limits a charge. A client that disconnects does not cancel it.
@@ -41,6 +53,8 @@ type Attempt struct {
 	Number  int64 `db:"number"`
 	// LockedFor is the length of the lock that this attempt wrote. It is zero if the budget allows further attempts.
 	LockedFor time.Duration
+	// UsedUp is true when no attempt is left until the secret is set again.
+	UsedUp bool `db:"used_up"`
 }
 
 // testdata/charge.sql shows the complete statement.
@@ -58,12 +72,12 @@ const chargeSQL = `
 	                  now()
 	             from ` + Next + `)
 	 where ` + Allows + `
-	returning charged as number, ` + lockedFor
+	returning charged as number, ` + state
 
 // Charge charges one attempt at the secret of a subject, whether or not the subject exists, in a transaction of its own. A
-// client that disconnects does not cancel it. It returns ErrLocked if the budget allows no attempt; then nothing was charged.
-// A first attempt and a later attempt run the same statement, so the time that Charge takes does not reveal whether there were
-// attempts before.
+// client that disconnects does not cancel it. It returns ErrLocked or ErrUsedUp if the budget allows no attempt; then nothing was
+// charged. A first attempt and a later attempt run the same statement, so the time that Charge takes does not reveal whether there
+// were attempts before.
 func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
 	defer cancel()
@@ -75,25 +89,31 @@ func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	args := append([]any{a.subject[:]}, g.Limits.Args()...)
 	err := g.DB.GetContext(ctx, &row, chargeSQL, append(args, g.Kind)...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Attempt{}, g.locked(ctx, a)
+		return Attempt{}, g.refusal(ctx, a)
 	}
 	if err != nil {
 		return Attempt{}, fmt.Errorf("charging a guess: %w", err)
 	}
-	a.Number, a.LockedFor = row.Number, time.Duration(row.Seconds*float64(time.Second))
+	a.Number, a.UsedUp, a.LockedFor = row.Number, row.UsedUp, time.Duration(row.Seconds*float64(time.Second))
 	return a, nil
 }
 
-const lockedFor = `coalesce(greatest(extract(epoch from locked_until - now()), 0), 0)::float8 as locked_for`
+const state = `coalesce(greatest(extract(epoch from locked_until - now()), 0), 0)::float8 as locked_for, deactivated_by is not null as used_up`
 
-// locked returns ErrLocked with the remaining time of the lock.
-func (g Guesses) locked(ctx context.Context, a Attempt) error {
-	const q = `select ` + lockedFor + ` from guess_budgets where subject = $1`
-	var seconds float64
-	if err := g.DB.GetContext(ctx, &seconds, q, a.subject[:]); err != nil && !errors.Is(err, sql.ErrNoRows) {
+// refusal returns ErrUsedUp, or ErrLocked with the remaining time of the lock.
+func (g Guesses) refusal(ctx context.Context, a Attempt) error {
+	const q = `select ` + state + ` from guess_budgets where subject = $1`
+	var row struct {
+		Seconds float64 `db:"locked_for"`
+		UsedUp  bool    `db:"used_up"`
+	}
+	if err := g.DB.GetContext(ctx, &row, q, a.subject[:]); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("reading a guess budget: %w", err)
 	}
-	return ErrLocked.RetryAfter(max(time.Second, time.Duration(seconds*float64(time.Second))))
+	if row.UsedUp {
+		return ErrUsedUp
+	}
+	return ErrLocked.RetryAfter(max(time.Second, time.Duration(row.Seconds*float64(time.Second))))
 }
 
 // testdata/forgive.sql shows the complete statement.
@@ -124,14 +144,14 @@ func (g Guesses) Renew(ctx context.Context, tx sqlx.ExecerContext, subject strin
 	return nil
 }
 
-// Prune deletes up to 1000 budgets without an attempt for a day, so that attempts at invented subjects do not fill the table.
-// Use it only for kinds without a limit of consecutive failures: for these, a budget that starts again after a day allows no
-// more guesses than the old budget with its locks.
+// Prune deletes up to 1000 budgets without an attempt for 30 days, so that attempts at invented subjects do not fill the table. It
+// keeps a budget that is used up, because only a reset may renew it. It does not distinguish subjects that exist from invented
+// ones, because a budget that is deleted for only one of them would reveal which addresses have an account.
 func (g Guesses) Prune(ctx context.Context) error {
 	const q = `
 		delete from guess_budgets where subject in (
 			select subject from guess_budgets
-			 where kind = $1 and charged_at < now() - interval '1 day' and (locked_until is null or locked_until < now() - interval '1 day')
+			 where kind = $1 and charged_at < now() - interval '30 days' and deactivated_by is null and (locked_until is null or locked_until < now())
 			 order by charged_at limit 1000 for update skip locked)`
 	if _, err := g.DB.ExecContext(ctx, q, g.Kind); err != nil {
 		return fmt.Errorf("pruning guess budgets: %w", err)

@@ -113,13 +113,18 @@ func TestLocksDoubleUpToLockMax(t *testing.T) {
 
 func TestLastFailureLocksUntilRenewal(t *testing.T) {
 	w := newWorld(t)
-	for range 9 {
-		w.charged()
+	for i := range 9 {
+		if a := w.charged(); a.UsedUp != (i == 8) {
+			t.Errorf("attempt %d: used up is %v", i+1, a.UsedUp)
+		}
 		w.endLock()
 	}
-	w.locked(time.Second)
-	w.endLock()
-	w.locked(time.Second)
+	for range 2 {
+		if _, err := w.Charge(t.Context(), subject); !errors.Is(err, budget.ErrUsedUp) {
+			t.Errorf("got %v, want ErrUsedUp", err)
+		}
+		w.endLock()
+	}
 	if err := w.Renew(t.Context(), w.DB, subject); err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +179,8 @@ func TestOldBudgetsArePruned(t *testing.T) {
 	w := newWorld(t)
 	for _, kind := range []budget.Kind{budget.Password, budget.SecondFactor} {
 		w.Kind = kind
-		for _, subject := range []string{"young", "old", "locked"} {
-			for range 3 {
+		for subject, attempts := range map[string]int{"young": 1, "old": 3, "locked": 3, "used up": 9} {
+			for range attempts {
 				if _, err := w.Charge(t.Context(), subject); err != nil {
 					t.Fatal(err)
 				}
@@ -184,15 +189,14 @@ func TestOldBudgetsArePruned(t *testing.T) {
 		}
 	}
 	w.Kind = budget.Password
-	w.people.Exec(`update guess_budgets set charged_at = now() - interval '25 hours', locked_until = now() - interval '25 hours' where subject <> sha256('password\000young')`)
-	w.people.Exec(`update guess_budgets set locked_until = null where subject = sha256('password\000young')`)
+	w.people.Exec(`update guess_budgets set charged_at = now() - interval '31 days' where subject <> sha256('password\000young')`)
 	w.people.Exec(`update guess_budgets set locked_until = now() + interval '1 hour' where subject = sha256('password\000locked')`)
 	if err := w.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var left string
 	w.people.Get(&left, `select string_agg(kind, ' ' order by kind) from guess_budgets`)
-	if left != "password password second_factor second_factor second_factor" {
+	if left != "password password password second_factor second_factor second_factor second_factor" {
 		t.Errorf("remaining budgets: %s", left)
 	}
 }

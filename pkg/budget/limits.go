@@ -21,8 +21,7 @@ type Limits struct {
 }
 
 // Validate returns an error for each limit that is out of range. name is the name of the settings, for example PIN_BUDGET.
-// Attempts must be 1 to maxAttempts, Lock at least a second, LockMax at least Lock, and Failures Attempts to maxFailures. If
-// maxFailures is 0, Failures must be 0.
+// Attempts must be 1 to maxAttempts, Lock at least a second, LockMax at least Lock, and Failures Attempts to maxFailures.
 func (l Limits) Validate(name string, maxAttempts, maxFailures int) error {
 	var problems []error
 	if l.Attempts < 1 || l.Attempts > maxAttempts {
@@ -34,10 +33,7 @@ func (l Limits) Validate(name string, maxAttempts, maxFailures int) error {
 	if l.LockMax < l.Lock {
 		problems = append(problems, fmt.Errorf("%s_LOCK_MAX must be at least %[1]s_LOCK", name))
 	}
-	switch {
-	case maxFailures == 0 && l.Failures != 0:
-		problems = append(problems, fmt.Errorf("%s_FAILURES must be 0", name))
-	case maxFailures > 0 && (l.Failures < l.Attempts || l.Failures > maxFailures):
+	if l.Failures < l.Attempts || l.Failures > maxFailures {
 		problems = append(problems, fmt.Errorf("%s_FAILURES must be %[1]s_ATTEMPTS to %d", name, maxFailures))
 	}
 	return errors.Join(problems...)

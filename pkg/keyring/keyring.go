@@ -33,6 +33,7 @@ const (
 	MailLinks     Purpose = "countersign/mail-links/v1"
 	MailPauses    Purpose = "countersign/mail-pauses/v1"
 	ExchangeKeys  Purpose = "countersign/exchange-keys/v1"
+	KnownNetworks Purpose = "countersign/known-networks/v1"
 )
 
 const keyBytes = 32

@@ -55,6 +55,7 @@ func TestLoginDoesNotRevealAccounts(t *testing.T) {
 			t.Fatal(answer)
 		}
 	}
+	s.people.Exec(`update known_networks set network = sha256(network)`) // the test is a stranger to all of them
 	for _, round := range []struct{ name, before string }{
 		{"the first wrong password", `select`},
 		{"a later wrong password", `select`},

@@ -28,4 +28,4 @@
 	             from (select h.charged + 1 as n) as next,
 	                  lateral (select n - h.window_start >= $2 as fills, $5 > 0 and n - h.forgiven >= $5 as ends) as this)
 	 where (h.locked_until is null or h.locked_until <= now()) and h.deactivated_by is null
-	returning charged as number, coalesce(greatest(extract(epoch from locked_until - now()), 0), 0)::float8 as locked_for
+	returning charged as number, coalesce(greatest(extract(epoch from locked_until - now()), 0), 0)::float8 as locked_for, deactivated_by is not null as used_up

@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
@@ -23,6 +24,7 @@ type User = usersession.User
 type Accounts struct {
 	DB        *sqlx.DB
 	Passwords *password.Passwords
+	Networks  *network.Networks
 	Outbox    *mail.Outbox
 }
 

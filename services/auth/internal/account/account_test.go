@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mail/mailtest"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
@@ -40,7 +41,9 @@ func newDeployment(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	d := &deployment{t: t, db: db, people: storetest.NewPeople(t, database), pool: slowhash.NewPool(2, 400)}
-	d.Accounts = &account.Accounts{DB: db, Passwords: password.New(password.DefaultBudget, db, d.pool, prometheus.NewRegistry()), Outbox: mail.NewOutbox(ring)}
+	networks := &network.Networks{DB: db, Ring: ring}
+	passwords := password.New(password.DefaultBudget, db, d.pool, networks, prometheus.NewRegistry())
+	d.Accounts = &account.Accounts{DB: db, Passwords: passwords, Networks: networks, Outbox: mail.NewOutbox(ring)}
 	d.box = mailtest.NewBox(t, d.people, "https://auth.example.test", db, d.Outbox, slog.New(slog.DiscardHandler))
 	return d
 }

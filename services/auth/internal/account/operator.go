@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/services/auth/internal/mail"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
@@ -106,6 +107,9 @@ func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, r
 		return err
 	}
 	if err := password.Set(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil || isNew {
+		return err
+	}
+	if err := network.Forget(ctx, tx, user.ID); err != nil {
 		return err
 	}
 	return audit.Record(ctx, tx, audit.Event{Action: "password.changed", TargetID: audit.ID(user.ID)})

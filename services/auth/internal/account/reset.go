@@ -67,7 +67,7 @@ func (a *Accounts) Reset(ctx context.Context, presented, chosen secret.Text) err
 	if err != nil {
 		return err
 	}
-	err = stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error { return reset(caller.ActingAs(ctx, user.ID), tx, user, link, hash) })
+	err = stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error { return a.reset(caller.ActingAs(ctx, user.ID), tx, user, link, hash) })
 	if errors.Is(err, ErrLink) {
 		return a.refuseLink(ctx, "reset.refused", user.ID, err)
 	}
@@ -76,8 +76,11 @@ func (a *Accounts) Reset(ctx context.Context, presented, chosen secret.Text) err
 
 // reset sets the password and uses the link, or returns ErrLink when another request used the link first. It locks the user's
 // row before the mails, like every transaction that locks both.
-func reset(ctx context.Context, tx *sqlx.Tx, user User, link token.Token, hash string) error {
+func (a *Accounts) reset(ctx context.Context, tx *sqlx.Tx, user User, link token.Token, hash string) error {
 	if err := password.Set(ctx, tx, user.ID, user.Email, hash, uuid.Nil); err != nil {
+		return err
+	}
+	if err := a.Networks.KeepCurrent(ctx, tx, user.ID); err != nil {
 		return err
 	}
 	const confirm = `update users set email_confirmed_at = now() where id = $1 and email_confirmed_at is null`

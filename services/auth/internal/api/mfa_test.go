@@ -89,7 +89,7 @@ func (s *service) guarded() guarded {
 // charged is the number of charged attempts since the last right code.
 func (s *service) charged() int {
 	s.t.Helper()
-	return one[int](s.deployment, `select coalesce(sum(charged - window_start), 0) from guess_budgets where kind = 'second_factor'`)
+	return one[int](s.deployment, `select coalesce(sum(charged - window_start), 0) from guess_budgets where kind like 'second_factor%'`)
 }
 
 func (s *service) trail(action, target string) int {
@@ -154,34 +154,45 @@ func TestEnrolAndConfirmASecondFactor(t *testing.T) {
 	}
 }
 
+// All endpoints of a signed-in user share a budget. Sign-ins share another: a party that knows the password cannot lock sessions.
 func TestFiveWrongCodesLockEveryEndpoint(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	o := s.guarded()
 	challenge := s.challenged(o)
 	wrong := s.wrong(o)
-	s.want(s.answers(challenge, wrong), http.StatusUnauthorized)
-	s.want(s.stepUp(o.access, map[string]any{"code": wrong}), http.StatusForbidden)
-	s.want(s.remove(o.access, wrong), http.StatusForbidden)
-	s.want(s.renewCodes(o.access, wrong), http.StatusForbidden)
-	s.want(s.answers(challenge, "0000-0000-0000-0000"), http.StatusUnauthorized)
-	locked := func() {
+	signIns := func(code string) []answer { return []answer{s.answers(challenge, code)} }
+	sessions := func(code string) []answer {
+		return []answer{s.stepUp(o.access, map[string]any{"code": code}), s.remove(o.access, code), s.renewCodes(o.access, code)}
+	}
+	locked := func(endpoints func(string) []answer) {
 		t.Helper()
-		right := s.next(o)
-		for _, a := range []answer{
-			s.answers(challenge, right), s.answers(challenge, o.recovery[0]), s.stepUp(o.access, map[string]any{"code": right}), s.remove(o.access, right),
-			s.renewCodes(o.access, right), s.answers(challenge, wrong),
-		} {
-			if a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
-				t.Errorf("got %d %s", a.Status, a.Body)
+		for _, code := range []string{s.next(o), o.recovery[0], wrong} {
+			for _, a := range endpoints(code) {
+				if a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+					t.Errorf("got %d %s", a.Status, a.Body)
+				}
 			}
 		}
 	}
-	locked()
-	if n := s.trail("second_factor.refused", o.id); n != 5 {
+	for range 4 {
+		s.want(s.answers(challenge, wrong), http.StatusUnauthorized)
+	}
+	s.want(s.answers(challenge, "0000-0000-0000-0000"), http.StatusUnauthorized)
+	locked(signIns)
+	s.want(s.stepUp(o.access, map[string]any{"code": s.next(o)}), http.StatusNoContent)
+
+	s.want(s.stepUp(o.access, map[string]any{"code": wrong}), http.StatusForbidden)
+	s.want(s.remove(o.access, wrong), http.StatusForbidden)
+	s.want(s.renewCodes(o.access, wrong), http.StatusForbidden)
+	s.want(s.renewCodes(o.access, "0000-0000-0000-0000"), http.StatusForbidden)
+	s.want(s.stepUp(o.access, map[string]any{"code": wrong}), http.StatusForbidden)
+	locked(sessions)
+	locked(signIns)
+	if n := s.trail("second_factor.refused", o.id); n != 10 {
 		t.Errorf("%d audit rows of refusals", n)
 	}
-	if n := one[int](s.deployment, `select count(*) from audit where action = 'second_factor.refused' and details ->> 'locked' = 'true'`); n != 1 {
+	if n := one[int](s.deployment, `select count(*) from audit where action = 'second_factor.refused' and details ->> 'locked' = 'true'`); n != 2 {
 		t.Errorf("%d audit rows of locks", n)
 	}
 	// The next lock is twice as long. A right code ends the lock and forgives the attempts.
@@ -189,11 +200,12 @@ func TestFiveWrongCodesLockEveryEndpoint(t *testing.T) {
 	for range 5 {
 		s.want(s.stepUp(o.access, map[string]any{"code": wrong}), http.StatusForbidden)
 	}
-	locked()
+	locked(sessions)
 	if n := one[int](s.deployment, `select count(*) from guess_budgets where locked_until between now() + interval '9 minutes' and now() + interval '10 minutes'`); n != 1 {
 		t.Error("the second lock does not last 10 minutes")
 	}
 	s.exec(`update guess_budgets set locked_until = now()`)
+	s.want(s.stepUp(o.access, map[string]any{"code": s.next(o)}), http.StatusNoContent)
 	s.pairOf(s.answers(challenge, o.recovery[0]))
 	if n := s.charged(); n != 0 {
 		t.Errorf("%d attempts are still charged", n)

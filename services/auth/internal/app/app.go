@@ -24,6 +24,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/login"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/oauth"
 	"github.com/countersign/countersign/services/auth/internal/pages"
 	"github.com/countersign/countersign/services/auth/internal/password"
@@ -57,16 +58,17 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	keys, tokens := signing.New(r.DB, r.Keys, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
 	outbox := mail.NewOutbox(r.Keys)
 	factors := mfa.New(r.DB, r.Keys, s.MFABudget, s.PublicURL)
-	passwords := password.New(s.PasswordBudget, r.DB, r.Pool, r.Registry)
+	networks := &network.Networks{DB: r.DB, Ring: r.Keys}
+	passwords := password.New(s.PasswordBudget, r.DB, r.Pool, networks, r.Registry)
 	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: r.Keys, SigningKeys: keys, AccessTokens: tokens}
 	a := &App{
 		API: &api.API{
 			Spec:         spec,
 			AccessTokens: tokens,
 			APIKeys:      credential.Keys{DB: r.DB},
-			Accounts:     &account.Accounts{DB: r.DB, Passwords: passwords, Outbox: outbox},
+			Accounts:     &account.Accounts{DB: r.DB, Passwords: passwords, Networks: networks, Outbox: outbox},
 			Passwords:    passwords,
-			Logins:       &login.Logins{DB: r.DB, Passwords: passwords, Sessions: sessions, Factors: factors},
+			Logins:       &login.Logins{DB: r.DB, Passwords: passwords, Sessions: sessions, Factors: factors, Networks: networks},
 			Sessions:     sessions,
 			OAuth:        &oauth.Tokens{DB: r.DB, Sessions: sessions, AccessTokens: tokens},
 			Factors:      factors,
@@ -103,7 +105,7 @@ func (a *App) Run(ctx context.Context) {
 		}
 		a.API.Keys.Run(ctx, a.log)
 	})
-	running.Go(func() { prune.Run(ctx, a.log, a.API.Passwords.Prune, a.sender.Prune) })
+	running.Go(func() { prune.Run(ctx, a.log, a.API.Passwords.Prune, a.API.Logins.Networks.Prune, a.sender.Prune) })
 	running.Go(func() { a.sender.Run(ctx) })
 	running.Wait()
 }

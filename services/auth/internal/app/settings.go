@@ -23,7 +23,8 @@ type Settings struct {
 	service.Settings
 	usersession.Config
 	api.Rates
-	// PasswordBudget limits guesses at the password of one address: 1 to 100 attempts before a lock. It has no limit of failures.
+	// PasswordBudget limits guesses at one password: 1 to 100 attempts before a lock, and at most 100 failures. Strangers, each known
+	// network and the user's own sessions have separate budgets of this size.
 	PasswordBudget budget.Limits `envconfig:"PASSWORD_BUDGET"`
 	// MFABudget limits guesses at the codes of one user: 1 to 10 attempts before a lock, and at most 100 failures.
 	MFABudget budget.Limits `envconfig:"MFA_BUDGET"`
@@ -50,7 +51,7 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := s.Ring()
-	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 0),
+	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 100),
 		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Validate(), s.KYC.Validate()}
 	refuse := func(invalid bool, message string) {
 		if invalid {

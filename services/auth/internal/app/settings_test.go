@@ -26,7 +26,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 		s.HashPermits != 0 || s.HashPlaces != 32 || s.Keys != valid["AUTH_KEYS"] || s.PostgresConfig.URL != valid["DATABASE_URL"] {
 		t.Errorf("got %+v", s)
 	}
-	if s.PasswordBudget != (budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}) ||
+	if s.PasswordBudget != (budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute, Failures: 100}) ||
 		s.MFABudget != (budget.Limits{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}) {
 		t.Errorf("budgets: %+v, %+v", s.PasswordBudget, s.MFABudget)
 	}
@@ -42,7 +42,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"ALLOWED_ORIGINS=canary.example.test"}, {"ALLOWED_ORIGINS=*"}, {"ALLOWED_ORIGINS=https://canary.example.test/"},
 		{"ALLOWED_ORIGINS=https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS=https://Canary.example.test"},
 		{"TRUSTED_PROXIES=canary"}, {"TRUSTED_PROXIES=10.0.0.0/8,10.0.0.1"},
-		{"PASSWORD_BUDGET_ATTEMPTS=0"}, {"PASSWORD_BUDGET_ATTEMPTS=101"}, {"PASSWORD_BUDGET_LOCK=0"}, {"PASSWORD_BUDGET_LOCK_MAX=1s"}, {"PASSWORD_BUDGET_FAILURES=50"},
+		{"PASSWORD_BUDGET_ATTEMPTS=0"}, {"PASSWORD_BUDGET_ATTEMPTS=101"}, {"PASSWORD_BUDGET_LOCK=0"}, {"PASSWORD_BUDGET_LOCK_MAX=1s"}, {"PASSWORD_BUDGET_FAILURES=9"}, {"PASSWORD_BUDGET_FAILURES=101"},
 		{"MFA_BUDGET_ATTEMPTS=0"}, {"MFA_BUDGET_ATTEMPTS=11"}, {"MFA_BUDGET_LOCK=1ms"}, {"MFA_BUDGET_LOCK=canary"}, {"MFA_BUDGET_LOCK_MAX=1m"},
 		{"MFA_BUDGET_FAILURES=0"}, {"MFA_BUDGET_FAILURES=101"}, {"RATE_LOGIN=0"}, {"RATE_SIGNUP=-1"}, {"RATE_STATUS=canary"},
 		{"HASH_PERMITS=canary"}, {"HASH_PERMITS=-1"}, {"HASH_PERMITS=1025"}, {"HASH_PLACES=0"}, {"HASH_PLACES=10001"}, {"HASH_PLACES=canary"}, {"DATABASE_CONNECTIONS=canary"},

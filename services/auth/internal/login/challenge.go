@@ -84,7 +84,7 @@ func (l *Logins) Answer(ctx context.Context, presented secret.Text, code mfa.Cod
 		if err := useChallenge(ctx, tx, challenge); err != nil {
 			return err
 		}
-		return session.Open(caller.ActingAs(ctx, user.ID), tx)
+		return l.open(caller.ActingAs(ctx, user.ID), tx, session)
 	})
 	switch {
 	case errors.Is(err, mfa.ErrWrong):

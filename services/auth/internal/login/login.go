@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
@@ -32,6 +33,7 @@ type Logins struct {
 	Passwords *password.Passwords
 	Sessions  *usersession.Sessions
 	Factors   *mfa.Factors
+	Networks  *network.Networks
 }
 
 // Login signs a user in. It returns ErrRefused for a wrong password. For an address (in lower case) without a user it does the
@@ -61,7 +63,7 @@ func (l *Logins) Login(ctx context.Context, email string, candidate secret.Text)
 	if err != nil {
 		return usersession.Tokens{}, err
 	}
-	err = stores.InTransaction(ctx, l.DB, func(tx *sqlx.Tx) error { return session.Open(ctx, tx) })
+	err = stores.InTransaction(ctx, l.DB, func(tx *sqlx.Tx) error { return l.open(ctx, tx, session) })
 	if errors.Is(err, usersession.ErrPasswordReplaced) {
 		return usersession.Tokens{}, ErrRefused
 	}
@@ -69,6 +71,15 @@ func (l *Logins) Login(ctx context.Context, email string, candidate secret.Text)
 		return usersession.Tokens{}, fmt.Errorf("opening a session: %w", err)
 	}
 	return session.Tokens, nil
+}
+
+// open stores the session of a complete sign-in, and makes the network of the request known.
+func (l *Logins) open(ctx context.Context, tx *sqlx.Tx, session *usersession.Opening) error {
+	if err := session.Open(ctx, tx); err != nil {
+		return err
+	}
+	_, err := l.Networks.Remember(ctx, tx, session.User.ID)
+	return err
 }
 
 func (l *Logins) refuse(ctx context.Context, user usersession.User, why string, refusal error) error {

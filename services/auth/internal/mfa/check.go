@@ -17,7 +17,7 @@ import (
 
 // Check charges an attempt and compares a code with a user's active second factor. For a right code it runs do, makes the code
 // invalid and forgives the attempts, in one transaction, so that a code is used once. It returns ErrWrong, ErrNoFactor,
-// ErrUnknownKey, budget.ErrLocked, or the error of do.
+// ErrUnknownKey, ErrUsedUp, budget.ErrLocked, or the error of do.
 func (f *Factors) Check(ctx context.Context, user uuid.UUID, code Code, do func(tx *sqlx.Tx) error) error {
 	return f.check(ctx, user, code, true, "second_factor.proved", do)
 }
@@ -33,7 +33,11 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 			return err
 		}
 	}
-	attempt, err := f.guesses.Charge(ctx, user.String())
+	guesses := f.guesses(ctx)
+	attempt, err := guesses.Charge(ctx, user.String())
+	if errors.Is(err, budget.ErrUsedUp) {
+		return ErrUsedUp
+	}
 	if err != nil {
 		return err
 	}
@@ -46,7 +50,7 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 		if err := f.use(ctx, tx, known, code); err != nil {
 			return audit.Event{}, err
 		}
-		if err := f.guesses.SettleRight(ctx, tx, attempt); err != nil {
+		if err := guesses.SettleRight(ctx, tx, attempt); err != nil {
 			return audit.Event{}, err
 		}
 		return audit.Event{Action: action, TargetID: audit.ID(user), Details: map[string]any{"recovery_code": code.recovery}}, do(tx)
@@ -115,7 +119,7 @@ func (f *Factors) use(ctx context.Context, tx *sqlx.Tx, x factor, code Code) err
 
 // refuse records a wrong code and returns ErrWrong.
 func (f *Factors) refuse(ctx context.Context, user uuid.UUID, code Code, attempt budget.Attempt) error {
-	details := map[string]any{"recovery_code": code.recovery, "locked": attempt.LockedFor > 0}
+	details := map[string]any{"recovery_code": code.recovery, "locked": attempt.LockedFor > 0, "used_up": attempt.UsedUp}
 	event := audit.Event{Action: "second_factor.refused", TargetID: audit.ID(user), Details: details}
 	return audit.RecordRefusal(ctx, f.db, event, ErrWrong)
 }

@@ -1,6 +1,7 @@
 // Package mfa stores users' second factors: codes of an authenticator app (TOTP, RFC 6238), and recovery codes for a user who
-// lost the app. Each code can be used once, also by concurrent requests. Every endpoint charges an attempt to the user's
-// guess budget before it compares a code.
+// lost the app. Each code can be used once, also by concurrent requests. Every endpoint charges an attempt to one of the user's
+// guess budgets before it compares a code. Sign-ins have one budget, and all sessions of the user share another: a party that
+// knows only the password cannot lock the user's sessions.
 package mfa
 
 import (
@@ -17,6 +18,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/secret"
@@ -31,7 +33,10 @@ var (
 	ErrUnknownKey = fault.New(fault.Unavailable, "second_factor_key_missing", "Codes of the app cannot be checked now").RetryAfter(time.Minute)
 )
 
-// DefaultBudget is the default of the guess budget of each user's codes.
+// ErrUsedUp is budget.ErrUsedUp with what a user can do.
+var ErrUsedUp = fault.New(fault.RateLimited, budget.ErrUsedUp.Code, "Too many wrong codes: the operator must reset the second factor")
+
+// DefaultBudget is the default size of the guess budgets of each user's codes.
 var DefaultBudget = budget.Limits{Attempts: 5, Lock: 5 * time.Minute, LockMax: time.Hour, Failures: 100}
 
 // Factors stores second factors and checks their codes.
@@ -39,21 +44,29 @@ type Factors struct {
 	// Now is the clock for TOTP codes. Tests replace it.
 	Now func() time.Time
 
-	db      *sqlx.DB
-	ring    *keyring.Ring
-	guesses budget.Guesses
-	issuer  string
+	db     *sqlx.DB
+	ring   *keyring.Ring
+	limits budget.Limits
+	issuer string
 }
 
 // New returns Factors. issuer is the public URL of the service. Apps show its host beside the user's address, so that users can
 // distinguish the entries of two deployments.
 func New(db *sqlx.DB, ring *keyring.Ring, limits budget.Limits, issuer string) *Factors {
-	guesses := budget.Guesses{DB: db, Kind: budget.SecondFactor, Limits: limits}
 	host := "Countersign"
 	if u, err := url.Parse(issuer); err == nil && u.Hostname() != "" {
 		host = u.Hostname()
 	}
-	return &Factors{Now: time.Now, db: db, ring: ring, guesses: guesses, issuer: host}
+	return &Factors{Now: time.Now, db: db, ring: ring, limits: limits, issuer: host}
+}
+
+// guesses returns the guess budgets that the caller of a request charges.
+func (f *Factors) guesses(ctx context.Context) budget.Guesses {
+	kind := budget.SecondFactor
+	if caller.From(ctx).Kind == caller.User {
+		kind = budget.SecondFactorSignedIn
+	}
+	return budget.Guesses{DB: f.db, Kind: kind, Limits: f.limits}
 }
 
 // Status is the state of a user's second factor.

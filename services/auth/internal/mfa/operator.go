@@ -13,7 +13,7 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/seal"
 )
 
-// Reset removes a user's second factor and its recovery codes without a code, and renews the guess budget of the codes. The
+// Reset removes a user's second factor and its recovery codes without a code, and renews the guess budgets of the codes. The
 // operator's command calls it for a user who lost the app and the recovery codes, or who has no attempts left. It returns
 // ErrNoFactor.
 func Reset(ctx context.Context, db *sqlx.DB, user uuid.UUID) error {
@@ -25,8 +25,12 @@ func Reset(ctx context.Context, db *sqlx.DB, user uuid.UUID) error {
 		if err := remove(ctx, tx, user); err != nil {
 			return audit.Event{}, err
 		}
-		renewed := budget.Guesses{Kind: budget.SecondFactor}.Renew(ctx, tx, user.String())
-		return audit.Event{Action: "second_factor.removed", TargetID: audit.ID(user)}, renewed
+		for _, kind := range []budget.Kind{budget.SecondFactor, budget.SecondFactorSignedIn} {
+			if err := (budget.Guesses{Kind: kind}).Renew(ctx, tx, user.String()); err != nil {
+				return audit.Event{}, err
+			}
+		}
+		return audit.Event{Action: "second_factor.removed", TargetID: audit.ID(user)}, nil
 	})
 }
 

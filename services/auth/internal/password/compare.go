@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
@@ -43,17 +44,33 @@ type Comparison struct {
 	Hash string
 }
 
-// Compare charges an attempt to the address (in lower case) and compares the candidate with its password. For an unconfirmed
-// address it compares the candidate with the password of every signup; they have one salt, so it hashes once. It returns
-// budget.ErrLocked when no attempt is left, and slowhash.ErrBusy when the pool is full. In both cases it compares and charges
-// nothing.
+// Compare charges an attempt for a login to the address (in lower case) and compares the candidate with its password. A network
+// from which the user signed in before has its own guess budget for the address. All other networks share one. For an
+// unconfirmed address it compares the candidate with the password of every signup; they have one salt, so it hashes once. Compare
+// returns budget.ErrLocked or ErrUsedUp when no attempt is left, and slowhash.ErrBusy when the pool is full. Then it compares and
+// charges nothing.
 func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.Text) (Comparison, error) {
 	place, err := p.pool.Reserve(tenant)
 	if err != nil {
 		return Comparison{}, err
 	}
 	defer place.Release()
-	attempt, err := p.guesses.Charge(ctx, email)
+	subject, err := p.networks.Budget(context.WithoutCancel(ctx), email) // a client that disconnects must not avoid the charge
+	if err != nil {
+		return Comparison{}, err
+	}
+	if subject != "" {
+		return p.compare(ctx, place, p.guesses(budget.PasswordKnownNetwork), subject, email, candidate)
+	}
+	return p.compare(ctx, place, p.guesses(budget.Password), email, email, candidate)
+}
+
+// compare charges an attempt to a guess budget and compares the candidate with the password of an address.
+func (p *Passwords) compare(ctx context.Context, place slowhash.Place, guesses budget.Guesses, subject, email string, candidate secret.Text) (Comparison, error) {
+	attempt, err := guesses.Charge(ctx, subject)
+	if errors.Is(err, budget.ErrUsedUp) {
+		return Comparison{}, ErrUsedUp
+	}
 	if err != nil {
 		return Comparison{}, err
 	}
@@ -75,9 +92,10 @@ func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.
 	defer cancel()
 	switch {
 	case c.Right:
-		err = p.guesses.SettleRight(settling, p.db, attempt)
-	case attempt.LockedFor > 0:
-		err = audit.Record(settling, p.db, audit.Event{Action: "password.locked", TargetID: audit.ID(c.User.ID)})
+		err = guesses.SettleRight(settling, p.db, attempt)
+	case attempt.LockedFor > 0 || attempt.UsedUp:
+		details := map[string]any{"budget": guesses.Kind, "used_up": attempt.UsedUp}
+		err = audit.Record(settling, p.db, audit.Event{Action: "password.locked", TargetID: audit.ID(c.User.ID), Details: details})
 	}
 	// The first signup's salt stays until the address is confirmed: the repeated signups have it too.
 	if c.Right && err == nil && c.User.EmailConfirmedAt != nil && slowhash.Outdated(hash, "") {
@@ -124,12 +142,17 @@ func (p *Passwords) renewHash(ctx context.Context, place slowhash.Place, user uu
 	return nil
 }
 
-// Prove compares the candidate with the signed-in user's password and returns the password's generation. It records a wrong
-// candidate under this action and returns ErrWrong. It returns caller.ErrInvalid when the user was deleted, and the errors
-// of Compare.
+// Prove compares the candidate with the signed-in user's password and returns the password's generation. All sessions of the user
+// share a guess budget, which logins do not charge. Prove records a wrong candidate under this action and returns ErrWrong. It
+// returns caller.ErrInvalid when the user was deleted, and the errors of Compare.
 func (p *Passwords) Prove(ctx context.Context, action string, candidate secret.Text) (uuid.UUID, error) {
 	who := caller.From(ctx)
-	c, err := p.Compare(ctx, who.Email, candidate)
+	place, err := p.pool.Reserve(tenant)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	defer place.Release()
+	c, err := p.compare(ctx, place, p.guesses(budget.PasswordSignedIn), who.ID.String(), who.Email, candidate)
 	switch {
 	case err != nil:
 		return uuid.Nil, err

@@ -1,10 +1,12 @@
-// Package password checks, compares and replaces users' passwords. Guesses at one address are limited by a budget: an
-// attempt is charged before it is compared, and only the right password forgives it. The work is the same whether or not a
-// user has the address, so the duration of an answer does not reveal whether the address has an account.
+// Package password checks, compares and replaces users' passwords. Guesses are limited by three kinds of budgets: logins from
+// unknown networks, logins from each known network, and signed-in sessions. An attempt is charged before it is compared, and only
+// the right password forgives it. The work is the same whether or not a user has the address, so the duration of an answer does not
+// reveal whether the address has an account. The design: docs/decisions/0021-three-password-budgets.md.
 package password
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,32 +21,42 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
 // ErrWrong means that a signed-in user entered a wrong password. The session stays valid.
 var ErrWrong = fault.New(fault.Forbidden, "password_wrong", "The password is wrong")
 
-// DefaultBudget limits guesses at the password of one address, whether or not a user has the address. Its locks are short, and
-// it never deactivates a password: a stranger who guesses must not be able to keep the user from signing in.
-var DefaultBudget = budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute}
+// ErrUsedUp is budget.ErrUsedUp with what a user can do.
+var ErrUsedUp = fault.New(fault.RateLimited, budget.ErrUsedUp.Code, "Too many wrong passwords: reset the password by mail")
+
+// DefaultBudget is the size of each password budget. Its locks are short. 100 consecutive failures use it up (NIST SP 800-63B,
+// section 5.2.2); then only a new password helps, by mail or in a session.
+var DefaultBudget = budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 * time.Minute, Failures: 100}
 
 // Passwords compares and replaces passwords.
 type Passwords struct {
 	db          *sqlx.DB
 	pool        *slowhash.Pool
-	guesses     budget.Guesses
+	limits      budget.Limits
+	networks    *network.Networks
 	comparisons prometheus.Counter
 }
 
 // New returns Passwords that hash in pool. It registers their metric.
-func New(limits budget.Limits, db *sqlx.DB, pool *slowhash.Pool, registry prometheus.Registerer) *Passwords {
+func New(limits budget.Limits, db *sqlx.DB, pool *slowhash.Pool, networks *network.Networks, registry prometheus.Registerer) *Passwords {
 	p := &Passwords{
-		db: db, pool: pool, guesses: budget.Guesses{DB: db, Kind: budget.Password, Limits: limits},
+		db: db, pool: pool, limits: limits, networks: networks,
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "password_comparisons_total", Help: "Candidates compared with a password, or with the decoy."}),
 	}
 	registry.MustRegister(p.comparisons)
 	return p
+}
+
+// guesses returns the guess budgets of a kind. All kinds have the same size.
+func (p *Passwords) guesses(kind budget.Kind) budget.Guesses {
+	return budget.Guesses{DB: p.db, Kind: kind, Limits: p.limits}
 }
 
 // tenant is the only tenant of the hashing pool: the caller is unknown until the password is checked.
@@ -92,12 +104,16 @@ func (p *Passwords) Change(ctx context.Context, current, next secret.Text) error
 		if !unchanged {
 			return audit.Event{}, ErrWrong // another request replaced the password
 		}
-		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, Set(ctx, tx, who.ID, who.Email, hash, who.SessionID)
+		if err := Set(ctx, tx, who.ID, who.Email, hash, who.SessionID); err != nil {
+			return audit.Event{}, err
+		}
+		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, p.networks.KeepCurrent(ctx, tx, who.ID)
 	})
 }
 
-// Set stores a user's new password. It renews the guess budget of the user's address, ends all sessions except keep
-// (uuid.Nil: all), ends the repeated signups, and stops sign-ins that began with the old password.
+// Set stores a user's new password. It renews the user's password budgets, ends all sessions except keep (uuid.Nil: all), ends the
+// repeated signups, and stops sign-ins that began with the old password. The caller then calls network.KeepCurrent or
+// network.Forget.
 func Set(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
 	const q = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1`
 	if _, err := tx.ExecContext(ctx, q, user, hash); err != nil {
@@ -107,6 +123,9 @@ func Set(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, k
 		return err
 	}
 	if _, err := usersession.EndAll(ctx, tx, user, keep, usersession.ByPassword); err != nil {
+		return err
+	}
+	if err := (budget.Guesses{Kind: budget.PasswordSignedIn}).Renew(ctx, tx, user.String()); err != nil {
 		return err
 	}
 	return RenewBudget(ctx, tx, email)
@@ -120,10 +139,12 @@ func RenewGeneration(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
 	return nil
 }
 
-// RenewBudget renews the guess budget of an address (in lower case).
+// RenewBudget renews the guess budget of logins to an address (in lower case) from unknown networks.
 func RenewBudget(ctx context.Context, tx *sqlx.Tx, email string) error {
 	return budget.Guesses{Kind: budget.Password}.Renew(ctx, tx, email)
 }
 
-// Prune deletes old guess budgets.
-func (p *Passwords) Prune(ctx context.Context) error { return p.guesses.Prune(ctx) }
+// Prune deletes old guess budgets of logins.
+func (p *Passwords) Prune(ctx context.Context) error {
+	return errors.Join(p.guesses(budget.Password).Prune(ctx), p.guesses(budget.PasswordKnownNetwork).Prune(ctx))
+}

@@ -18,10 +18,13 @@ import (
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
@@ -44,14 +47,20 @@ func newDeployment(t *testing.T) deployment {
 type replica struct {
 	deployment
 	*password.Passwords
+	networks *network.Networks
 	registry *prometheus.Registry
 }
 
 func (d deployment) replica() replica { return d.replicaWith(slowhash.NewPool(2, 400)) }
 
 func (d deployment) replicaWith(pool *slowhash.Pool) replica {
-	registry := prometheus.NewRegistry()
-	return replica{d, password.New(password.DefaultBudget, d.db, pool, registry), registry}
+	d.t.Helper()
+	ring, err := keyring.Parse("old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	registry, networks := prometheus.NewRegistry(), &network.Networks{DB: d.db, Ring: ring}
+	return replica{d, password.New(password.DefaultBudget, d.db, pool, networks, registry), networks, registry}
 }
 
 // comparisons returns the value of the metric.
@@ -138,6 +147,86 @@ func TestConcurrentGuessesAreComparedTenTimes(t *testing.T) {
 		running.Wait()
 		if want += 10; first.comparisons()+second.comparisons() != want {
 			t.Errorf("%s: %d comparisons in total, want %d", name, first.comparisons()+second.comparisons(), want)
+		}
+	}
+}
+
+func from(address string) context.Context {
+	return caller.NewContext(context.Background(), caller.Caller{Kind: caller.Anonymous, Address: address})
+}
+
+// Strangers, each known network and the user's sessions guess at the same time, at two replicas.
+func TestEachOfTheThreeKindsOfCallersIsComparedTenTimes(t *testing.T) {
+	d := newDeployment(t)
+	first, second := d.replica(), d.replica()
+	id, email := first.user("the right password")
+	const home, office = "203.0.113.7", "2001:db8:1:2::1"
+	for _, address := range []string{home, office} {
+		err := stores.InTransaction(t.Context(), d.db, func(tx *sqlx.Tx) error {
+			_, err := first.networks.Remember(from(address), tx, id)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	storm := map[string]func(r replica, n int) error{}
+	for _, address := range []string{home, office} {
+		storm[address] = func(r replica, _ int) error {
+			_, err := r.Compare(from(address), email, secret.New(wrong))
+			return err
+		}
+	}
+	storm["strangers"] = func(r replica, n int) error {
+		_, err := r.Compare(from(fmt.Sprintf("198.51.100.%d", n)), email, secret.New(wrong))
+		return err
+	}
+	storm["sessions"] = func(r replica, n int) error {
+		signedIn := caller.Caller{Kind: caller.User, ID: id, Email: email, SessionID: uuid.New(), Address: fmt.Sprintf("198.51.100.%d", n)}
+		_, err := r.Prove(caller.NewContext(t.Context(), signedIn), "password.refused", secret.New(wrong))
+		if errors.Is(err, password.ErrWrong) {
+			return nil
+		}
+		return err
+	}
+	var compared sync.Map
+	var running sync.WaitGroup
+	for who, guess := range storm {
+		compared.Store(who, &atomic.Int64{})
+		for n := range 30 {
+			running.Go(func() {
+				switch err := guess([]replica{first, second}[n%2], n); {
+				case err == nil:
+					count, _ := compared.Load(who)
+					count.(*atomic.Int64).Add(1)
+				case !errors.Is(err, budget.ErrLocked):
+					t.Errorf("%s: %v", who, err)
+				}
+			})
+		}
+	}
+	running.Wait()
+	for who := range storm {
+		if count, _ := compared.Load(who); count.(*atomic.Int64).Load() != 10 {
+			t.Errorf("%s: %d comparisons, want 10", who, count.(*atomic.Int64).Load())
+		}
+	}
+	if n := first.comparisons() + second.comparisons(); n != 40 {
+		t.Errorf("%d comparisons in total, want 40", n)
+	}
+}
+
+func TestHundredWrongPasswordsUseUpABudget(t *testing.T) {
+	r := newDeployment(t).replica()
+	_, known := r.user("the right password")
+	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
+		for range 10 {
+			r.charge(email, 10)
+			r.endLocks()
+		}
+		before := r.comparisons()
+		if _, err := r.compare(email, "the right password"); !errors.Is(err, password.ErrUsedUp) || r.comparisons() != before {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
@@ -290,7 +379,7 @@ func TestConcurrentChangesReplaceThePasswordOnce(t *testing.T) {
 func TestPruneDeletesOldBudgets(t *testing.T) {
 	r := newDeployment(t).replica()
 	r.charge(newAddress(), 1)
-	r.people.Exec(`update guess_budgets set charged_at = now() - interval '25 hours'`)
+	r.people.Exec(`update guess_budgets set charged_at = now() - interval '31 days'`)
 	r.charge(newAddress(), 1)
 	if err := r.Prune(t.Context()); err != nil {
 		t.Fatal(err)
