@@ -19,6 +19,7 @@ const (
 	marks     = "pkg/budget/marks.go"
 	pool      = "pkg/slowhash/pool.go"
 	refresh   = "services/auth/internal/usersession/refresh.go"
+	compare   = "services/auth/internal/password/compare.go"
 )
 
 func single(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
@@ -97,5 +98,8 @@ var mutants = []mutant{
 	single("setting accepts a proof with a PIN that was replaced", change, "(not $6 or h.generation is not distinct from $8)", "($6 is not null and $8::uuid is not distinct from $8)"),
 	single("setting accepts a proof with a customer's PIN that was replaced", change, "(not $6 or $7 is not distinct from (select generation from applying))", "($6::boolean is not null and $7::uuid is not distinct from $7)"),
 	single("a replaced refresh token is answered again without a limit of time", refresh, "s.refreshed_at > now() - make_interval(secs => $2) as", "$2::float8 > 0 as"),
+	single("a login from a known network charges the budget of strangers", compare, `if subject != "" {`, `if subject == "?" {`),
+	single("a wrong password in a session charges the budget of strangers", compare,
+		"p.compare(ctx, place, p.guesses(budget.PasswordSignedIn), who.ID.String(), who.Email, candidate)", "p.compare(ctx, place, p.guesses(budget.Password), who.Email, who.Email, candidate)"),
 	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3::boolean is not null and $4::uuid is not distinct from $4 as proved"),
 }
