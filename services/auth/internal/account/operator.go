@@ -112,6 +112,11 @@ func putUser(ctx context.Context, tx *sqlx.Tx, pool *slowhash.Pool, user User, r
 	if err := network.Forget(ctx, tx, user.ID); err != nil {
 		return err
 	}
+	if user.EmailConfirmedAt != nil {
+		if err := mail.Notify(ctx, tx, user.ID, mail.PasswordChanged); err != nil {
+			return err
+		}
+	}
 	return audit.Record(ctx, tx, audit.Event{Action: "password.changed", TargetID: audit.ID(user.ID)})
 }
 

@@ -94,5 +94,10 @@ func (a *Accounts) reset(ctx context.Context, tx *sqlx.Tx, user User, link token
 	if !used {
 		return ErrLink
 	}
+	if user.EmailConfirmedAt != nil { // otherwise it is the user's first password
+		if err := mail.Notify(ctx, tx, user.ID, mail.PasswordChanged); err != nil {
+			return err
+		}
+	}
 	return audit.Record(ctx, tx, audit.Event{Action: "password.reset", TargetID: audit.ID(user.ID)})
 }

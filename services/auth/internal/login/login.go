@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
@@ -73,13 +74,21 @@ func (l *Logins) Login(ctx context.Context, email string, candidate secret.Text)
 	return session.Tokens, nil
 }
 
-// open stores the session of a complete sign-in, and makes the network of the request known.
+// open stores the session of a complete sign-in, and makes the network of the request known. It mails the user if the network was
+// not known, except at the first sign-in.
 func (l *Logins) open(ctx context.Context, tx *sqlx.Tx, session *usersession.Opening) error {
 	if err := session.Open(ctx, tx); err != nil {
 		return err
 	}
-	_, err := l.Networks.Remember(ctx, tx, session.User.ID)
-	return err
+	known, err := l.Networks.Remember(ctx, tx, session.User.ID)
+	if err != nil || known {
+		return err
+	}
+	first, err := usersession.IsFirst(ctx, tx, session.User.ID)
+	if err != nil || first {
+		return err
+	}
+	return mail.Notify(ctx, tx, session.User.ID, mail.NewNetwork)
 }
 
 func (l *Logins) refuse(ctx context.Context, user usersession.User, why string, refusal error) error {

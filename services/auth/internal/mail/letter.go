@@ -18,7 +18,9 @@ type letter struct {
 	id   uuid.UUID
 	kind Kind
 	to   string
-	// link is empty in a Notice.
+	// source is the cause of the event that a security mail is about: a network address, or a text. It is empty in other mails.
+	source string
+	// link is empty in a mail without a link.
 	link             secret.Text
 	created, expires time.Time
 }
@@ -26,15 +28,13 @@ type letter struct {
 // pages are the paths of the links' pages, below the base URL.
 var pages = map[Kind]string{Confirm: "/verify-email", Reset: "/reset-password"}
 
-var subjects = map[Kind]string{
-	Confirm: "Confirm your email address",
-	Reset:   "Choose a new password",
-	Notice:  "You already have an account",
-}
+// contents is the subject and the text of a mail.
+type contents struct{ subject, text string }
 
-// texts are ASCII with short lines, so that no mail program encodes the text or breaks a link.
-var texts = map[Kind]string{
-	Confirm: `Hello,
+// letters has the contents of each kind of mail. They are ASCII with short lines, so that no mail program encodes the text or
+// breaks a link.
+var letters = map[Kind]contents{
+	Confirm: {"Confirm your email address", `Hello,
 
 This mail was requested on {created},
 after a signup with this email address.
@@ -49,8 +49,8 @@ link once, until {expires}.
 
 If you did not sign up, do not open the link. The address is then not
 confirmed, and the account cannot be used.
-`,
-	Reset: `Hello,
+`},
+	Reset: {"Choose a new password", `Hello,
 
 A new password for the account with this email address was requested on
 {created}.
@@ -63,8 +63,8 @@ You can use the link once, until {expires}.
 All sessions of the account end when the new password is set.
 
 If you did not request it, do nothing. Your password does not change.
-`,
-	Notice: `Hello,
+`},
+	Notice: {"You already have an account", `Hello,
 
 There was a signup with this email address on
 {created}.
@@ -74,19 +74,57 @@ up, sign in with your password, or choose a new password on the sign-in
 page.
 
 If you did not sign up, you do not need to do anything.
-`,
+`},
+	PasswordChanged: event("Your password was changed",
+		"The password of your account was changed or reset.", resetPassword),
+	FactorAdded: event("A second factor was added",
+		"A second factor was added to your account. From now on, a sign-in also\nneeds a code of an authenticator app.", resetPassword),
+	FactorRemoved: event("Your second factor was removed",
+		"The second factor of your account was removed. From now on, the password\nalone is enough to sign in.", resetPassword),
+	RecoveryCodesReplaced: event("Your recovery codes were replaced",
+		"New recovery codes were made for your account. The old codes are invalid.", resetPassword),
+	RecoveryCodeUsed: event("A recovery code was used",
+		"One of your recovery codes was used in place of a code of your\nauthenticator app.", resetPassword),
+	NewNetwork: event("New sign-in to your account",
+		"Somebody signed in to your account from a network that you did not use in\nthe last 30 days.", resetPassword),
+	pinSet: event("Your PIN was set",
+		"A PIN of yours was set, or was replaced by another PIN.", askSupport),
+	pinRemoved: event("Your PIN was removed",
+		"A PIN of yours was removed. Actions that needed it may now need no PIN.", askSupport),
+	pinLocked: event("Your PIN is locked",
+		"A wrong PIN of yours was entered several times, so the PIN is locked for\nsome time. Further locks of today are not reported.", askSupport),
+	pinDeactivated: event("Your PIN is deactivated",
+		"A wrong PIN of yours was entered so often that the PIN was deactivated. It\ncannot be used until a new PIN is set.", askSupport),
+}
+
+// What a person should do who did not cause an event.
+const (
+	resetPassword = "choose a new password now, with \"forgot password\" on the\nsign-in page, and end the sessions that you do not know."
+	askSupport    = "somebody else may know or guess your PIN. Ask the service that\nuses the PIN for help."
+)
+
+// event returns the contents of a security mail.
+func event(subject, what, advice string) contents {
+	return contents{subject, "Hello,\n\n" + what + `
+
+It happened on {created}.
+It came from: {source}.
+
+If it was you, or if you expected it, you do not need to do anything.
+
+If not, ` + advice + "\n"}
 }
 
 // eml returns the mail in the format of RFC 5322. It is ASCII unless the address is not.
 func (l letter) eml(from mail.Address) []byte {
 	moment := func(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
-	body := strings.NewReplacer("{created}", moment(l.created), "{expires}", moment(l.expires), "{link}", l.link.Reveal()).Replace(texts[l.kind])
+	body := strings.NewReplacer("{created}", moment(l.created), "{expires}", moment(l.expires), "{source}", l.source, "{link}", l.link.Reveal()).Replace(letters[l.kind].text)
 	_, domain, _ := strings.Cut(from.Address, "@")
 	var text bytes.Buffer
 	for _, header := range [][2]string{
 		{"From", from.String()},
 		{"To", (&mail.Address{Address: l.to}).String()},
-		{"Subject", subjects[l.kind]},
+		{"Subject", letters[l.kind].subject},
 		{"Date", l.created.UTC().Format(time.RFC1123Z)},
 		{"Message-ID", fmt.Sprintf("<%s@%s>", l.id, domain)},
 		{"Auto-Submitted", "auto-generated"}, // no automatic replies (RFC 3834)

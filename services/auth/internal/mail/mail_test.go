@@ -44,13 +44,17 @@ func TestLetterIsASCIIAndTheSameAtEveryAttempt(t *testing.T) {
 	t.Parallel()
 	from := mail.Address{Name: "Zürich Ünlimited, Inc.", Address: "no-reply@example.com"}
 	const link = "https://auth.example.com/some/where/verify-email#token=csl_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjkmnpqrstvwxyz"
-	for kind := range lifetimes {
-		l := letter{id: uuid.New(), kind: kind, to: "ann@example.com", created: time.Now(), expires: time.Now().Add(lifetimes[kind])}
-		if kind != Notice {
+	for kind := range letters {
+		l := letter{id: uuid.New(), kind: kind, to: "ann@example.com", created: time.Now(), expires: time.Now().Add(lifetime(kind))}
+		_, linked := pages[kind]
+		if linked {
 			l.link = secret.New(link)
+		} else if kind != Notice {
+			l.source = "192.0.2.1"
 		}
 		text := string(l.eml(from))
-		if text != string(l.eml(from)) || strings.Contains(text, "{") || strings.Contains(text, "\r\n"+link+"\r\n") != (kind != Notice) {
+		if text != string(l.eml(from)) || strings.Contains(text, "{") || strings.Contains(text, "\r\n"+link+"\r\n") != linked ||
+			strings.Contains(text, "\r\nIt came from: 192.0.2.1.\r\n") != (l.source != "") {
 			t.Errorf("%s:\n%s", kind, text)
 		}
 		for line := range strings.SplitSeq(strings.TrimSuffix(text, "\r\n"), "\r\n") {

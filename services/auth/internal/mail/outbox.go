@@ -1,5 +1,5 @@
-// Package mail sends mails to users: the link that confirms an address, the link that resets a password, and the notice that
-// an address already has an account. A mail is written to the outbox, in the transaction of the change that it is about. Then
+// Package mail sends mails to users: links that confirm an address or reset a password, notices, and security mails. The security
+// mails about PINs go to customers; a trigger in the database writes them. A mail is written to the outbox, in the transaction of the change that it is about. Then
 // a sender of any replica sends it at least once. It retries while the mail server is unreachable, until the link expires.
 // The database does not contain the links' tokens: they are derived from a key.
 package mail
@@ -26,7 +26,7 @@ import (
 // Kind is the purpose of a mail.
 type Kind string
 
-// The kinds of mails.
+// The kinds of mails that a person requests.
 const (
 	// Confirm has a link that proves that the user can read the mails to the address.
 	Confirm Kind = "confirm"
@@ -36,8 +36,13 @@ const (
 	Notice Kind = "notice"
 )
 
-// lifetimes is how long a mail's link is valid, and how long senders try to send the mail.
-var lifetimes = map[Kind]time.Duration{Confirm: 24 * time.Hour, Reset: 15 * time.Minute, Notice: 24 * time.Hour}
+// lifetime is how long a mail's link is valid, and how long senders try to send the mail.
+func lifetime(kind Kind) time.Duration {
+	if kind == Reset {
+		return 15 * time.Minute
+	}
+	return 24 * time.Hour
+}
 
 // Outbox stores mails that are to be sent.
 type Outbox struct {
@@ -62,7 +67,7 @@ func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind) 
 		insert into mails (id, user_id, kind, token_hash, expires_at)
 		select $1, id, $3, case when $3 <> 'notice' then $4::bytea end, now() + make_interval(secs => $5)
 		  from users where id = $2`
-	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), lifetimes[kind].Seconds()); err != nil {
+	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), lifetime(kind).Seconds()); err != nil {
 		return fmt.Errorf("storing a mail: %w", err)
 	}
 	return nil

@@ -35,6 +35,9 @@ const (
 // errRefused means that the mail server refuses this mail permanently.
 var errRefused = errors.New("the mail server refuses the mail")
 
+// errNoRecipient means that the customer was deleted.
+var errNoRecipient = errors.New("the recipient was deleted")
+
 // delivery delivers letters. Its errors never contain a server's text, which may contain an address.
 type delivery interface {
 	deliver(ctx context.Context, l letter) error
@@ -58,7 +61,7 @@ func NewSender(config Config, publicURL string, db *sqlx.DB, outbox *Outbox, log
 		Name: "mails_total", Help: "Attempts to send a mail, by kind and outcome.",
 	}, []string{"kind", "result"})
 	registry.MustRegister(s.mails)
-	for kind := range lifetimes {
+	for kind := range letters {
 		for _, result := range []string{"sent", "failed", "given_up"} {
 			s.mails.WithLabelValues(string(kind), result)
 		}
@@ -98,10 +101,14 @@ func (s *Sender) work(ctx context.Context) {
 
 // claimed is a mail that no other sender takes during the lease.
 type claimed struct {
-	ID        uuid.UUID `db:"id"`
-	UserID    uuid.UUID `db:"user_id"`
-	Kind      Kind      `db:"kind"`
+	ID uuid.UUID `db:"id"`
+	// Either UserID or CustomerID is valid.
+	UserID     uuid.NullUUID `db:"user_id"`
+	CustomerID uuid.NullUUID `db:"customer_id"`
+	Kind       Kind          `db:"kind"`
+	// Email is empty when the customer was deleted.
 	Email     string    `db:"email"`
+	Source    string    `db:"source"`
 	TokenHash []byte    `db:"token_hash"`
 	CreatedAt time.Time `db:"created_at"`
 	ExpiresAt time.Time `db:"expires_at"`
@@ -113,10 +120,10 @@ type claimed struct {
 func (s *Sender) next(ctx context.Context) (bool, error) {
 	const q = `
 		update mails m set due_at = now() + make_interval(secs => $1), tries = m.tries + 1
-		  from users u
-		 where u.id = m.user_id
-		   and m.id = (select id from mails where due_at <= now() order by due_at limit 1 for update skip locked)
-		returning m.id, m.user_id, m.kind, u.email, m.token_hash, m.created_at, m.expires_at, m.tries, m.expires_at <= now() as expired`
+		 where m.id = (select id from mails where due_at <= now() order by due_at limit 1 for update skip locked)
+		returning m.id, m.user_id, m.customer_id, m.kind, m.token_hash, m.created_at, m.expires_at, m.tries, m.expires_at <= now() as expired,
+		          coalesce(m.source, '') as source,
+		          coalesce(m.address, (select email from users where id = m.user_id), (select email from customers where id = m.customer_id), '') as email`
 	var c claimed
 	err := s.db.GetContext(ctx, &c, q, lease.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -127,8 +134,13 @@ func (s *Sender) next(ctx context.Context) (bool, error) {
 	}
 	wait := min(firstWait<<min(c.Tries-1, 20), lastWait)
 	wait += rand.N(wait / 4) // so that mails that failed together are not retried together
-	failure := errors.New("the mail has expired")
-	if !c.Expired {
+	var failure error
+	switch {
+	case c.Expired:
+		failure = errors.New("the mail has expired")
+	case c.Email == "":
+		failure = errNoRecipient
+	default:
 		failure = s.send(ctx, c)
 	}
 	// The outcome is recorded even when the process stops: otherwise the mail would be sent again.
@@ -137,14 +149,14 @@ func (s *Sender) next(ctx context.Context) (bool, error) {
 	switch {
 	case failure == nil:
 		return true, s.settle(settling, c, "sent", nil)
-	case errors.Is(failure, errRefused) || c.Expired || time.Now().Add(wait).After(c.ExpiresAt):
+	case errors.Is(failure, errRefused) || errors.Is(failure, errNoRecipient) || c.Expired || time.Now().Add(wait).After(c.ExpiresAt):
 		return true, s.settle(settling, c, "given_up", failure)
 	}
 	return true, s.postpone(settling, c, wait, failure)
 }
 
 func (s *Sender) send(ctx context.Context, c claimed) error {
-	l := letter{id: c.ID, kind: c.Kind, to: c.Email, created: c.CreatedAt, expires: c.ExpiresAt}
+	l := letter{id: c.ID, kind: c.Kind, to: c.Email, source: c.Source, created: c.CreatedAt, expires: c.ExpiresAt}
 	if c.TokenHash != nil {
 		link, err := s.outbox.link(s.base+pages[c.Kind], c.ID, c.TokenHash)
 		if err != nil {
@@ -169,7 +181,7 @@ func (s *Sender) settle(ctx context.Context, c claimed, result string, failure e
 			return audit.Event{}, fmt.Errorf("settling a mail: %w", err)
 		}
 		details := map[string]any{"mail_id": c.ID, "kind": c.Kind, "tries": c.Tries}
-		return audit.Event{Action: "mail." + result, TargetID: audit.ID(c.UserID), Details: details}, nil
+		return audit.Event{Action: "mail." + result, TargetID: c.UserID, CustomerID: c.CustomerID, Details: details}, nil
 	})
 }
 

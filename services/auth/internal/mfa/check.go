@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 )
 
 // Check charges an attempt and compares a code with a user's active second factor. For a right code it runs do, makes the code
@@ -52,6 +53,11 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 		}
 		if err := guesses.SettleRight(ctx, tx, attempt); err != nil {
 			return audit.Event{}, err
+		}
+		if code.recovery {
+			if err := mail.Notify(ctx, tx, user, mail.RecoveryCodeUsed); err != nil {
+				return audit.Event{}, err
+			}
 		}
 		return audit.Event{Action: action, TargetID: audit.ID(user), Details: map[string]any{"recovery_code": code.recovery}}, do(tx)
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 )
 
 // recoveryCodes is the number of recovery codes of a user.
@@ -21,6 +22,9 @@ func (f *Factors) Confirm(ctx context.Context, user uuid.UUID, code Code, do fun
 		if codes, err = replaceCodes(ctx, tx, user); err != nil {
 			return err
 		}
+		if err := mail.Notify(ctx, tx, user, mail.FactorAdded); err != nil {
+			return err
+		}
 		return do(tx)
 	})
 	return codes, err
@@ -30,8 +34,10 @@ func (f *Factors) Confirm(ctx context.Context, user uuid.UUID, code Code, do fun
 // of Check.
 func (f *Factors) RenewRecoveryCodes(ctx context.Context, user uuid.UUID, code Code) (codes []secret.Text, err error) {
 	err = f.check(ctx, user, code, true, "recovery_codes.replaced", func(tx *sqlx.Tx) error {
-		codes, err = replaceCodes(ctx, tx, user)
-		return err
+		if codes, err = replaceCodes(ctx, tx, user); err != nil {
+			return err
+		}
+		return mail.Notify(ctx, tx, user, mail.RecoveryCodesReplaced)
 	})
 	return codes, err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 )
 
 // Why a code or a change of a second factor is refused.
@@ -127,7 +128,10 @@ func (f *Factors) Remove(ctx context.Context, user uuid.UUID, code Code) error {
 
 // remove deletes a user's second factor and its recovery codes. It returns ErrNoFactor.
 func remove(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
-	return oneRow(ErrNoFactor)(tx.ExecContext(ctx, `delete from second_factors where user_id = $1`, user))
+	if err := oneRow(ErrNoFactor)(tx.ExecContext(ctx, `delete from second_factors where user_id = $1`, user)); err != nil {
+		return err
+	}
+	return mail.Notify(ctx, tx, user, mail.FactorRemoved)
 }
 
 // oneRow returns a function that checks the result of a statement. The function returns notFound when the statement changed no

@@ -21,6 +21,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
@@ -105,6 +106,9 @@ func (p *Passwords) Change(ctx context.Context, current, next secret.Text) error
 			return audit.Event{}, ErrWrong // another request replaced the password
 		}
 		if err := Set(ctx, tx, who.ID, who.Email, hash, who.SessionID); err != nil {
+			return audit.Event{}, err
+		}
+		if err := mail.Notify(ctx, tx, who.ID, mail.PasswordChanged); err != nil {
 			return audit.Event{}, err
 		}
 		return audit.Event{Action: "password.changed", TargetID: audit.ID(who.ID)}, p.networks.KeepCurrent(ctx, tx, who.ID)
