@@ -6,7 +6,6 @@ package ratelimit
 import (
 	"context"
 	_ "embed"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -46,23 +45,69 @@ var countLua string
 
 var countScript = redis.NewScript(countLua)
 
-// Take counts one request against a limit of requests for each Window. rule names the limit, and client is the rate-limit key
-// of the client.
+// Take counts one request against a limit of requests for each Window. rule names the limit, and client is the client's id.
 func (l *Limiter) Take(ctx context.Context, rule, client string, limit int) Quota {
-	key := "rate:" + rule + ":" + client
-	count, left, err := l.addInRedis(ctx, key)
-	if err != nil {
-		count, left = l.local.add(key, time.Now())
-	}
-	return Quota{Limit: limit, Remaining: max(0, limit-count), Exceeded: count > limit, Reset: left}
+	return l.take(ctx, []count{{"rate:" + rule + ":" + client, limit}})
 }
 
-func (l *Limiter) addInRedis(ctx context.Context, key string) (count int, left time.Duration, err error) {
-	result, err := countScript.Run(ctx, l.redis, []string{key}, Window.Milliseconds()).Int64Slice()
-	if err != nil {
-		return 0, 0, err
+// wider is how many times the limit of a network is the limit of the next wider network of Networks: a /56 and a /48 have many
+// clients, or one client that has them alone.
+const wider = 4
+
+// TakeAddress counts one request of an address in each of its Networks. The limit applies to the narrowest network. Each wider one
+// has 4 times as much, so a /48 has 16 times the limit, and not 65,536 times.
+func (l *Limiter) TakeAddress(ctx context.Context, rule, address string, limit int) Quota {
+	networks := Networks(address)
+	tag := networks[len(networks)-1] // the part in braces puts all keys on one server of a Redis Cluster
+	counts := make([]count, len(networks))
+	for i, network := range networks {
+		counts[i] = count{"rate:" + rule + ":{" + tag + "}:" + network, limit}
+		limit *= wider
 	}
-	return int(result[0]), time.Duration(result[1]) * time.Millisecond, nil
+	return l.take(ctx, counts)
+}
+
+// count is the key of a count, and its limit.
+type count struct {
+	key   string
+	limit int
+}
+
+// take counts one request in all counts, and returns the state of the one that is nearest to its limit.
+func (l *Limiter) take(ctx context.Context, counts []count) Quota {
+	states, err := l.addInRedis(ctx, counts)
+	if err != nil {
+		states = l.local.add(counts, time.Now())
+	}
+	quota := Quota{Limit: counts[0].limit, Remaining: counts[0].limit}
+	for i, state := range states {
+		if remaining := counts[i].limit - state.count; i == 0 || remaining < quota.Remaining {
+			quota.Remaining, quota.Exceeded, quota.Reset = max(0, remaining), remaining < 0, state.left
+		}
+	}
+	return quota
+}
+
+// state is a count after a request, and the time until its window ends.
+type state struct {
+	count int
+	left  time.Duration
+}
+
+func (l *Limiter) addInRedis(ctx context.Context, counts []count) ([]state, error) {
+	keys, args := make([]string, len(counts)), []any{Window.Milliseconds()}
+	for i, c := range counts {
+		keys[i], args = c.key, append(args, c.limit)
+	}
+	result, err := countScript.Run(ctx, l.redis, keys, args...).Int64Slice()
+	if err != nil {
+		return nil, err
+	}
+	states := make([]state, len(result)/2)
+	for i := range states {
+		states[i] = state{int(result[2*i]), time.Duration(result[2*i+1]) * time.Millisecond}
+	}
+	return states, nil
 }
 
 // maxLocalCounts limits the memory of localCounts to about 10 MB.
@@ -79,28 +124,24 @@ type window struct {
 	ends  time.Time
 }
 
-func (c *localCounts) add(key string, now time.Time) (count int, left time.Duration) {
+// add does the same as count.lua.
+func (c *localCounts) add(counts []count, now time.Time) (states []state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w, known := c.windows[key]
-	if !known && len(c.windows) >= maxLocalCounts {
-		clear(c.windows) // an attacker with so many addresses can exceed the limits anyway
+	for _, one := range counts {
+		w, known := c.windows[one.key]
+		if !known && len(c.windows) >= maxLocalCounts {
+			clear(c.windows) // an attacker with so many addresses can exceed the limits anyway
+		}
+		if !now.Before(w.ends) {
+			w = window{ends: now.Add(Window)}
+		}
+		w.count++
+		c.windows[one.key] = w
+		states = append(states, state{w.count, w.ends.Sub(now)})
+		if w.count > one.limit {
+			break
+		}
 	}
-	if !now.Before(w.ends) {
-		w = window{ends: now.Add(Window)}
-	}
-	w.count++
-	c.windows[key] = w
-	return w.count, w.ends.Sub(now)
-}
-
-// Network returns an address's rate-limit key: the address itself or, for IPv6, its /64 network. One IPv6 client usually has
-// a whole /64.
-func Network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	network, _ := ip.Prefix(64) // 64 is within the 128 bits of an IPv6 address
-	return network.String()
+	return states
 }

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -101,26 +102,83 @@ func TestLocalCounts(t *testing.T) {
 		count int
 		left  time.Duration
 	}{{0, 1, Window}, {Window - time.Second, 2, time.Second}, {Window, 1, Window}, {Window + time.Second, 2, Window - time.Second}} {
-		if count, left := c.add("a", start.Add(at.after)); count != at.count || left != at.left {
-			t.Errorf("step %d: count %d, left %v", i, count, left)
+		if states := c.add([]count{{"a", 10}}, start.Add(at.after)); len(states) != 1 || states[0] != (state{at.count, at.left}) {
+			t.Errorf("step %d: %v", i, states)
 		}
 	}
 	for i := range 3 * maxLocalCounts {
-		c.add(strconv.Itoa(i), start)
+		c.add([]count{{strconv.Itoa(i), 10}}, start)
 	}
 	if len(c.windows) > maxLocalCounts {
 		t.Errorf("%d counts are kept", len(c.windows))
 	}
 }
 
-func TestNetwork(t *testing.T) {
+// A client sends 50 requests from each of its networks. Redis and the counts in memory give the same answers.
+func TestIPv6IsLimitedBy64And56And48(t *testing.T) {
+	t.Parallel()
+	server := storetest.OwnRedis(t)
+	r, err := stores.OpenRedis(stores.RedisConfig{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	limiter := New(r)
+	for _, kind := range []string{"Redis", "memory"} {
+		if kind == "memory" {
+			server.Stop()
+		}
+		passed := func(prefix string) int {
+			within := 0
+			for range 50 {
+				if !limiter.TakeAddress(t.Context(), kind, prefix+"::1", 5).Exceeded {
+					within++
+				}
+			}
+			return within
+		}
+		for _, rule := range []struct {
+			prefix string
+			want   int
+			name   string
+		}{
+			{"2001:db8:1:0", 5, "the limit of a /64"},
+			{"2001:db8:1:1", 5, "a /64 that is over its limit leaves the rest of its /56 to its neighbours"},
+			{"2001:db8:1:2", 5, "the third /64"},
+			{"2001:db8:1:3", 5, "the fourth /64"},
+			{"2001:db8:1:4", 0, "a /56 has 4 times the limit"},
+			{"2001:db8:1:ff", 0, "the same /56"},
+			{"2001:db8:1:100", 5, "another /56"},
+			{"2001:db8:1:101", 5, ""}, {"2001:db8:1:102", 5, ""}, {"2001:db8:1:103", 5, ""},
+			{"2001:db8:1:200", 5, ""}, {"2001:db8:1:201", 5, ""}, {"2001:db8:1:202", 5, ""}, {"2001:db8:1:203", 5, ""},
+			{"2001:db8:1:300", 5, ""}, {"2001:db8:1:301", 5, ""}, {"2001:db8:1:302", 5, ""}, {"2001:db8:1:303", 5, ""},
+			{"2001:db8:1:400", 0, "a /48 has 16 times the limit"},
+			{"2001:db8:2:0", 5, "another /48"},
+		} {
+			if got := passed(rule.prefix); got != rule.want {
+				t.Errorf("%s, %s %s: %d requests were within the limit, want %d", kind, rule.prefix, rule.name, got, rule.want)
+			}
+		}
+		if q := limiter.TakeAddress(t.Context(), kind, "203.0.113.7", 5); q.Limit != 5 || q.Remaining != 4 || q.Exceeded {
+			t.Errorf("%s, IPv4: %+v", kind, q)
+		}
+	}
+}
+
+func TestNetworks(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"203.0.113.7": "203.0.113.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::": "2001:db8:1:2::/64", "2001:db8:1:3::1": "2001:db8:1:3::/64",
-		"::ffff:203.0.113.7": "::ffff:203.0.113.7", "": "",
+		"203.0.113.7":            "[203.0.113.7]",
+		"2001:db8:1:2fe:3:4:5:6": "[2001:db8:1:2fe::/64 2001:db8:1:200::/56 2001:db8:1::/48]",
+		"2001:db8:1:2ff::":       "[2001:db8:1:2ff::/64 2001:db8:1:200::/56 2001:db8:1::/48]",
+		"2001:db8:1:300::1":      "[2001:db8:1:300::/64 2001:db8:1:300::/56 2001:db8:1::/48]",
+		"::1":                    "[::/64 ::/56 ::/48]",
+		"::ffff:203.0.113.7":     "[::ffff:203.0.113.7]",
+		"":                       "[]",
+		"no address":             "[no address]",
 	} {
-		if got := Network(address); got != want {
-			t.Errorf("the key of %s is %s, want %s", address, got, want)
+		if got := fmt.Sprint(Networks(address)); got != want {
+			t.Errorf("the networks of %s are %s, want %s", address, got, want)
 		}
 	}
 }

@@ -40,9 +40,11 @@ func (r Rates) Validate() error {
 	return errors.Join(problems...)
 }
 
-// perAddress limits a route to rate requests a minute from one client address.
+// perAddress limits a route to rate requests a minute from one client address (for IPv6: /64; more from wider networks).
 func (a *API) perAddress(rate int) echo.MiddlewareFunc {
-	return a.perMinute(rate, func(c echo.Context) (string, error) { return ratelimit.Network(c.RealIP()), nil })
+	return limited(func(c echo.Context) (ratelimit.Quota, error) {
+		return a.Limiter.TakeAddress(c.Request().Context(), route(c), c.RealIP(), rate), nil
+	})
 }
 
 var errUnknownUser = errors.New("perUser ran before the user was authenticated")
@@ -50,23 +52,26 @@ var errUnknownUser = errors.New("perUser ran before the user was authenticated")
 // perUser limits a route to rate requests a minute from one user, whatever addresses they come from. It runs after a
 // middleware that authenticates the user. If it runs earlier, every request fails with 500.
 func (a *API) perUser(rate int) echo.MiddlewareFunc {
-	return a.perMinute(rate, func(c echo.Context) (string, error) {
+	return limited(func(c echo.Context) (ratelimit.Quota, error) {
 		who := caller.From(c.Request().Context())
 		if who.Kind != caller.User {
-			return "", errUnknownUser
+			return ratelimit.Quota{}, errUnknownUser
 		}
-		return who.ID.String(), nil
+		return a.Limiter.Take(c.Request().Context(), route(c), who.ID.String(), rate), nil
 	})
 }
 
-func (a *API) perMinute(rate int, clientOf func(echo.Context) (string, error)) echo.MiddlewareFunc {
+// route is the name of a route's limit.
+func route(c echo.Context) string { return c.Request().Method + " " + c.Path() }
+
+// limited refuses a request when take says so.
+func limited(take func(echo.Context) (ratelimit.Quota, error)) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			client, err := clientOf(c)
+			quota, err := take(c)
 			if err != nil {
 				return err
 			}
-			quota := a.Limiter.Take(c.Request().Context(), c.Request().Method+" "+c.Path(), client, rate)
 			web.SetRateLimit(c, quota.Limit, quota.Remaining, quota.Reset)
 			if quota.Exceeded {
 				return ratelimit.ErrTooMany.RetryAfter(quota.Reset)

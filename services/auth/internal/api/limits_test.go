@@ -49,6 +49,21 @@ func TestPublicEndpointsAreLimitedByAddress(t *testing.T) {
 	first.want(first.post("/auth/signup", newPerson().form(), "X-Forwarded-For", "203.0.113.7"), http.StatusOK)
 }
 
+func TestClientWithManyIPv6NetworksIsLimited(t *testing.T) {
+	t.Parallel()
+	s := newService(t).rated(storetest.OwnRedis(t), func(s *service) { s.settings.Rates.Login = 3 })
+	refused := 0
+	for n := range 20 {
+		a := s.post("/auth/login", "{", "X-Forwarded-For", fmt.Sprintf("2001:db8:1:2%02x::1", n))
+		if a.Status == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused != 8 { // a /56 has 4 times the limit
+		t.Errorf("%d of 20 requests from one /56 were refused, want 8", refused)
+	}
+}
+
 // The addresses of a signed-in user do not matter.
 func TestSignedInEndpointsAreLimitedByUser(t *testing.T) {
 	t.Parallel()

@@ -151,7 +151,7 @@ func (n *Networks) hashes(ctx context.Context, user uuid.UUID) ([][]byte, error)
 		}
 		mac := hmac.New(sha256.New, subkey)
 		mac.Write(user[:])
-		mac.Write([]byte(ratelimit.Network(address)))
+		mac.Write([]byte(ratelimit.Networks(address)[0]))
 		hashes = append(hashes, mac.Sum(nil))
 	}
 	return hashes, nil

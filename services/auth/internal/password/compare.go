@@ -50,7 +50,7 @@ type Comparison struct {
 // returns budget.ErrLocked or ErrUsedUp when no attempt is left, and slowhash.ErrBusy when the pool is full. Then it compares and
 // charges nothing.
 func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.Text) (Comparison, error) {
-	place, err := p.pool.Reserve(tenant)
+	place, err := p.pool.Reserve(tenant(ctx))
 	if err != nil {
 		return Comparison{}, err
 	}
@@ -147,7 +147,7 @@ func (p *Passwords) renewHash(ctx context.Context, place slowhash.Place, user uu
 // returns caller.ErrInvalid when the user was deleted, and the errors of Compare.
 func (p *Passwords) Prove(ctx context.Context, action string, candidate secret.Text) (uuid.UUID, error) {
 	who := caller.From(ctx)
-	place, err := p.pool.Reserve(tenant)
+	place, err := p.pool.Reserve(tenant(ctx))
 	if err != nil {
 		return uuid.Nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/services/auth/internal/mail"
@@ -60,8 +61,16 @@ func (p *Passwords) guesses(kind budget.Kind) budget.Guesses {
 	return budget.Guesses{DB: p.db, Kind: kind, Limits: p.limits}
 }
 
-// tenant is the only tenant of the hashing pool: the caller is unknown until the password is checked.
-var tenant = uuid.Nil
+// tenant returns the caller's tenant of the hashing pool: a signed-in user, or the network of a stranger. A stranger with a whole
+// IPv6 /48 is one tenant.
+func tenant(ctx context.Context) uuid.UUID {
+	who := caller.From(ctx)
+	if who.Kind == caller.User {
+		return who.ID
+	}
+	networks := ratelimit.Networks(who.Address)
+	return uuid.NewSHA1(uuid.Nil, []byte(networks[len(networks)-1]))
+}
 
 // canonical returns the bytes that are hashed. Unicode can write the same text in several ways, and keyboards differ in the
 // form that they produce. NFC is the same for all of these forms.
@@ -74,7 +83,7 @@ func (p *Passwords) Hash(ctx context.Context, chosen secret.Text) (string, error
 
 // Hash returns the stored form of a password. It returns slowhash.ErrBusy when the pool has no place.
 func Hash(ctx context.Context, pool *slowhash.Pool, chosen secret.Text) (string, error) {
-	hash, err := pool.Hash(ctx, tenant, canonical(chosen), "")
+	hash, err := pool.Hash(ctx, tenant(ctx), canonical(chosen), "")
 	if err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
 	}

@@ -298,6 +298,60 @@ func TestFullPoolChargesNothing(t *testing.T) {
 	}
 }
 
+// In a pool without permits, a request keeps its place until its context ends. So a request that gets a place fails with the
+// context's error, and not with ErrBusy.
+func TestStrangersNetworkAndEachUserAreHashingTenants(t *testing.T) {
+	d := newDeployment(t)
+	id, email := d.replica().user("the right password")
+	r := d.replicaWith(slowhash.NewPool(0, 8))
+	crowd, end := context.WithCancel(from("2001:db8:1::1"))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	compared := make(chan error, 5)
+	for range 5 { // with 8 places, a tenant alone gets 4
+		running.Go(func() {
+			_, err := r.Compare(crowd, newAddress(), secret.New(wrong))
+			compared <- err
+		})
+	}
+	if err := <-compared; !errors.Is(err, slowhash.ErrBusy) {
+		t.Fatalf("got %v", err)
+	}
+	user := caller.NewContext(t.Context(), caller.Caller{Kind: caller.User, ID: id, Email: email, Address: "2001:db8:1::1"})
+	prove := func(ctx context.Context) error {
+		_, err := r.Prove(ctx, "password.refused", secret.New(wrong))
+		return err
+	}
+	hash := func(ctx context.Context) error {
+		_, err := r.Hash(ctx, secret.New(wrong))
+		return err
+	}
+	signUp := func(ctx context.Context) error {
+		_, err := r.HashSignup(ctx, newAddress(), secret.New(wrong))
+		return err
+	}
+	for _, rule := range []struct {
+		name   string
+		ctx    context.Context
+		act    func(context.Context) error
+		served bool
+	}{
+		{"the same /48", from("2001:db8:1:ffff::2"), hash, false},
+		{"a signup from the same /48", from("2001:db8:1:ffff::2"), signUp, false},
+		{"another network", from("2001:db8:2::1"), hash, true},
+		{"an IPv4 address", from("203.0.113.7"), signUp, true},
+		{"a signed-in user in the same network", user, prove, true},
+		{"a new password of a signed-in user", user, hash, true},
+	} {
+		ctx, cancel := context.WithTimeout(rule.ctx, 300*time.Millisecond)
+		if err := rule.act(ctx); errors.Is(err, slowhash.ErrBusy) == rule.served || err == nil {
+			t.Errorf("%s: %v", rule.name, err)
+		}
+		cancel()
+	}
+}
+
 // In a pool without permits, a comparison waits until the context ends. So the error shows that Compare began a comparison.
 func TestUnknownAddressIsComparedToo(t *testing.T) {
 	d := newDeployment(t)

@@ -23,7 +23,7 @@ var ErrOtherSalt = errors.New("another signup with the address has stored anothe
 // an unconfirmed address have one salt, so that Compare hashes a candidate once, however many signups there are. It returns
 // slowhash.ErrBusy when the pool has no place.
 func (p *Passwords) HashSignup(ctx context.Context, email string, chosen secret.Text) (string, error) {
-	place, err := p.pool.Reserve(tenant)
+	place, err := p.pool.Reserve(tenant(ctx))
 	if err != nil {
 		return "", err
 	}
