@@ -144,21 +144,6 @@ func (g Guesses) Renew(ctx context.Context, tx sqlx.ExecerContext, subject strin
 	return nil
 }
 
-// Prune deletes up to 1000 budgets without an attempt for 30 days, so that attempts at invented subjects do not fill the table. It
-// keeps a budget that is used up, because only a reset may renew it. It does not distinguish subjects that exist from invented
-// ones, because a budget that is deleted for only one of them would reveal which addresses have an account.
-func (g Guesses) Prune(ctx context.Context) error {
-	const q = `
-		delete from guess_budgets where subject in (
-			select subject from guess_budgets
-			 where kind = $1 and charged_at < now() - interval '30 days' and deactivated_by is null and (locked_until is null or locked_until < now())
-			 order by charged_at limit 1000 for update skip locked)`
-	if _, err := g.DB.ExecContext(ctx, q, g.Kind); err != nil {
-		return fmt.Errorf("pruning guess budgets: %w", err)
-	}
-	return nil
-}
-
 // row returns the key of a subject's row. It is not a keyed hash, because a new key would renew every budget.
 func (g Guesses) row(subject string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(string(g.Kind) + "\x00" + subject))

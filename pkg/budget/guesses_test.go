@@ -174,29 +174,3 @@ func TestDisconnectDoesNotCancelTheCharge(t *testing.T) {
 	}
 	w.locked(time.Minute)
 }
-
-func TestOldBudgetsArePruned(t *testing.T) {
-	w := newWorld(t)
-	for _, kind := range []budget.Kind{budget.Password, budget.SecondFactor} {
-		w.Kind = kind
-		for subject, attempts := range map[string]int{"young": 1, "old": 3, "locked": 3, "used up": 9} {
-			for range attempts {
-				if _, err := w.Charge(t.Context(), subject); err != nil {
-					t.Fatal(err)
-				}
-				w.endLock()
-			}
-		}
-	}
-	w.Kind = budget.Password
-	w.people.Exec(`update guess_budgets set charged_at = now() - interval '31 days' where subject <> sha256('password\000young')`)
-	w.people.Exec(`update guess_budgets set locked_until = now() + interval '1 hour' where subject = sha256('password\000locked')`)
-	if err := w.Prune(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	var left string
-	w.people.Get(&left, `select string_agg(kind, ' ' order by kind) from guess_budgets`)
-	if left != "password password password second_factor second_factor second_factor second_factor" {
-		t.Errorf("remaining budgets: %s", left)
-	}
-}

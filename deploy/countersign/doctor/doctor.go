@@ -3,12 +3,14 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
+	"github.com/countersign/countersign/pkg/retention"
 )
 
 // Config has the settings of the doctor. The doctor skips the checks whose settings are empty.
@@ -21,6 +23,14 @@ type Config struct {
 	PinKeys        string `envconfig:"PIN_KEYS"`
 	AuthKeys       string `envconfig:"AUTH_KEYS"`
 	PinInternalURL string `envconfig:"PIN_INTERNAL_URL"`
+	// AuthRetention and PinAdminRetention must have the values that the services have.
+	AuthRetention     retention.AuthConfig
+	PinAdminRetention retention.PinAdminConfig
+}
+
+// Validate names every setting that is wrong and prints no value.
+func (c Config) Validate() error {
+	return errors.Join(c.AuthRetention.Validate(), c.PinAdminRetention.Validate())
 }
 
 func (c Config) passwords() database.Passwords {

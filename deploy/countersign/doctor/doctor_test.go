@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
+	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -43,6 +44,12 @@ func newDeployment(t *testing.T) *deployment {
 	d := &deployment{Config: Config{
 		DatabaseURL: server.URL, RedisURL: storetest.OwnRedis(t).URL, Auth: "a", PinAdmin: "b", PinInternal: "c", PinKeys: ringOne, AuthKeys: ringTwo,
 	}}
+	if err := service.Load(&d.AuthRetention); err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Load(&d.PinAdminRetention); err != nil {
+		t.Fatal(err)
+	}
 	if d.db, err = database.Open(t.Context(), server.URL); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +128,12 @@ func TestDoctorFindsEachProblem(t *testing.T) {
 			insert into mails (id, user_id, kind, created_at, expires_at) select gen_random_uuid(), id, 'notice', now() - interval '6 minutes', now() from u`,
 			`delete from users`,
 			"advice 1 mails were not sent within 5 minutes"},
+		{"an extra privilege on a function", `grant execute on function prune_audit(interval) to countersign_auth`, `revoke execute on function prune_audit(interval) from countersign_auth`,
+			"WRONG countersign_auth also has: execute on prune_audit"},
+		{"late pruning", `insert into mail_pauses (address_hash, mailed_at) values (sha256('x'), now() - interval '2 days')`, `delete from mail_pauses`,
+			"WRONG mail_pauses has rows that should be deleted"},
+		{"a row without a partition", `insert into audit (at, actor_kind, action, request_id, address) values (now() - interval '60 days', 'operator', 'test.row', '', '')`,
+			`select prune_audit(null)`, "WRONG audit_default has rows"},
 	} {
 		d.exec(t, fault.cause)
 		if got := d.problems(t); len(got) == 0 || !strings.HasPrefix(got[0], fault.want) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -32,7 +33,7 @@ func (r *Report) postgres(ctx context.Context, c Config) {
 	}
 	defer db.Close()
 	r.add(ok, "Postgres answers", "")
-	for _, check := range []func(context.Context, *sqlx.DB, Config) error{r.durability, r.clock, r.migrations, r.roles, r.keyrings, r.mails} {
+	for _, check := range []func(context.Context, *sqlx.DB, Config) error{r.durability, r.clock, r.migrations, r.roles, r.keyrings, r.mails, r.retention} {
 		if err := check(ctx, db, c); err != nil {
 			r.add(wrong, "a check of Postgres failed: "+err.Error(), "set DATABASE_URL with the user that owns the schema, as for countersign migrate")
 		}
@@ -103,5 +104,20 @@ func (r *Report) mails(ctx context.Context, db *sqlx.DB, _ Config) error {
 	} else {
 		r.add(advice, fmt.Sprintf("%d mails were not sent within 5 minutes", waiting), "set SMTP_URL. If it is set, the log of auth says why the mails were not sent")
 	}
+	return nil
+}
+
+// retention checks that the services delete old rows.
+func (r *Report) retention(ctx context.Context, db *sqlx.DB, c Config) error {
+	var late []string
+	for _, rule := range append(c.AuthRetention.Rules(), c.PinAdminRetention.Rules()...) {
+		problems, err := rule.Late(ctx, db)
+		if err != nil {
+			return err
+		}
+		late = append(late, problems...)
+	}
+	r.check(len(late) == 0, "old rows are deleted in time", strings.Join(late, "; "),
+		"check that auth and pin-admin run, and search their logs for \"deleting old rows failed\".\nGive doctor the same RETENTION_… settings as the services")
 	return nil
 }

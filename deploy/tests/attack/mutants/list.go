@@ -18,6 +18,7 @@ const (
 	refusals  = "pkg/pin/refusals.go"
 	marks     = "pkg/budget/marks.go"
 	pool      = "pkg/slowhash/pool.go"
+	retention = "pkg/retention/rules.go"
 	refresh   = "services/auth/internal/usersession/refresh.go"
 	compare   = "services/auth/internal/password/compare.go"
 )
@@ -102,4 +103,6 @@ var mutants = []mutant{
 	single("a wrong password in a session charges the budget of strangers", compare,
 		"p.compare(ctx, place, p.guesses(budget.PasswordSignedIn), who.ID.String(), who.Email, candidate)", "p.compare(ctx, place, p.guesses(budget.Password), who.Email, who.Email, candidate)"),
 	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3::boolean is not null and $4::uuid is not distinct from $4 as proved"),
+	single("pruning renews a budget after a day", retention, "charged = forgiven and locks = 0 and locked_until is null and deactivated_by is null and charged_at", "charged_at"),
+	single("pruning renews a budget that is used up", retention, "charged > forgiven and deactivated_by is null\n", "charged > forgiven\n"),
 }

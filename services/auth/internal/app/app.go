@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/ratelimit"
+	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/web"
@@ -28,7 +29,6 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/oauth"
 	"github.com/countersign/countersign/services/auth/internal/pages"
 	"github.com/countersign/countersign/services/auth/internal/password"
-	"github.com/countersign/countersign/services/auth/internal/prune"
 	"github.com/countersign/countersign/services/auth/internal/signing"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
@@ -43,6 +43,7 @@ type App struct {
 
 	log    *slog.Logger
 	sender *mail.Sender
+	pruner *retention.Pruner
 }
 
 // New connects the parts of auth.
@@ -84,6 +85,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 		CloseSandbox: closeSandbox,
 		log:          r.Log,
 		sender:       mail.NewSender(s.Mail, s.PublicURL, r.DB, outbox, r.Log, r.Registry),
+		pruner:       retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
 	a.API.Routes(a.Echo)
 	for path, page := range pages.All() {
@@ -105,7 +107,7 @@ func (a *App) Run(ctx context.Context) {
 		}
 		a.API.Keys.Run(ctx, a.log)
 	})
-	running.Go(func() { prune.Run(ctx, a.log, a.API.Passwords.Prune, a.API.Logins.Networks.Prune, a.sender.Prune) })
+	running.Go(func() { a.pruner.Run(ctx) })
 	running.Go(func() { a.sender.Run(ctx) })
 	running.Wait()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/services/auth/internal/api"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
@@ -30,6 +31,7 @@ type Settings struct {
 	MFABudget budget.Limits `envconfig:"MFA_BUDGET"`
 	KYC       kyc.Config
 	Mail      mail.Config
+	Retention retention.AuthConfig
 	// Keys is a keyring: "id:base64,…". It is secret.
 	Keys string `envconfig:"AUTH_KEYS"`
 	// PublicURL is the URL of this service for users. It is also the issuer in every access token.
@@ -52,7 +54,7 @@ func DefaultSettings() *Settings {
 func (s *Settings) Validate() error {
 	_, err := s.Ring()
 	problems := []error{err, s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.PasswordBudget.Validate("PASSWORD_BUDGET", 100, 100),
-		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Validate(), s.KYC.Validate()}
+		s.MFABudget.Validate("MFA_BUDGET", 10, 100), s.Mail.Validate(), s.KYC.Validate(), s.Retention.Validate()}
 	refuse := func(invalid bool, message string) {
 		if invalid {
 			problems = append(problems, errors.New(message))

@@ -13,7 +13,6 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/schema"
@@ -399,34 +398,6 @@ func TestMailsStayInTheOutboxWithoutAMailServer(t *testing.T) {
 	mailtest.Await(t, "no warning", func() bool { return strings.Contains(d.log.String(), "neither SMTP_URL nor MAIL_DIR is set") })
 	if n := one[int](d, `select count(*) from mails where tries = 0 and due_at is not null`); n != 1 {
 		t.Errorf("%d mails wait", n)
-	}
-}
-
-func TestPruneDeletesOldMailsAndPauses(t *testing.T) {
-	d := newDeployment(t)
-	ask := func(address string) {
-		err := stores.InTransaction(t.Context(), d.db, func(tx *sqlx.Tx) error {
-			_, err := d.outbox.Ask(t.Context(), tx, mail.Confirm, address, false)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	ask(newAddress())
-	d.mailTo(newAddress())
-	mailtest.Pass(d.people, "31 days 1 minute")
-	ask(newAddress())
-	kept := d.mailTo(newAddress())
-	sender := mail.NewSender(mail.Config{From: mailtest.From}, publicURL, d.db, d.outbox, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	if err := sender.Prune(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n := one[int](d, `select (select count(*) from mails where user_id = $1) + (select count(*) from mail_pauses)`, kept); n != 2 {
-		t.Errorf("%d new rows are left, want 2", n)
-	}
-	if n := one[int](d, `select count(*) from mails where user_id <> $1`, kept); n != 0 {
-		t.Errorf("%d old mails are left", n)
 	}
 }
 

@@ -123,18 +123,6 @@ func Forget(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
 	return nil
 }
 
-// Prune deletes up to 1000 networks that are not known any more.
-func (n *Networks) Prune(ctx context.Context) error {
-	const q = `
-		delete from known_networks where (user_id, network) in (
-			select user_id, network from known_networks where used_at < now() - make_interval(secs => $1)
-			 order by used_at limit 1000 for update skip locked)`
-	if _, err := n.DB.ExecContext(ctx, q, knownFor.Seconds()); err != nil {
-		return fmt.Errorf("pruning known networks: %w", err)
-	}
-	return nil
-}
-
 // hashes returns what is stored for the request's network, under each key of the ring; the current key is the first. It returns
 // nothing when the request has no address. The user's id is in the hash, so that two rows do not show that two users share a
 // network.

@@ -6,7 +6,6 @@ package password
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -155,9 +154,4 @@ func RenewGeneration(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
 // RenewBudget renews the guess budget of logins to an address (in lower case) from unknown networks.
 func RenewBudget(ctx context.Context, tx *sqlx.Tx, email string) error {
 	return budget.Guesses{Kind: budget.Password}.Renew(ctx, tx, email)
-}
-
-// Prune deletes old guess budgets of logins.
-func (p *Passwords) Prune(ctx context.Context) error {
-	return errors.Join(p.guesses(budget.Password).Prune(ctx), p.guesses(budget.PasswordKnownNetwork).Prune(ctx))
 }

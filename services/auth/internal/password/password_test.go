@@ -429,16 +429,3 @@ func TestConcurrentChangesReplaceThePasswordOnce(t *testing.T) {
 		t.Errorf("changed %d times", changed.Load())
 	}
 }
-
-func TestPruneDeletesOldBudgets(t *testing.T) {
-	r := newDeployment(t).replica()
-	r.charge(newAddress(), 1)
-	r.people.Exec(`update guess_budgets set charged_at = now() - interval '31 days'`)
-	r.charge(newAddress(), 1)
-	if err := r.Prune(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n := one[int](r.deployment, `select count(*) from guess_budgets where charged_at > now() - interval '1 hour'`); n != 1 || one[int](r.deployment, `select count(*) from guess_budgets`) != 1 {
-		t.Errorf("%d new budgets are left", n)
-	}
-}

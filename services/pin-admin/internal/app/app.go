@@ -4,6 +4,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/ratelimit"
+	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/stores"
@@ -27,6 +29,8 @@ import (
 type App struct {
 	API  *api.API
 	Echo *echo.Echo
+
+	pruner *retention.Pruner
 }
 
 // New connects the parts of pin-admin.
@@ -54,7 +58,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Limiter:      ratelimit.New(r.Redis),
 			Rates:        s.Rates,
 		},
-		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies}),
+		Echo:   web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies}),
+		pruner: retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
 	a.API.Routes(a.Echo)
 	for path, page := range pages {
@@ -66,5 +71,10 @@ func New(s *Settings, r service.Resources) (*App, error) {
 // Handler returns the API and the console.
 func (a *App) Handler() http.Handler { return a.Echo }
 
-// Run answers requests that wait for a PIN, until ctx ends.
-func (a *App) Run(ctx context.Context) { a.API.Waiting.Run(ctx) }
+// Run answers requests that wait for a PIN and deletes old rows, until ctx ends.
+func (a *App) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { a.API.Waiting.Run(ctx) })
+	running.Go(func() { a.pruner.Run(ctx) })
+	running.Wait()
+}

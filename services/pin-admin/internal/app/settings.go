@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
@@ -14,6 +15,7 @@ type Settings struct {
 	service.Settings
 	pin.Config
 	api.Rates
+	Retention retention.PinAdminConfig
 	// Issuer is the public URL of auth. Access tokens must name it as their issuer.
 	Issuer string `envconfig:"AUTH_ISSUER"`
 }
@@ -26,5 +28,5 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := console.Pages(s.Issuer)
-	return errors.Join(s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), err)
+	return errors.Join(s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.Retention.Validate(), err)
 }

@@ -34,6 +34,8 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"AUTH_ISSUER=canary", "AUTH_ISSUER"},
 		{"PIN_BUDGET_ATTEMPTS=0", "PIN_BUDGET_ATTEMPTS must"},
 		{"RATE_MY_PIN=0", "RATE_MY_PIN is not positive"},
+		{"RETENTION_ATTEMPTS=167h", "RETENTION_ATTEMPTS must"}, {"RETENTION_ATTEMPTS=0", "RETENTION_ATTEMPTS must"},
+		{"RETENTION_AUDIT=2159h", "RETENTION_AUDIT must"}, {"RETENTION_AUDIT=-1h", "RETENTION_AUDIT must"}, {"RETENTION_AUDIT=canary"},
 		{"HASH_PERMITS=-1", "HASH_PERMITS must"},
 		{"TRUSTED_PROXIES=canary", "TRUSTED_PROXIES must"},
 	})
