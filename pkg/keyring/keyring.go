@@ -1,20 +1,24 @@
-// Package keyring derives one subkey for each purpose from a master key, and seals (encrypts) data that must be stored. A ring
+// Package keyring derives one subkey for each purpose from a master key, and seals (encrypts) or signs data that must be stored. A ring
 // has one or more master keys. The first key is current: new data uses it. The other keys still open old data. To replace a
 // key, append a new key, promote it (make it the first), and retire (remove) the old key when no data uses it any more.
 // The design: docs/architecture.md, section 9.
 package keyring
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign/pkg/secret"
@@ -34,6 +38,7 @@ const (
 	MailPauses    Purpose = "countersign/mail-pauses/v1"
 	ExchangeKeys  Purpose = "countersign/exchange-keys/v1"
 	KnownNetworks Purpose = "countersign/known-networks/v1"
+	PINSessions   Purpose = "countersign/pin-sessions/v1"
 )
 
 const keyBytes = 32
@@ -43,6 +48,8 @@ var (
 	ErrUnknownKey = errors.New("the key is not on the ring")
 	// ErrSealBroken means that sealed data was changed, or belongs to another row or purpose.
 	ErrSealBroken = errors.New("the sealed data was changed, or belongs to another row or purpose")
+	// ErrForged means that signed data was changed, was signed with another key, or belongs to another row or purpose.
+	ErrForged = errors.New("the signed data was changed, or belongs to another row or purpose")
 )
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
@@ -164,6 +171,47 @@ func (r *Ring) aead(id string, purpose Purpose) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("preparing AES: %w", err)
 	}
 	return cipher.NewGCM(block)
+}
+
+// Sign returns message behind the id of the current key and an HMAC-SHA-256 (RFC 2104) under a subkey of this key. The message
+// stays readable. row is the id of the place that stores the result. Verify fails with another row, so a signed message is
+// useless if it is copied to another place. Unlike Seal, Sign can be used for any number of messages.
+func (r *Ring) Sign(purpose Purpose, row string, message []byte) ([]byte, error) {
+	mac, err := r.mac(r.Current(), purpose, row, message)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(r.Current()+":"), mac, message), nil
+}
+
+// Verify returns the message of a result of Sign for the same purpose and row. The error may be ErrUnknownKey or ErrForged.
+func (r *Ring) Verify(purpose Purpose, row string, signed []byte) ([]byte, error) {
+	id, rest, ok := bytes.Cut(signed, []byte(":"))
+	if !ok || !idPattern.Match(id) || len(rest) < sha256.Size {
+		return nil, ErrForged
+	}
+	mac, message := rest[:sha256.Size], rest[sha256.Size:]
+	want, err := r.mac(string(id), purpose, row, message)
+	if err != nil {
+		return nil, err
+	}
+	if !hmac.Equal(mac, want) {
+		return nil, ErrForged
+	}
+	return message, nil
+}
+
+// mac begins with the length of row, so that no other row and message give the same input.
+func (r *Ring) mac(id string, purpose Purpose, row string, message []byte) ([]byte, error) {
+	key, err := r.Subkey(id, purpose)
+	if err != nil {
+		return nil, err
+	}
+	h := hmac.New(sha256.New, key)
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(row))))
+	h.Write([]byte(row))
+	h.Write(message)
+	return h.Sum(nil), nil
 }
 
 func (r *Ring) String() string               { return "[redacted]" }

@@ -92,3 +92,36 @@ func TestErrorsAndFormattingPrintNoKey(t *testing.T) {
 		}
 	}
 }
+
+func TestSignedMessageIsBoundToItsPlaceAndPurpose(t *testing.T) {
+	t.Parallel()
+	signer := ring(t, one)
+	signed, err := signer.Sign(PINSessions, "place", []byte("message"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := ring(t, two)
+	for _, c := range []struct {
+		name    string
+		ring    *Ring
+		purpose Purpose
+		row     string
+		signed  string
+		want    error
+	}{
+		{"as signed", signer, PINSessions, "place", string(signed), nil},
+		{"another place", signer, PINSessions, "places", string(signed), ErrForged},
+		{"a place that takes a part of the message", signer, PINSessions, "placem", string(signed[:len(signed)-7]) + "essage", ErrForged},
+		{"another purpose", signer, AuditCursor, "place", string(signed), ErrForged},
+		{"another message", signer, PINSessions, "place", string(signed) + "s", ErrForged},
+		{"an unknown key", other, PINSessions, "place", string(signed), ErrUnknownKey},
+		{"empty", signer, PINSessions, "place", "", ErrForged},
+		{"without a MAC", signer, PINSessions, "place", "one:message", ErrForged},
+		{"without an id", signer, PINSessions, "place", "message", ErrForged},
+	} {
+		message, err := c.ring.Verify(c.purpose, c.row, []byte(c.signed))
+		if !errors.Is(err, c.want) || err == nil && string(message) != "message" {
+			t.Errorf("%s: %q, %v, want %v", c.name, message, err, c.want)
+		}
+	}
+}

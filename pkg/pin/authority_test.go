@@ -73,7 +73,7 @@ func TestProofIsForOnePIN(t *testing.T) {
 func TestProofThatIsSentIsChecked(t *testing.T) {
 	t.Parallel()
 	live := func(w *world) *session.Session {
-		return session.Store{Redis: w.redis}.Find(w.t.Context(), w.verify(rightPIN).Session.Reveal())
+		return w.sessions.Find(w.t.Context(), w.verify(rightPIN).Session.Reveal())
 	}
 	ended := func(w *world) *session.Session {
 		x := live(w)
@@ -146,7 +146,7 @@ func TestSessionAndOwnPINAreProofsForOnePIN(t *testing.T) {
 	w := newWorld(t)
 	w.people.Exec(`update instances set pin_change_requires_proof = true`)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
-	confirmed := session.Store{Redis: w.redis}.Find(t.Context(), w.verify(rightPIN).Session.Reveal())
+	confirmed := w.sessions.Find(t.Context(), w.verify(rightPIN).Session.Reveal())
 	bySession, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, confirmed)
 	if err != nil {
 		t.Fatal(err)

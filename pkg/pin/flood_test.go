@@ -27,7 +27,7 @@ func TestShedRequestCostsNoQuery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: pool, Budget: w.budget, Registry: prometheus.NewRegistry()})
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Sessions: w.sessions, Keys: ring, Pool: pool, Budget: w.budget, Registry: prometheus.NewRegistry()})
 	shed := func() {
 		t.Helper()
 		if _, err := verifier.Verify(context.Background(), w.key, w.subject(), wrongPIN); !errors.Is(err, slowhash.ErrBusy) {
@@ -58,7 +58,7 @@ func TestWaitingChargeHoldsNoPermit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: slowhash.NewPool(1, 100), Budget: w.budget, Registry: prometheus.NewRegistry()})
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Sessions: w.sessions, Keys: ring, Pool: slowhash.NewPool(1, 100), Budget: w.budget, Registry: prometheus.NewRegistry()})
 
 	row, err := w.db.BeginTxx(t.Context(), nil)
 	if err != nil {

@@ -47,6 +47,9 @@ func TestRememberedRefusalIsUsedForTwoSeconds(t *testing.T) {
 			f.remember(t.Context(), q, r, *refusal(r), f.now())
 			pass(c.passed)
 			answer := f.recall(t.Context(), q)
+			if answer == nil {
+				answer = f.recall(t.Context(), q) // the first request may have been sent to Postgres to renew the memory
+			}
 			switch {
 			case answer == nil && c.retryAfter == 0:
 			case answer == nil || c.retryAfter == 0:

@@ -18,7 +18,7 @@ import (
 // Sessions lists and ends the sessions of a customer, of all PINs that the customer holds.
 type Sessions struct {
 	DB    *sqlx.DB
-	Store session.Store
+	Store *session.Store
 }
 
 // LiveSession is a valid session. It was issued at Since and is valid until Until, unless it ends earlier.

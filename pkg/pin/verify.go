@@ -58,7 +58,7 @@ type Verifier struct {
 	db       *sqlx.DB
 	refusals refusals
 	hasher   hasher
-	sessions session.Store
+	sessions *session.Store
 	budget   budget.Limits
 
 	resolveQ, chargeQ, settleRightQ *prepared
@@ -72,6 +72,7 @@ type Verifier struct {
 type VerifierConfig struct {
 	DB       *sqlx.DB
 	Redis    redis.UniversalClient
+	Sessions *session.Store
 	Keys     *keyring.Ring
 	Pool     *slowhash.Pool
 	Budget   budget.Limits
@@ -81,7 +82,7 @@ type VerifierConfig struct {
 // NewVerifier returns a Verifier and registers its metrics.
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
-		db: c.DB, refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: session.Store{Redis: c.Redis}, budget: c.Budget,
+		db: c.DB, refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
 		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),

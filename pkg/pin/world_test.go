@@ -50,6 +50,8 @@ type world struct {
 	database *storetest.Database
 	db       *sqlx.DB
 	redis    redis.UniversalClient
+	// sessions are the sessions of the first replica.
+	sessions *session.Store
 	// The metrics of the first and the second replica.
 	registry, otherRegistry *prometheus.Registry
 	budget                  budget.Limits
@@ -90,7 +92,11 @@ func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifi
 		w.t.Fatal(err)
 	}
 	pool := slowhash.NewPool(2, 400)
-	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Keys: ring, Pool: pool, Budget: w.budget, Registry: registry})
+	sessions := session.NewStore(w.redis, ring, registry)
+	if w.sessions == nil {
+		w.sessions = sessions
+	}
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.db, Redis: w.redis, Sessions: sessions, Keys: ring, Pool: pool, Budget: w.budget, Registry: registry})
 	return verifier, pin.NewStore(w.db, w.redis, ring, pool)
 }
 
@@ -171,7 +177,7 @@ func (w *world) valid(result pin.Result) bool {
 	if result.Session == nil {
 		w.t.Fatal("the result has no session")
 	}
-	return w.accepts(session.Store{Redis: w.redis}.Find(context.Background(), result.Session.Reveal()))
+	return w.accepts(w.sessions.Find(context.Background(), result.Session.Reveal()))
 }
 
 func (w *world) accepts(x *session.Session) bool {

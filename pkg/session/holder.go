@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -11,13 +10,13 @@ import (
 
 // OfHolders returns the stored sessions that are based on the PINs of these holders. Postgres decides whether they are valid.
 // It returns ErrUnreachable.
-func (s Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, error) {
+func (s *Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, error) {
 	lists, err := s.lists(ctx, holders)
 	if err != nil {
 		return nil, err
 	}
 	values := make([]*redis.SliceCmd, len(lists))
-	_, err = s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, l := range lists {
 			values[i] = pipe.MGet(ctx, l.sessions...) // the keys of one holder are in one slot
 		}
@@ -27,12 +26,14 @@ func (s Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, e
 		return nil, fmt.Errorf("%w: reading sessions: %w", ErrUnreachable, err)
 	}
 	var found []Session
-	for _, ofHolder := range values {
-		for _, value := range ofHolder.Val() {
+	for i, ofHolder := range values {
+		for j, value := range ofHolder.Val() {
 			text, exists := value.(string)
-			var x Session
-			if exists && json.Unmarshal([]byte(text), &x) == nil {
-				found = append(found, x)
+			if !exists {
+				continue
+			}
+			if x := s.decode(lists[i].sessions[j], []byte(text)); x != nil {
+				found = append(found, *x)
 			}
 		}
 	}
@@ -41,12 +42,12 @@ func (s Store) OfHolders(ctx context.Context, holders []uuid.UUID) ([]Session, e
 
 // Forget deletes the stored sessions of these holders. A session that is stored at the same time may remain, so the sessions
 // must already be invalid in Postgres. It returns ErrUnreachable.
-func (s Store) Forget(ctx context.Context, holders []uuid.UUID) error {
+func (s *Store) Forget(ctx context.Context, holders []uuid.UUID) error {
 	lists, err := s.lists(ctx, holders)
 	if err != nil {
 		return err
 	}
-	_, err = s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, l := range lists {
 			pipe.Del(ctx, l.sessions...)
 			pipe.ZRem(ctx, l.key, toAny(l.sessions)...)
@@ -66,9 +67,9 @@ type list struct {
 }
 
 // lists returns the lists that exist.
-func (s Store) lists(ctx context.Context, holders []uuid.UUID) ([]list, error) {
+func (s *Store) lists(ctx context.Context, holders []uuid.UUID) ([]list, error) {
 	replies := make([]*redis.StringSliceCmd, len(holders))
-	_, err := s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err := s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, holder := range holders {
 			replies[i] = pipe.ZRange(ctx, listKey(holder), 0, -1)
 		}

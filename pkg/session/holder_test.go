@@ -19,7 +19,7 @@ func TestSessionListOfAHolder(t *testing.T) {
 	}
 	client := redis.NewClient(options) // the client of the services has short timeouts
 	t.Cleanup(func() { client.Close() })
-	store, ctx := session.Store{Redis: client}, t.Context()
+	store, ctx := newStore(t, client, keyOne), t.Context()
 	holder, other := uuid.New(), uuid.New()
 	create := func(holder uuid.UUID, ttl time.Duration) string {
 		t.Helper()

@@ -1,5 +1,5 @@
 // Package session stores PIN sessions: confirmations that are valid for a while. Redis stores a session under the hash of its
-// token, until the session expires. Postgres decides at each use whether the session is still valid, from the state of the PIN
+// token, until the session expires, with a MAC. So a party that can write to Redis cannot make a session. Postgres decides at each use whether the session is still valid, from the state of the PIN
 // that it is based on. So a lock, a change or a removal of the PIN ends the session at once, even while Redis is unreachable.
 // The design: docs/architecture.md, section 8.
 package session
@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -48,60 +50,98 @@ type Session struct {
 func (s Session) ExpiresAt(ttl time.Duration) time.Time { return s.IssuedAt.Add(min(s.TTL, ttl)) }
 
 // Store stores sessions in Redis. The keys of one holder have the same hash tag, so they are in one slot of a Redis Cluster.
-type Store struct{ Redis redis.UniversalClient }
-
-// Create stores a session for its TTL, adds it to the list of its holder, and returns the session's token. The error is an
-// error of Redis.
-func (s Store) Create(ctx context.Context, x Session) (token.Token, error) {
-	t := token.New(token.Session, x.HolderID[:]...)
-	value, err := json.Marshal(x)
-	if err != nil {
-		return token.Token{}, fmt.Errorf("encoding a session: %w", err)
-	}
-	keys := []string{key(t), listKey(x.HolderID)}
-	if err := createScript.Run(ctx, s.Redis, keys, value, x.TTL.Milliseconds()).Err(); err != nil {
-		return token.Token{}, fmt.Errorf("storing a session: %w", err)
-	}
-	return t, nil
+type Store struct {
+	redis redis.UniversalClient
+	keys  *keyring.Ring
+	void  *prometheus.CounterVec
 }
 
-// Find returns the session of a token. It returns nil if the token is malformed, if the session is unknown or has expired, and
-// if Redis is unreachable: then the person must confirm again.
-func (s Store) Find(ctx context.Context, text string) *Session {
-	t, err := parse(text)
-	if err != nil {
-		return nil
+// NewStore returns a Store and registers its metrics. keys is the keyring of PINs.
+func NewStore(client redis.UniversalClient, keys *keyring.Ring, registry prometheus.Registerer) *Store {
+	void := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_sessions_void_total",
+		Help: "Sessions from Redis that count as absent: unknown_key (the key of their MAC is not in PIN_KEYS), forged (their MAC is missing or wrong)."}, []string{"reason"})
+	for _, reason := range []string{"unknown_key", "forged"} {
+		void.WithLabelValues(reason)
 	}
-	value, err := s.Redis.Get(ctx, key(t)).Bytes()
+	registry.MustRegister(void)
+	return &Store{client, keys, void}
+}
+
+// encode returns the value of a session for its key in Redis.
+func (s *Store) encode(key string, x Session) ([]byte, error) {
+	text, err := json.Marshal(x)
 	if err != nil {
-		return nil
+		return nil, err
 	}
+	return s.keys.Sign(keyring.PINSessions, key, text)
+}
+
+// decode returns the session that Redis has under a key, or nil if this program did not store it there.
+func (s *Store) decode(key string, value []byte) *Session {
+	text, err := s.keys.Verify(keyring.PINSessions, key, value)
 	var x Session
-	if err := json.Unmarshal(value, &x); err != nil {
+	if err == nil {
+		err = json.Unmarshal(text, &x)
+	}
+	switch {
+	case errors.Is(err, keyring.ErrUnknownKey):
+		s.void.WithLabelValues("unknown_key").Inc()
+		return nil
+	case err != nil:
+		s.void.WithLabelValues("forged").Inc()
 		return nil
 	}
 	return &x
 }
 
-// Delete deletes the session of a token. It does nothing if there is no such session, or if the session belongs to another
-// instance. It returns ErrUnreachable if the session may still exist.
-func (s Store) Delete(ctx context.Context, instance uuid.UUID, text string) error {
+// Create stores a session for its TTL, adds it to the list of its holder, and returns the session's token. The error is an
+// error of Redis.
+func (s *Store) Create(ctx context.Context, x Session) (token.Token, error) {
+	t := token.New(token.Session, x.HolderID[:]...)
+	value, err := s.encode(key(t), x)
+	if err != nil {
+		return token.Token{}, fmt.Errorf("encoding a session: %w", err)
+	}
+	keys := []string{key(t), listKey(x.HolderID)}
+	if err := createScript.Run(ctx, s.redis, keys, value, x.TTL.Milliseconds()).Err(); err != nil {
+		return token.Token{}, fmt.Errorf("storing a session: %w", err)
+	}
+	return t, nil
+}
+
+// Find returns the session of a token. It returns nil if the token is malformed, if the session is unknown or has expired, if
+// its MAC is wrong, and if Redis is unreachable: then the person must confirm again.
+func (s *Store) Find(ctx context.Context, text string) *Session {
 	t, err := parse(text)
 	if err != nil {
 		return nil
 	}
-	value, err := s.Redis.Get(ctx, key(t)).Bytes()
+	value, err := s.redis.Get(ctx, key(t)).Bytes()
+	if err != nil {
+		return nil
+	}
+	return s.decode(key(t), value)
+}
+
+// Delete deletes the session of a token. It does nothing if there is no such session, or if the session belongs to another
+// instance. It returns ErrUnreachable if the session may still exist.
+func (s *Store) Delete(ctx context.Context, instance uuid.UUID, text string) error {
+	t, err := parse(text)
+	if err != nil {
+		return nil
+	}
+	value, err := s.redis.Get(ctx, key(t)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("%w: reading a session: %w", ErrUnreachable, err)
 	}
-	var x Session
-	if err := json.Unmarshal(value, &x); err != nil || x.InstanceID != instance {
+	x := s.decode(key(t), value)
+	if x == nil || x.InstanceID != instance {
 		return nil
 	}
-	_, err = s.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.Del(ctx, key(t))
 		pipe.ZRem(ctx, listKey(x.HolderID), key(t))
 		return nil

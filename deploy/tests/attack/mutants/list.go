@@ -82,6 +82,8 @@ var mutants = []mutant{
 	single("a session is valid at another instance", resolve, "x.InstanceID == r.InstanceID && ", ""),
 	single("a session is valid for another identity", resolve, "(!x.IdentityID.Valid || x.IdentityID == r.IdentityID) &&", "true &&"),
 	single("a session is valid while its PIN is locked", resolve, "!r.Deactivated && !r.Locked() &&", "true &&"),
+	single("a session's MAC is not compared", "pkg/keyring/keyring.go", "if !hmac.Equal(mac, want) {", "if !hmac.Equal(mac, mac) || want == nil {"),
+	single("a session's MAC does not cover its key in Redis", "pkg/keyring/keyring.go", "\th.Write([]byte(row))\n", ""),
 	single("a session ignores a shorter lifetime in the policy", "pkg/session/session.go", "s.IssuedAt.Add(min(s.TTL, ttl))", "s.IssuedAt.Add(s.TTL)"),
 	single("no PIN is required while the PIN is locked", resolve, "HasPIN: r.HasPIN(), Roles", "HasPIN: r.HasPIN() && !r.Locked(), Roles"),
 	single("a proxy key is valid at another instance", resolve, "case r.InstanceID != subject.InstanceID:", "case false:"),

@@ -18,8 +18,8 @@ import (
 
 // tested are the packages whose tests run for each mutant.
 var tested = []string{
-	"./pkg/budget", "./pkg/pin", "./pkg/retention", "./pkg/session", "./pkg/slowhash", "./services/auth/internal/password", "./services/auth/internal/usersession",
-	"./services/pin-internal/internal/api",
+	"./pkg/budget", "./pkg/keyring", "./pkg/pin", "./pkg/retention", "./pkg/session", "./pkg/slowhash",
+	"./services/auth/internal/password", "./services/auth/internal/usersession", "./services/pin-internal/internal/api",
 }
 
 func main() {

@@ -25,6 +25,7 @@ import (
 type sessionService struct {
 	*service
 	verifier                    *pin.Verifier
+	sessions                    *session.Store
 	customer, home, elsewhere   uuid.UUID
 	identity, other             uuid.UUID
 	homeKey, elsewhereKey       token.Token
@@ -39,8 +40,10 @@ func newSessionService(t *testing.T, client redis.UniversalClient) *sessionServi
 	t.Cleanup(func() { db.Close() })
 	ring, err := keyring.Parse(webtest.Keys)
 	must(t, err)
-	c := &sessionService{service: s, verifier: pin.NewVerifier(pin.VerifierConfig{
-		DB: db, Redis: s.redis, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: prometheus.NewRegistry()}),
+	registry := prometheus.NewRegistry()
+	sessions := session.NewStore(s.redis, ring, registry)
+	c := &sessionService{service: s, sessions: sessions, verifier: pin.NewVerifier(pin.VerifierConfig{
+		DB: db, Redis: s.redis, Sessions: sessions, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: registry}),
 		customer: s.people.Customer(), home: s.people.Instance(), elsewhere: s.people.Instance()}
 	s.people.Exec(`update instances set owner_customer_id = $1 where id = $2`, c.customer, c.home)
 	c.identity, c.other = s.people.Identity(c.customer, c.home), s.people.Identity(c.customer, c.elsewhere)
@@ -72,7 +75,7 @@ func (c *sessionService) confirm(instance, identity uuid.UUID, ago time.Duration
 		Generation uuid.UUID `db:"generation"`
 	}
 	c.people.Get(&now, `select clock_timestamp() as at, session_generation as generation from pin_holders where holder_id = $1`, c.customer)
-	created, err := session.Store{Redis: c.redis}.Create(c.t.Context(), session.Session{
+	created, err := c.sessions.Create(c.t.Context(), session.Session{
 		InstanceID: instance, CustomerID: c.customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: identity != uuid.Nil},
 		HolderID: c.customer, Generation: now.Generation, IssuedAt: now.At.Add(-ago), TTL: time.Hour})
 	must(c.t, err)
@@ -88,7 +91,7 @@ func (c *sessionService) live() (n int) {
 		session token.Token
 	}{{c.homeKey, c.owner(), c.asOwner}, {c.homeKey, c.mine(), c.asIdentity}, {c.elsewhereKey, c.others(), c.asElse}} {
 		resolved, err := c.verifier.Resolve(c.t.Context(), request.key, request.subject)
-		if err == nil && resolved.Accepts((session.Store{Redis: c.redis}).Find(c.t.Context(), request.session.Reveal())) {
+		if err == nil && resolved.Accepts(c.sessions.Find(c.t.Context(), request.session.Reveal())) {
 			n++
 		}
 	}
@@ -123,7 +126,7 @@ func TestChangesThatEndSessions(t *testing.T) {
 			c.Want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
 		}, 1},
 		{"revoking one session through pin-internal", func(c *sessionService) {
-			must(c.t, session.Store{Redis: c.redis}.Delete(c.t.Context(), c.home, c.asOwner.Reveal()))
+			must(c.t, c.sessions.Delete(c.t.Context(), c.home, c.asOwner.Reveal()))
 		}, 2},
 		{"flushing Redis", func(c *sessionService) { c.redis.FlushDB(c.t.Context()) }, 0},
 	} {
@@ -232,7 +235,7 @@ func TestEndingSessionsWhileRedisIsDown(t *testing.T) {
 	without.Want(without.ask("DELETE", c.at("/sessions"), nil), 204)
 	server.Resume()
 	// Redis still has the sessions, but their generation has been renewed in Postgres.
-	if (session.Store{Redis: c.redis}).Find(t.Context(), c.asOwner.Reveal()) == nil {
+	if c.sessions.Find(t.Context(), c.asOwner.Reveal()) == nil {
 		t.Fatal("Redis has lost the session")
 	}
 	c.Fields(c.Want(c.ask("GET", c.at("/sessions"), nil), 200), object{"total": 0.0})

@@ -43,6 +43,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	sessions := session.NewStore(r.Redis, r.Keys, r.Registry)
 	a := &App{
 		API: &api.API{
 			Spec:         spec,
@@ -50,9 +51,9 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
 			PINs:         pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
-			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
 			Policies:     policy.Store{DB: r.DB},
-			Sessions:     pin.Sessions{DB: r.DB, Store: session.Store{Redis: r.Redis}},
+			Sessions:     pin.Sessions{DB: r.DB, Store: sessions},
 			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
 			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
 			Limiter:      ratelimit.New(r.Redis),

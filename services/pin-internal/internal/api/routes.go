@@ -24,7 +24,7 @@ type API struct {
 	Verifier  *pin.Verifier
 	PINs      *pin.Store
 	Directory directory.Directory
-	Sessions  session.Store
+	Sessions  *session.Store
 }
 
 // Routes registers every endpoint. The only allowed caller is a proxy key of the instance in the path.

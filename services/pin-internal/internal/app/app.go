@@ -33,15 +33,16 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	sessions := session.NewStore(r.Redis, r.Keys, r.Registry)
 	a := &App{
 		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, TrustedProxies: r.TrustedProxies, RequestTime: requestTime}),
 		API: &api.API{
 			Spec:      spec,
 			Keys:      credential.Keys{DB: r.DB},
-			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
 			PINs:      pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
 			Directory: directory.Directory{DB: r.DB},
-			Sessions:  session.Store{Redis: r.Redis},
+			Sessions:  sessions,
 		},
 	}
 	a.API.Routes(a.Echo)
