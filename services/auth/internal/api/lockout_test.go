@@ -67,7 +67,7 @@ func TestStrangerCannotLockTheOwnerOut(t *testing.T) {
 	s.want(s.loginFrom(elsewhere, p), http.StatusTooManyRequests)
 	s.want(s.forgot(p.email), http.StatusOK)
 	p.password = newPerson().password
-	link := box.Last(p.email, 2).Token
+	link := box.Last(p.email, 4).Token
 	s.want(s.post("/auth/reset-password", map[string]any{"token": link, "password": p.password}, "X-Forwarded-For", elsewhere), http.StatusOK)
 	for range 10 {
 		s.want(s.loginFrom(stranger, person{p.email, "Wrong-canary-1"}), http.StatusUnauthorized)
