@@ -1,6 +1,16 @@
 package web
 
-import "testing"
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 func TestClientAddress(t *testing.T) {
 	t.Parallel()
@@ -30,5 +40,29 @@ func TestClientAddress(t *testing.T) {
 		if got := clientAddress(trustedProxies)(requestFrom(rule.peer, rule.forwarded...)); got != rule.want {
 			t.Errorf("%s: got %q, want %q", rule.name, got, rule.want)
 		}
+	}
+}
+
+func TestIgnoredForwardedForIsCountedAndLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	registry := prometheus.NewRegistry()
+	report := reportForwarded(trustedProxies, slog.New(slog.NewTextHandler(&log, nil)), registry)
+	handled := 0
+	handler := report(func(echo.Context) error { handled++; return nil })
+	for _, r := range []*http.Request{
+		requestFrom("203.0.113.7:4000", "198.51.100.1"), requestFrom("203.0.113.7:4000"), requestFrom("10.0.0.1:4000", "198.51.100.1"),
+		requestFrom("203.0.113.8:4000", ""), requestFrom("", "198.51.100.1"),
+	} {
+		if err := handler(echo.New().NewContext(r, httptest.NewRecorder())); err != nil {
+			t.Error(err)
+		}
+	}
+	metrics, err := registry.Gather()
+	if err != nil || len(metrics) != 1 || metrics[0].GetName() != ForwardedIgnored || metrics[0].GetMetric()[0].GetCounter().GetValue() != 3 || handled != 5 {
+		t.Errorf("%v, %v, %d requests handled", metrics, err, handled)
+	}
+	if text := log.String(); strings.Count(text, "TRUSTED_PROXIES") != 1 || strings.Contains(text, "203.0.113") || strings.Contains(text, "198.51.100") {
+		t.Errorf("the log is %q", text)
 	}
 }

@@ -23,6 +23,8 @@ type Config struct {
 	PinKeys        string `envconfig:"PIN_KEYS"`
 	AuthKeys       string `envconfig:"AUTH_KEYS"`
 	PinInternalURL string `envconfig:"PIN_INTERNAL_URL"`
+	// OpsURLs are the operations ports of the services, which have their metrics.
+	OpsURLs []string `envconfig:"OPS_URLS"`
 	// AuthRetention and PinAdminRetention must have the values that the services have.
 	AuthRetention     retention.AuthConfig
 	PinAdminRetention retention.PinAdminConfig
@@ -111,6 +113,11 @@ func Examine(ctx context.Context, c Config) *Report {
 		r.add(skipped, "whether pin-internal answers on a public network", "run countersign doctor on a machine of the public network, with PIN_INTERNAL_URL")
 	} else {
 		r.exposure(ctx, c.PinInternalURL)
+	}
+	if len(c.OpsURLs) == 0 {
+		r.add(skipped, "whether TRUSTED_PROXIES is forgotten", "set OPS_URLS to the operations ports of the services, separated by commas")
+	} else {
+		r.proxies(ctx, c.OpsURLs)
 	}
 	return r
 }

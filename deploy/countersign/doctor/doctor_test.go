@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
+	"github.com/countersign/countersign/pkg/web"
 )
 
 const (
@@ -230,6 +231,39 @@ func TestDoctorFindsAnExposedPinInternal(t *testing.T) {
 		r.exposure(t.Context(), tt.url)
 		if got := r.findings[0]; got.verdict != tt.want {
 			t.Errorf("%s: %s %s", name, got.verdict, got.what)
+		}
+	}
+}
+
+func TestDoctorFindsForgottenTrustedProxies(t *testing.T) {
+	t.Parallel()
+	if forwardedIgnored != web.ForwardedIgnored {
+		t.Error("the services have another name for the metric")
+	}
+	metrics := func(text string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/metrics" {
+				w.Write([]byte("# TYPE http_forwarded_ignored_total counter\n" + text))
+			}
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for name, tt := range map[string]struct {
+		url  string
+		want verdict
+	}{
+		"requests of a proxy": {metrics("http_forwarded_ignored_total 1.2345678e+06\n"), advice},
+		"no such request":     {metrics("http_forwarded_ignored_total 0\n") + "/", ok},
+		"another program":     {metrics("http_forwarded_ignored_total_of_another 3\n"), wrong},
+		"no program":          {closed.URL, advice},
+	} {
+		var r Report
+		r.proxies(t.Context(), []string{tt.url, " " + tt.url})
+		if len(r.findings) != 2 || r.findings[0].verdict != tt.want || r.findings[1].verdict != tt.want {
+			t.Errorf("%s: %+v", name, r.findings)
 		}
 	}
 }
