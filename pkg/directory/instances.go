@@ -48,12 +48,15 @@ func (d Directory) Instance(ctx context.Context, id uuid.UUID) (Instance, error)
 	return i, mapError(err, "reading an instance", ErrNoInstance, nil)
 }
 
-// CreateInstance adds an instance. The error may be ErrNoOwner.
-func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.UUID) (i Instance, err error) {
-	const q = `insert into instances (name, owner_customer_id) values ($1, $2) returning ` + instanceColumns
+// CreateInstance adds an instance. enforcement is that of its PIN policy, whose other fields have their defaults. The error may
+// be ErrNoOwner.
+func (d Directory) CreateInstance(ctx context.Context, name string, owner *uuid.UUID, enforcement string) (i Instance, err error) {
+	const q = `insert into instances (name, owner_customer_id, enforcement) values ($1, $2, $3) returning ` + instanceColumns
 	err = audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &i, q, name, owner)
-		return i.event("instance.created"), mapError(err, "creating an instance", nil, constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
+		err := tx.GetContext(ctx, &i, q, name, owner, enforcement)
+		event := i.event("instance.created")
+		event.Details["enforcement"] = enforcement
+		return event, mapError(err, "creating an instance", nil, constraintErrors{"instances_owner_customer_id_fkey": ErrNoOwner})
 	})
 	return i, err
 }

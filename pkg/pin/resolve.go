@@ -86,7 +86,7 @@ func (r Resolved) CheckRequired(skill *string, presented *session.Session) polic
 // resolvedColumns are the fields of Resolved without the key and the roles, for an instance i, a subject s and the PIN h that
 // applies.
 const resolvedColumns = `now() as at,
-	       i.id as instance_id, i.pin_applies_to, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof, i.kyc_required,
+	       i.id as instance_id, i.pin_applies_to, i.enforcement, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof, i.kyc_required,
 	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity,
 	       h.verifier, h.generation, h.session_generation,
 	       h.deactivated_by is not null as deactivated,

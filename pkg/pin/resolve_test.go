@@ -26,6 +26,8 @@ func TestCheckRequired(t *testing.T) {
 	}{
 		{name: "a PIN is set", required: true, reason: policy.PINNeeded},
 		{name: "no PIN is set", change: func(r *Resolved) { r.Verifier = nil }, reason: policy.NoActivePIN},
+		{name: "no PIN is set, strict", change: func(r *Resolved) { r.Verifier, r.Enforcement = nil, policy.Strict }, required: true, reason: policy.NoActivePIN},
+		{name: "the skill is not in the list, strict", skill: &skill, change: func(r *Resolved) { r.Enforcement = policy.Strict }, required: true, reason: policy.PINNeeded},
 		{name: "a locked PIN is needed", change: lock, required: true, reason: policy.PINNeeded},
 		{name: "a deactivated PIN is needed", change: deactivate, required: true, reason: policy.PINNeeded},
 		{name: "a session", session: true, reason: policy.SessionActive},
@@ -97,7 +99,7 @@ func resolvedWithSession() (Resolved, *session.Session) {
 		At: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC), InstanceID: uuid.New(), Roles: pq.StringArray{"customer"},
 		CustomerID: uuid.NullUUID{UUID: uuid.New(), Valid: true}, IdentityID: uuid.NullUUID{UUID: uuid.New(), Valid: true},
 		SessionGeneration: uuid.NullUUID{UUID: uuid.New(), Valid: true}, Verifier: &verifier,
-		Policy: policy.Policy{AppliesTo: "all", SessionTTLMinutes: 30},
+		Policy: policy.Policy{AppliesTo: "all", Enforcement: policy.Listed, SessionTTLMinutes: 30},
 	}
 	r.HolderID = r.CustomerID
 	return r, &session.Session{

@@ -13,7 +13,10 @@ import (
 type Policy struct {
 	// AppliesTo is the role that must confirm: "owner", "customer", or "all" for both.
 	AppliesTo string `db:"pin_applies_to"`
-	// RequiredSkills are the protected skills. An entry is a name, or a prefix that ends in "*".
+	// Enforcement is Listed or Strict.
+	Enforcement string `db:"enforcement"`
+	// RequiredSkills are the skills that Listed protects. An entry is a name, or a prefix that ends in "*". Upper and lower case
+	// of ASCII letters are equal.
 	RequiredSkills pq.StringArray `db:"pin_required_skills"`
 	// SessionTTLMinutes is how long a confirmation lasts: 1 to 1440 minutes.
 	SessionTTLMinutes int `db:"pin_session_ttl_minutes"`
@@ -22,6 +25,14 @@ type Policy struct {
 	// KYCRequired means that only an admin sets a PIN for a customer whose identity is not verified.
 	KYCRequired bool `db:"kyc_required"`
 }
+
+// The values of Enforcement.
+const (
+	// Listed protects the skills in the list. Other skills are open, and if no PIN is set, no PIN is needed.
+	Listed = "listed"
+	// Strict protects every skill, and a person without a PIN may use none of them.
+	Strict = "strict"
+)
 
 // TTL returns how long a confirmation lasts.
 func (p Policy) TTL() time.Duration { return time.Duration(p.SessionTTLMinutes) * time.Minute }
@@ -61,7 +72,8 @@ type Decision struct {
 }
 
 // Decide decides whether a PIN is needed. A locked or deactivated PIN is needed like any other PIN: an exhausted guess budget
-// must not remove the protection.
+// must not remove the protection. AppliesTo exempts a role under both enforcements, because an admin has to choose that; so an
+// exempt person without a PIN is not refused. Without a skill, the list is not consulted.
 func (p Policy) Decide(q Question) Decision {
 	role, exempt := p.strictestRole(q.Roles)
 	d := Decision{Required: true, Reason: PINNeeded, Role: role}
@@ -70,12 +82,14 @@ func (p Policy) Decide(q Question) Decision {
 		d.SkillProtected = &protected
 	}
 	switch {
-	case !q.HasPIN:
+	case !q.HasPIN && !p.strict():
 		d.Required, d.Reason = false, NoActivePIN
 	case exempt:
 		d.Required, d.Reason = false, RoleExempt
 	case d.SkillProtected != nil && !*d.SkillProtected:
 		d.Required, d.Reason = false, SkillNotProtected
+	case !q.HasPIN:
+		d.Reason = NoActivePIN
 	case q.SessionActive:
 		d.Required, d.Reason = false, SessionActive
 	}
@@ -92,9 +106,24 @@ func (p Policy) strictestRole(roles []string) (role string, exempt bool) {
 	return roles[0], true
 }
 
+// strict reports whether the enforcement is strict. An unknown enforcement counts as strict.
+func (p Policy) strict() bool { return p.Enforcement != Listed }
+
 func (p Policy) protects(skill string) bool {
-	return slices.ContainsFunc(p.RequiredSkills, func(pattern string) bool {
-		prefix, isPrefix := strings.CutSuffix(pattern, "*")
-		return pattern == skill || isPrefix && strings.HasPrefix(skill, prefix)
+	skill = lower(skill)
+	return p.strict() || slices.ContainsFunc(p.RequiredSkills, func(pattern string) bool {
+		prefix, isPrefix := strings.CutSuffix(lower(pattern), "*")
+		return prefix == skill || isPrefix && strings.HasPrefix(skill, prefix)
 	})
+}
+
+// lower returns a skill in lower case. It changes ASCII letters only, because other letters have lower cases of other lengths,
+// and lower cases that are ASCII letters.
+func lower(skill string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, skill)
 }

@@ -2,45 +2,114 @@ package policy
 
 import "testing"
 
-func TestDecide(t *testing.T) {
+// TestDecideMatrix has one row for each situation. The session of a person without a PIN is never valid, but must not matter.
+func TestDecideMatrix(t *testing.T) {
 	t.Parallel()
-	transfer := "pay.transfer"
-	for _, rule := range []struct {
-		name     string
-		policy   Policy
-		question Question
-		required bool
-		reason   Reason
-		role     string
+	const hasPIN, noPIN, exempt, notExempt = true, false, true, false
+	const none, inList, other = "", "pay.transfer", "mail.send"
+	for _, row := range []struct {
+		enforcement      string
+		hasPIN, isExempt bool
+		skill            string
+		// The reason without and with a valid session.
+		want, withSession Reason
 	}{
-		{"a PIN is set", Policy{}, Question{}, true, PINNeeded, "customer"},
-		{"a session is active", Policy{}, Question{SessionActive: true}, false, SessionActive, "customer"},
-		{"policy for owners, a customer asks", Policy{AppliesTo: "owner"}, Question{}, false, RoleExempt, "customer"},
-		{"policy for owners, one of several roles", Policy{AppliesTo: "owner"}, Question{Roles: []string{"customer", "owner"}}, true, PINNeeded, "owner"},
-		{"policy for customers", Policy{AppliesTo: "customer"}, Question{}, true, PINNeeded, "customer"},
-		{"an empty list protects no skill", Policy{}, Question{Skill: &transfer}, false, SkillNotProtected, "customer"},
-		{"the skill is in the list", Policy{RequiredSkills: []string{"mail", "pay.transfer"}}, Question{Skill: &transfer}, true, PINNeeded, "customer"},
-		{"the skill has a prefix in the list", Policy{RequiredSkills: []string{"pay.*"}}, Question{Skill: &transfer}, true, PINNeeded, "customer"},
-		{"the skill is a prefix of a name in the list", Policy{RequiredSkills: []string{"pay.transfer.all"}}, Question{Skill: &transfer}, false, SkillNotProtected, "customer"},
-		{"a star protects all skills", Policy{RequiredSkills: []string{"*"}}, Question{Skill: &transfer}, true, PINNeeded, "customer"},
-		{"the case of letters matters", Policy{RequiredSkills: []string{"PAY.*"}}, Question{Skill: &transfer}, false, SkillNotProtected, "customer"},
+		{Listed, hasPIN, notExempt, none, PINNeeded, SessionActive},
+		{Listed, hasPIN, notExempt, inList, PINNeeded, SessionActive},
+		{Listed, hasPIN, notExempt, other, SkillNotProtected, SkillNotProtected},
+		{Listed, hasPIN, exempt, none, RoleExempt, RoleExempt},
+		{Listed, hasPIN, exempt, inList, RoleExempt, RoleExempt},
+		{Listed, hasPIN, exempt, other, RoleExempt, RoleExempt},
+		{Listed, noPIN, notExempt, none, NoActivePIN, NoActivePIN},
+		{Listed, noPIN, notExempt, inList, NoActivePIN, NoActivePIN},
+		{Listed, noPIN, notExempt, other, NoActivePIN, NoActivePIN},
+		{Listed, noPIN, exempt, none, NoActivePIN, NoActivePIN},
+		{Listed, noPIN, exempt, inList, NoActivePIN, NoActivePIN},
+		{Listed, noPIN, exempt, other, NoActivePIN, NoActivePIN},
+		{Strict, hasPIN, notExempt, none, PINNeeded, SessionActive},
+		{Strict, hasPIN, notExempt, inList, PINNeeded, SessionActive},
+		{Strict, hasPIN, notExempt, other, PINNeeded, SessionActive},
+		{Strict, hasPIN, exempt, none, RoleExempt, RoleExempt},
+		{Strict, hasPIN, exempt, inList, RoleExempt, RoleExempt},
+		{Strict, hasPIN, exempt, other, RoleExempt, RoleExempt},
+		{Strict, noPIN, notExempt, none, NoActivePIN, NoActivePIN},
+		{Strict, noPIN, notExempt, inList, NoActivePIN, NoActivePIN},
+		{Strict, noPIN, notExempt, other, NoActivePIN, NoActivePIN},
+		{Strict, noPIN, exempt, none, RoleExempt, RoleExempt},
+		{Strict, noPIN, exempt, inList, RoleExempt, RoleExempt},
+		{Strict, noPIN, exempt, other, RoleExempt, RoleExempt},
 	} {
-		t.Run(rule.name, func(t *testing.T) {
-			if rule.policy.AppliesTo == "" {
-				rule.policy.AppliesTo = "all"
+		for session, want := range map[bool]Reason{false: row.want, true: row.withSession} {
+			p := Policy{Enforcement: row.enforcement, AppliesTo: "all", RequiredSkills: []string{"pay.*"}}
+			q := Question{HasPIN: row.hasPIN, Roles: []string{"customer"}, SessionActive: session}
+			if row.isExempt {
+				p.AppliesTo = "owner"
 			}
-			if rule.question.Roles == nil {
-				rule.question.Roles = []string{"customer"}
+			if row.skill != none {
+				q.Skill = &row.skill
 			}
-			rule.question.HasPIN = true
-			d := rule.policy.Decide(rule.question)
-			if d.Required != rule.required || d.Reason != rule.reason || d.Role != rule.role {
-				t.Errorf("got %v, %s, %s; want %v, %s, %s", d.Required, d.Reason, d.Role, rule.required, rule.reason, rule.role)
+			// A person without a PIN is refused under Strict only.
+			required := want == PINNeeded || want == NoActivePIN && row.enforcement == Strict
+			d := p.Decide(q)
+			if d.Required != required || d.Reason != want || d.Role != "customer" {
+				t.Errorf("%+v, session %v: got %v, %s, %s; want %v, %s", row, session, d.Required, d.Reason, d.Role, required, want)
 			}
-			rule.question.HasPIN = false
-			if d := rule.policy.Decide(rule.question); d.Required || d.Reason != NoActivePIN {
-				t.Errorf("without a PIN: %v, %s", d.Required, d.Reason)
+			if protected := row.enforcement == Strict || row.skill == inList; (d.SkillProtected == nil) != (row.skill == none) || d.SkillProtected != nil && *d.SkillProtected != protected {
+				t.Errorf("%+v: skill_protected is %v, want %v", row, d.SkillProtected, protected)
 			}
-		})
+		}
+	}
+}
+
+func TestStrictestRoleDecides(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []struct {
+		appliesTo string
+		roles     []string
+		role      string
+		required  bool
+	}{
+		{"all", []string{"customer"}, "customer", true},
+		{"owner", []string{"customer"}, "customer", false},
+		{"owner", []string{"customer", "owner"}, "owner", true},
+		{"customer", []string{"customer", "owner"}, "customer", true},
+		{"customer", []string{"owner"}, "owner", false},
+	} {
+		for _, enforcement := range []string{Listed, Strict} {
+			d := Policy{AppliesTo: rule.appliesTo, Enforcement: enforcement}.Decide(Question{HasPIN: true, Roles: rule.roles})
+			if d.Role != rule.role || d.Required != rule.required {
+				t.Errorf("%s, %+v: got %s, %v", enforcement, rule, d.Role, d.Required)
+			}
+		}
+	}
+}
+
+func TestListedSkills(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []struct {
+		name  string
+		list  []string
+		skill string
+		want  bool
+	}{
+		{"an empty list", nil, "pay.transfer", false},
+		{"in the list", []string{"mail", "pay.transfer"}, "pay.transfer", true},
+		{"a prefix is in the list", []string{"pay.*"}, "pay.transfer", true},
+		{"the prefix itself", []string{"pay.*"}, "pay.", true},
+		{"shorter than the prefix", []string{"pay.*"}, "pay", false},
+		{"the skill is a prefix of a name in the list", []string{"pay.transfer.all"}, "pay.transfer", false},
+		{"a star protects all skills", []string{"*"}, "pay.transfer", true},
+		{"upper case in the skill", []string{"payments.*"}, "Payments.transfer", true},
+		{"upper case in the list", []string{"PAY.*"}, "pay.transfer", true},
+		{"upper case in a name without a star", []string{"Delete_Account"}, "dELETE_aCCOUNT", true},
+		{"the same name twice", []string{"Pay.*", "pay.*"}, "PAY.transfer", true},
+		{"only ASCII letters have two cases: the Kelvin sign is not K", []string{"kyc"}, "\u212Ayc", false},
+		{"other letters have one case", []string{"über*"}, "Überweisung", false},
+		{"other letters in the same case", []string{"über*"}, "überWEISUNG", true},
+	} {
+		p := Policy{Enforcement: Listed, RequiredSkills: rule.list}
+		if got := p.protects(rule.skill); got != rule.want {
+			t.Errorf("%s: %v, want %v", rule.name, got, rule.want)
+		}
 	}
 }

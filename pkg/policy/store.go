@@ -21,13 +21,14 @@ type Store struct{ DB *sqlx.DB }
 // define the ranges.
 type Change struct {
 	AppliesTo           *string
+	Enforcement         *string
 	RequiredSkills      *[]string
 	SessionTTLMinutes   *int
 	ChangeRequiresProof *bool
 	KYCRequired         *bool
 }
 
-const columns = `pin_applies_to, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
+const columns = `pin_applies_to, enforcement, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
 
 // Get returns an instance's policy, or directory.ErrNoInstance.
 func (s Store) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
@@ -50,7 +51,7 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 	}
 	const q = `
 		update instances
-		   set pin_applies_to = coalesce($2, pin_applies_to), pin_required_skills = coalesce($3, pin_required_skills),
+		   set pin_applies_to = coalesce($2, pin_applies_to), enforcement = coalesce($7, enforcement), pin_required_skills = coalesce($3, pin_required_skills),
 		       pin_session_ttl_minutes = coalesce($4, pin_session_ttl_minutes),
 		       pin_change_requires_proof = coalesce($5, pin_change_requires_proof),
 		       kyc_required = coalesce($6, kyc_required), updated_at = now()
@@ -62,7 +63,7 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 	}
 	var policy Policy
 	err := audit.Change(ctx, s.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired)
+		err := tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired, change.Enforcement)
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, directory.ErrNoInstance
 		}
@@ -70,7 +71,7 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 			return audit.Event{}, fmt.Errorf("changing a policy: %w", err)
 		}
 		return audit.Event{Action: "policy.changed", InstanceID: audit.ID(instance), Details: map[string]any{
-			"pin_applies_to": policy.AppliesTo, "pin_required_skills": policy.RequiredSkills,
+			"pin_applies_to": policy.AppliesTo, "enforcement": policy.Enforcement, "pin_required_skills": policy.RequiredSkills,
 			"pin_session_ttl_minutes": policy.SessionTTLMinutes, "pin_change_requires_proof": policy.ChangeRequiresProof,
 			"kyc_required": policy.KYCRequired,
 		}}, nil

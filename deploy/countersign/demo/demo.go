@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/token"
 	"github.com/countersign/countersign/services/auth/operator"
@@ -145,7 +146,7 @@ func create(ctx context.Context, db *sqlx.DB) (Data, error) {
 	return d, d.issueKeys(ctx, credential.Keys{DB: db})
 }
 
-// createAgent makes the customer, an instance, and the customer's identity on it.
+// createAgent makes the customer, a strict instance, and the customer's identity on it.
 func (d *Data) createAgent(ctx context.Context, directories directory.Directory) (err error) {
 	name := customerName
 	d.CustomerID, err = directories.CustomerByEmail(ctx, d.CustomerEmail)
@@ -157,7 +158,7 @@ func (d *Data) createAgent(ctx context.Context, directories directory.Directory)
 	if err != nil {
 		return err
 	}
-	instance, err := directories.CreateInstance(ctx, instanceName, nil)
+	instance, err := directories.CreateInstance(ctx, instanceName, nil, policy.Strict)
 	if err != nil {
 		return err
 	}

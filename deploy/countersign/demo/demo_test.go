@@ -49,6 +49,10 @@ func TestDemoDataIsMadeOnceForEachDatabase(t *testing.T) {
 	if again := ensure(t, other, local); again.APIKey == moved.APIKey || again.CustomerID != moved.CustomerID {
 		t.Error("a revoked key was kept, or the customer was made twice")
 	}
+	var enforcement string
+	if err := db.Get(&enforcement, `select enforcement from instances where id = $1`, first.InstanceID); err != nil || enforcement != "strict" {
+		t.Errorf("the enforcement of the demo's instance is %q, %v", enforcement, err)
+	}
 	var actors []string
 	if err := other.Select(&actors, `select distinct actor_kind from audit`); err != nil || !slices.Equal(actors, []string{"operator"}) {
 		t.Errorf("the actors in the audit trail are %q, %v", actors, err)

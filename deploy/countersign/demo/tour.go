@@ -13,14 +13,14 @@ Countersign runs. A verification, to paste line by line:
 # A dashboard gives the customer a PIN.
 curl -sS -X POST -H 'X-Api-Key: {{.APIKey}}' -H 'Content-Type: application/json' -d '{"pin":"4378"}' '{{.PinAdminURL}}/v1/customers/{{.CustomerID}}/pin'
 
-# Before a protected skill, the agent asks whether a PIN is needed.
-{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}'
+# Before a skill, the agent asks whether a PIN is needed.
+{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}&skill=payments.transfer'
 
 # The customer types the PIN. It is right, so the answer has a session token.
 ANSWER=$({{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d '{"pin":"4378","customer_id":"{{.CustomerID}}"}' '{{.Agent}}/pin/verify'); echo "$ANSWER"; TOKEN=$(printf %s "$ANSWER" | sed -n 's/.*"session_token": *"\([^"]*\)".*/\1/p')
 
 # With the session token, no PIN is needed.
-{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H "X-Pin-Session: $TOKEN" '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}'
+{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H "X-Pin-Session: $TOKEN" '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}&skill=payments.transfer'
 
 # A tool server asks whether the session is valid, and ends it.
 {{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"session_token\":\"$TOKEN\"}" '{{.Agent}}/pin/sessions/introspect'

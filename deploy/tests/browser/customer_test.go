@@ -29,7 +29,7 @@ func TestSetUnlockAndRemovePIN(t *testing.T) {
 	p.see("1 found")
 	p.follow("Rosalind Franklin")
 	p.heading("Rosalind Franklin")
-	p.see("Agents do not ask this customer for a PIN.")
+	p.see("Strict instances refuse this customer.")
 	p.see("If the customer has a PIN, it applies.")
 	p.screenshot("customer-without-pin")
 
@@ -81,7 +81,7 @@ func TestSetUnlockAndRemovePIN(t *testing.T) {
 	p.press("Cancel")
 	p.press("Remove")
 	p.press("Remove PIN")
-	p.see("Agents do not ask this customer for a PIN.")
+	p.see("Strict instances refuse this customer.")
 
 	// The identity can have its own PIN.
 	p.click(`//*[@role='group'][@aria-label='PIN of rosalind on Telegram']//button[normalize-space()='Set PIN']`)
@@ -133,6 +133,7 @@ func TestCreateCustomerInstanceAndIdentity(t *testing.T) {
 	p.fill("Email address of the owner", "ada@example.net")
 	p.press("Add instance")
 	p.heading("Analytical engine")
+	p.until("a strict policy", `Array.from(document.querySelectorAll('form select'), (field) => field.value).includes('strict')`)
 	p.follow("Ada Lovelace")
 	p.heading("Ada Lovelace")
 

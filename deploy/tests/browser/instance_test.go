@@ -13,6 +13,7 @@ func TestEditPolicy(t *testing.T) {
 	p.signIn()
 	p.open("#/instances/"+instance, "Teller")
 	p.choose("Who must enter a PIN", "Customers only")
+	p.choose("Which skills need a PIN", "Every skill, and a person without a PIN is refused (strict)")
 	p.fill("Protected skills", "payments.*\ntransfer money\n\n")
 	p.fill("Length of a PIN session in minutes", "1441")
 	p.press("Save policy")
@@ -29,7 +30,7 @@ func TestEditPolicy(t *testing.T) {
 	p.do(chromedp.Reload())
 	p.heading("Teller")
 	p.until("the policy to be shown as it was saved", `JSON.stringify(Array.from(document.querySelectorAll('form :is(input, select, textarea)'),
-		(field) => field.type === 'checkbox' ? field.checked : field.value)) === '["customer","payments.*\\ntransfer","5",true,true]'`)
+		(field) => field.type === 'checkbox' ? field.checked : field.value)) === '["customer","strict","payments.*\\ntransfer","5",true,true]'`)
 }
 
 func TestIssueAndRevokeProxyKey(t *testing.T) {

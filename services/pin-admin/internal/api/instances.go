@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
 )
 
@@ -17,9 +18,13 @@ func (a *API) ListInstances(ctx context.Context, r gen.ListInstancesRequestObjec
 	return gen.ListInstances200JSONResponse{Items: each(found.Items, showInstance), Total: found.Total, Page: p.Number, PerPage: p.Size}, nil
 }
 
-// CreateInstance adds an instance.
+// CreateInstance adds an instance. Without an enforcement in the request, its policy is listed, as in the source API.
 func (a *API) CreateInstance(ctx context.Context, r gen.CreateInstanceRequestObject) (gen.CreateInstanceResponseObject, error) {
-	instance, err := a.Directory.CreateInstance(ctx, r.Body.Name, r.Body.OwnerCustomerID)
+	enforcement := policy.Listed
+	if r.Body.Enforcement != nil {
+		enforcement = string(*r.Body.Enforcement)
+	}
+	instance, err := a.Directory.CreateInstance(ctx, r.Body.Name, r.Body.OwnerCustomerID, enforcement)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func TestCreateChangeAndDeleteAnInstance(t *testing.T) {
 	s.Fields(s.Want(s.ask("PATCH", path, object{"name": "Shop 2"}), 200), object{"name": "Shop 2", "owner_customer_id": owner})
 	s.Fields(s.Want(s.ask("PATCH", path, object{}), 200), object{"name": "Shop 2", "owner_customer_id": owner})
 	s.Fields(s.Want(s.ask("PATCH", path, object{"owner_customer_id": nil}), 200), object{"name": "Shop 2", "owner_customer_id": nil})
-	s.Fields(s.Want(s.ask("GET", path+"/pin-policy", nil), 200), object{"pin_applies_to": "all"})
+	s.Fields(s.Want(s.ask("GET", path+"/pin-policy", nil), 200), object{"pin_applies_to": "all", "enforcement": "listed"})
 	s.Want(s.ask("DELETE", path, nil), 204)
 	for _, method := range []string{"GET", "DELETE"} {
 		s.Fields(s.Want(s.ask(method, path, nil), 404), object{"detail": "Instance not found"})
@@ -30,6 +30,17 @@ func TestCreateChangeAndDeleteAnInstance(t *testing.T) {
 	_, owned := s.add("/v1/instances", object{"name": "Shop", "owner_customer_id": owner}) // two instances can have the same name
 	s.Fields(owned, object{"owner_customer_id": owner})
 	s.actions("instance.created", "instance.updated", "instance.updated", "instance.updated", "instance.deleted", "instance.created")
+
+	strict, _ := s.add("/v1/instances", object{"name": "Bank", "enforcement": "strict"})
+	s.Fields(s.Want(s.ask("GET", strict+"/pin-policy", nil), 200), object{"enforcement": "strict", "pin_applies_to": "all"})
+	var audited string
+	s.people.Get(&audited, `select details->>'enforcement' from audit where action = 'instance.created' order by id desc limit 1`)
+	if audited != "strict" {
+		t.Errorf("the audit trail has the enforcement %q", audited)
+	}
+	for body, kind := range map[string]string{`{"name": "a", "enforcement": null}`: "enum", `{"name": "a", "enforcement": "STRICT"}`: "enum", `{"name": "a", "enforcement": 1}`: "enum"} {
+		s.Fields(s.Want(s.ask("POST", "/v1/instances", body), 422), object{"detail.0.type": kind, "detail.0.loc.1": "enforcement"})
+	}
 }
 
 func TestInvalidInstancesAreRefused(t *testing.T) {

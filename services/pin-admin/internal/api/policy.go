@@ -29,6 +29,7 @@ func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject)
 func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
 	policy, err := a.Policies.Change(ctx, r.InstanceID, policy.Change{
 		AppliesTo: (*string)(r.Body.PINAppliesTo), RequiredSkills: r.Body.PINRequiredSkills,
+		Enforcement:       (*string)(r.Body.Enforcement),
 		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
 	})
 	if err != nil {
@@ -39,7 +40,7 @@ func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestO
 
 func showPolicy(instance uuid.UUID, p policy.Policy) gen.PolicyJSONResponse {
 	return gen.PolicyJSONResponse{
-		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
+		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo), Enforcement: gen.Enforcement(p.Enforcement), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
 		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof, KYCRequired: p.KYCRequired,
 	}
 }

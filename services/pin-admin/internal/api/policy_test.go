@@ -11,7 +11,8 @@ func TestReadAndChangeAPolicy(t *testing.T) {
 	instance := s.people.Instance()
 	path := "/v1/instances/" + instance.String() + "/pin-policy"
 	initial := s.Want(s.ask("GET", path, nil), 200)
-	s.Fields(initial, object{"instance_id": instance.String(), "pin_applies_to": "all", "pin_session_ttl_minutes": 30.0, "pin_change_requires_proof": false, "kyc_required": false})
+	s.Fields(initial, object{"instance_id": instance.String(), "pin_applies_to": "all", "enforcement": "listed", "pin_session_ttl_minutes": 30.0,
+		"pin_change_requires_proof": false, "kyc_required": false})
 	if skills, ok := initial.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
 		t.Errorf("a new policy protects %v", initial.JSON("pin_required_skills"))
 	}
@@ -20,7 +21,14 @@ func TestReadAndChangeAPolicy(t *testing.T) {
 	s.Fields(s.Want(s.ask("PATCH", path, object{"pin_applies_to": "owner", "pin_session_ttl_minutes": 1440}), 200), object{
 		"pin_required_skills.0": "pay*", "pin_applies_to": "owner", "pin_session_ttl_minutes": 1440.0})
 	s.Fields(s.Want(s.ask("PATCH", path, object{"kyc_required": true}), 200), object{"kyc_required": true, "pin_applies_to": "owner"})
-	s.Fields(s.Want(s.ask("PATCH", path, object{}), 200), object{"kyc_required": true})
+	s.Fields(s.Want(s.ask("PATCH", path, object{}), 200), object{"kyc_required": true, "enforcement": "listed"})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"enforcement": "strict"}), 200), object{"enforcement": "strict", "pin_required_skills.0": "pay*"})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"pin_session_ttl_minutes": 5}), 200), object{"enforcement": "strict"})
+	var audited string
+	s.people.Get(&audited, `select details->>'enforcement' from audit where action = 'policy.changed' order by id desc limit 1`)
+	if audited != "strict" {
+		t.Errorf("the audit trail has the enforcement %q", audited)
+	}
 	s.Want(s.ask("PATCH", path, object{"pin_required_skills": []string{}}), 200)
 	after := s.Want(s.ask("GET", path, nil), 200)
 	if skills, _ := after.JSON("pin_required_skills").([]any); len(skills) != 0 || after.JSON("pin_applies_to") != "owner" {
@@ -36,6 +44,10 @@ func TestInvalidPoliciesAreRefused(t *testing.T) {
 		`{"pin_applies_to": "nobody"}`:                                      "enum",
 		`{"pin_applies_to": "ALL"}`:                                         "enum",
 		`{"pin_applies_to": 1}`:                                             "enum",
+		`{"enforcement": "off"}`:                                            "enum",
+		`{"enforcement": "Strict"}`:                                         "enum",
+		`{"enforcement": null}`:                                             "enum",
+		`{"enforcement": true}`:                                             "enum",
 		`{"pin_session_ttl_minutes": 0}`:                                    "greater_than_equal",
 		`{"pin_session_ttl_minutes": -1}`:                                   "greater_than_equal",
 		`{"pin_session_ttl_minutes": 1441}`:                                 "less_than_equal",

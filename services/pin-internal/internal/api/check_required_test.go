@@ -38,6 +38,32 @@ func TestCheckRequired(t *testing.T) {
 	}
 }
 
+func TestCheckRequiredUnderStrictEnforcement(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.people.Exec(`update instances set enforcement = 'strict', pin_required_skills = '{mail.*}'`)
+	for _, skill := range []string{"", "pay", "mail.send"} {
+		s.Fields(s.check("", skill), map[string]any{"required": true, "reason": "no_active_pin", "pin_set": false, "session_active": false})
+	}
+	s.setPIN()
+	s.Fields(s.check("", "pay"), map[string]any{"required": true, "reason": "pin_needed", "skill_protected": true})
+	session, _ := s.verify(right).JSON("session_token").(string)
+	s.Fields(s.check(session, "pay"), map[string]any{"required": false, "reason": "session_active", "skill_protected": true})
+	s.people.Exec(`update instances set pin_applies_to = 'owner'`)
+	s.Fields(s.check("", "pay"), map[string]any{"required": false, "reason": "role_exempt", "skill_protected": true})
+}
+
+func TestSkillsAreComparedWithoutRegardToCase(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.setPIN()
+	s.people.Exec(`update instances set pin_required_skills = '{payments.*,Delete_Account}'`)
+	for _, skill := range []string{"Payments.transfer", "PAYMENTS.TRANSFER", "payments.transfer", "delete_account"} {
+		s.Fields(s.check("", skill), map[string]any{"required": true, "skill_protected": true})
+	}
+	s.Fields(s.check("", "Pay.transfer"), map[string]any{"required": false, "skill_protected": false})
+}
+
 func TestInvalidQueryParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

@@ -41,6 +41,24 @@ func (e AppliesTo) Valid() bool {
 	}
 }
 
+// Defines values for Enforcement.
+const (
+	Listed Enforcement = "listed"
+	Strict Enforcement = "strict"
+)
+
+// Valid indicates whether the value is a known member of the Enforcement enum.
+func (e Enforcement) Valid() bool {
+	switch e {
+	case Listed:
+		return true
+	case Strict:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt time.Time          `json:"created_at"`
@@ -144,6 +162,9 @@ type CustomerPage struct {
 	PerPage int        `json:"per_page"`
 	Total   int        `json:"total"`
 }
+
+// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+type Enforcement string
 
 // ExternalID defines model for ExternalID.
 type ExternalID = string
@@ -290,6 +311,8 @@ type NewIdentity struct {
 
 // NewInstance defines model for NewInstance.
 type NewInstance struct {
+	// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+	Enforcement     *Enforcement        `json:"enforcement,omitempty"`
 	Name            Name                `json:"name"`
 	OwnerCustomerID *openapi_types.UUID `json:"owner_customer_id,omitempty"`
 }
@@ -309,7 +332,9 @@ type PIN = pin.PIN
 
 // PINPolicy defines model for PINPolicy.
 type PINPolicy struct {
-	InstanceID openapi_types.UUID `json:"instance_id"`
+	// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+	Enforcement Enforcement        `json:"enforcement"`
+	InstanceID  openapi_types.UUID `json:"instance_id"`
 
 	// KYCRequired If true, agents and customers can set a PIN only when the customer's KYC status is approved. The KYC status is that of the user with the customer's email address. Existing PINs stay. Admins can always set a PIN.
 	KYCRequired bool `json:"kyc_required"`
@@ -320,7 +345,7 @@ type PINPolicy struct {
 	// PINChangeRequiresProof To set or remove a PIN, an agent must send the current PIN or a live session.
 	PINChangeRequiresProof bool `json:"pin_change_requires_proof"`
 
-	// PINRequiredSkills The names of the protected skills. A name that ends in * matches every skill that begins with the part before the *.
+	// PINRequiredSkills The names of the skills that are protected if the enforcement is listed. A name that ends in * matches every skill that begins with the part before the *. Names are compared without regard to the case of ASCII letters.
 	PINRequiredSkills RequiredSkills `json:"pin_required_skills"`
 
 	// PINSessionTTLMinutes How long a PIN session lasts.
@@ -329,13 +354,15 @@ type PINPolicy struct {
 
 // PINPolicyChange defines model for PINPolicyChange.
 type PINPolicyChange struct {
-	KYCRequired *bool `json:"kyc_required,omitempty"`
+	// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+	Enforcement *Enforcement `json:"enforcement,omitempty"`
+	KYCRequired *bool        `json:"kyc_required,omitempty"`
 
 	// PINAppliesTo The roles that must enter a PIN.
 	PINAppliesTo           *AppliesTo `json:"pin_applies_to,omitempty"`
 	PINChangeRequiresProof *bool      `json:"pin_change_requires_proof,omitempty"`
 
-	// PINRequiredSkills The names of the protected skills. A name that ends in * matches every skill that begins with the part before the *.
+	// PINRequiredSkills The names of the skills that are protected if the enforcement is listed. A name that ends in * matches every skill that begins with the part before the *. Names are compared without regard to the case of ASCII letters.
 	PINRequiredSkills *RequiredSkills `json:"pin_required_skills,omitempty"`
 
 	// PINSessionTTLMinutes How long a PIN session lasts.
@@ -392,7 +419,7 @@ type ProxyKeyPage struct {
 	Total   int        `json:"total"`
 }
 
-// RequiredSkills The names of the protected skills. A name that ends in * matches every skill that begins with the part before the *.
+// RequiredSkills The names of the skills that are protected if the enforcement is listed. A name that ends in * matches every skill that begins with the part before the *. Names are compared without regard to the case of ASCII letters.
 type RequiredSkills = []string
 
 // RoleOverride The role of the identity. Null means owner if the customer owns the instance, otherwise customer.

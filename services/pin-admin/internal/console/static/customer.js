@@ -17,7 +17,8 @@ export async function customerPage(id) {
   const sessions = sessionPanel(path, name);
   const onChange = () => sessions.reload(); // a change of a PIN ends its sessions
   const pin = panel('PIN', {
-    load: async () => pinBox({ path: `${path}/pin`, holder: name, withoutPIN: 'Agents do not ask this customer for a PIN.', onChange }),
+    load: async () => pinBox({ path: `${path}/pin`, holder: name, onChange,
+      withoutPIN: 'Strict instances refuse this customer. Listed instances do not ask this customer for a PIN.' }),
   });
   return {
     title: name,

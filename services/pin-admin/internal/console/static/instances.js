@@ -23,10 +23,11 @@ async function addInstance() {
   const instance = await formDialog({
     title: 'New instance', submit: 'Add instance',
     fields: [
-      { name: 'name', label: 'Name' },
+      { name: 'name', label: 'Name', hint: 'Every skill of the new instance needs a PIN. The PIN policy on its page can change that.' },
       { name: 'owner_customer_id', label: 'Email address of the owner', kind: 'email', hint: 'A customer. Optional' },
     ],
-    action: async ({ name, owner_customer_id: owner }) => post('/v1/instances', { name: name.trim(), owner_customer_id: await customerID(owner.trim()) }),
+    action: async ({ name, owner_customer_id: owner }) => post('/v1/instances',
+      { name: name.trim(), owner_customer_id: await customerID(owner.trim()), enforcement: 'strict' }),
   });
   if (!instance) return;
   announce(`Instance added: ${instance.name}`);
@@ -66,6 +67,8 @@ export async function instancePage(id) {
   };
 }
 
+const enforcements = [['strict', 'Every skill, and a person without a PIN is refused (strict)'],
+  ['listed', 'Only the protected skills below, and only if a PIN is set (listed)']];
 const appliesTo = [['all', 'Everybody'], ['owner', 'Owners only'], ['customer', 'Customers only']];
 
 function policyForm(path, policy) {
@@ -73,9 +76,10 @@ function policyForm(path, policy) {
     label: 'PIN policy', submit: 'Save policy',
     fields: [
       { name: 'pin_applies_to', label: 'Who must enter a PIN', kind: 'select', options: appliesTo, value: policy.pin_applies_to },
+      { name: 'enforcement', label: 'Which skills need a PIN', kind: 'select', options: enforcements, value: policy.enforcement },
       { name: 'pin_required_skills', label: 'Protected skills', kind: 'textarea', value: policy.pin_required_skills.join('\n'),
         hint: 'One name per line, without spaces. A name that ends in * matches every skill that begins with the part before the *. '
-          + 'With an empty list, no named skill is protected.' },
+          + 'Upper and lower case are equal. The list counts only if the policy is listed; then an empty list protects no named skill.' },
       { name: 'pin_session_ttl_minutes', label: 'Length of a PIN session in minutes', kind: 'number', value: policy.pin_session_ttl_minutes,
         attributes: { min: 1, max: 1440, inputmode: 'numeric', class: 'short' }, hint: '1 to 1440' },
       { name: 'pin_change_requires_proof', label: 'Agents need the current PIN or a live session to change a PIN', kind: 'checkbox',

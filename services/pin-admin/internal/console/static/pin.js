@@ -55,7 +55,8 @@ export function pinBox({ path, holder, withoutPIN, onChange }) {
   async function removePIN() {
     const done = await confirmDialog({
       title: `Remove the PIN of ${holder}?`, submit: 'Remove PIN',
-      text: 'The PIN sessions of this PIN end. If no other PIN applies, agents do not ask for a PIN.',
+      text: 'The PIN sessions of this PIN end. If no other PIN applies, strict instances refuse this person, and listed instances do '
+        + 'not ask for a PIN.',
       action: () => remove(path),
     });
     if (done) await changed(`The PIN of ${holder} is removed.`);

@@ -243,7 +243,7 @@ type Requirement struct {
 	// PINSet Whether a PIN applies, active or deactivated.
 	PINSet bool `json:"pin_set"`
 
-	// Reason pin_needed: ask for the PIN. no_active_pin: no PIN is set. role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
+	// Reason pin_needed: ask for the PIN. no_active_pin: no PIN is set; required is false if the enforcement of the policy is listed, and true if it is strict (refuse the skill and let the person set a PIN). role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
 	Reason RequirementReason `json:"reason"`
 
 	// Required Whether the agent must ask for the PIN.
@@ -256,14 +256,14 @@ type Requirement struct {
 	SessionActive    bool       `json:"session_active"`
 	SessionExpiresAt *time.Time `json:"session_expires_at"`
 
-	// SkillProtected Whether the policy lists the skill. Null when the request has no skill.
+	// SkillProtected Whether the policy protects the skill: it lists the skill, or its enforcement is strict. Null when the request has no skill.
 	SkillProtected *bool `json:"skill_protected"`
 }
 
 // RequirementPINHolder Who holds the PIN that applies. Null when no PIN applies.
 type RequirementPINHolder string
 
-// RequirementReason pin_needed: ask for the PIN. no_active_pin: no PIN is set. role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
+// RequirementReason pin_needed: ask for the PIN. no_active_pin: no PIN is set; required is false if the enforcement of the policy is listed, and true if it is strict (refuse the skill and let the person set a PIN). role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
 type RequirementReason string
 
 // RequirementRole The role that the decision is based on.
