@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/stores"
 )
 
 // Why a budget allows no attempt. The ErrLocked that Charge returns contains the time to wait. After ErrUsedUp, waiting does not
@@ -37,12 +38,14 @@ const (
 	SecondFactorSignedIn Kind = "second_factor_signed_in"
 )
 
-// chargeTime limits a charge. A client that disconnects does not cancel it.
-const chargeTime = 5 * time.Second
+// chargeTime limits a charge. A client that disconnects does not cancel it. It is long enough for the row's turn, a probe and the
+// statement, so that Postgres or the connection's deadline ends a slow statement first.
+const chargeTime = stores.LockTimeout + probeTime + stores.AnswerTimeout
 
 // Guesses charges and settles attempts at secrets of one kind.
 type Guesses struct {
 	DB     *sqlx.DB
+	Gate   *Gate
 	Kind   Kind
 	Limits Limits
 }
@@ -76,7 +79,7 @@ const chargeSQL = `
 
 // Charge charges one attempt at the secret of a subject, whether or not the subject exists, in a transaction of its own. A
 // client that disconnects does not cancel it. It returns ErrLocked or ErrUsedUp if the budget allows no attempt; then nothing was
-// charged. A first attempt and a later attempt run the same statement, so the time that Charge takes does not reveal whether there
+// charged. It also returns the errors of Gate.Charge. A first attempt and a later attempt run the same statement, so the time that Charge takes does not reveal whether there
 // were attempts before.
 func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
@@ -87,7 +90,9 @@ func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 		Seconds float64 `db:"locked_for"`
 	}
 	args := append([]any{a.subject[:]}, g.Limits.Args()...)
-	err := g.DB.GetContext(ctx, &row, chargeSQL, append(args, g.Kind)...)
+	err := g.Gate.Charge(ctx, string(a.subject[:]), func(ctx context.Context) error {
+		return g.DB.GetContext(ctx, &row, chargeSQL, append(args, g.Kind)...)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Attempt{}, g.refusal(ctx, a)
 	}

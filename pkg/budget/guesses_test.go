@@ -27,13 +27,13 @@ type world struct {
 func newWorld(t *testing.T) world {
 	t.Parallel()
 	database := storetest.Postgres(t)
-	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth), Connections: 20})
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RoleAuth, "lock_timeout=1s"), Connections: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
 	limits := budget.Limits{Attempts: 3, Lock: time.Minute, LockMax: 4 * time.Minute, Failures: 9}
-	return world{t, budget.Guesses{DB: db, Kind: budget.Password, Limits: limits}, storetest.NewPeople(t, database)}
+	return world{t, budget.Guesses{DB: db, Gate: budget.NewGate(db), Kind: budget.Password, Limits: limits}, storetest.NewPeople(t, database)}
 }
 
 func (w world) charged() budget.Attempt {

@@ -218,3 +218,39 @@ func TestOutcomeForAReplacedPINIsAFailure(t *testing.T) {
 		t.Errorf("the recorded outcome is %s, want lost", outcome)
 	}
 }
+
+// A charge that waits for the holder's row is ended by Postgres. If it was cancelled, nothing was charged. If its connection
+// ended, the outcome is unknown, and nothing more is charged until a probe is confirmed.
+func TestChargeThatPostgresEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	for _, rule := range []struct {
+		end  string
+		want error
+	}{{"pg_cancel_backend", budget.ErrNotCharged}, {"pg_terminate_backend", budget.ErrUnknown}} {
+		held := w.db.MustBegin()
+		held.MustExec(`select from pin_holders for update`)
+		outcome := make(chan error)
+		go func() {
+			_, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN)
+			outcome <- err
+		}()
+		for ended := 0; ended == 0; {
+			w.people.Get(&ended, `select count(*) from pg_stat_activity
+				where case when datname = current_database() and wait_event_type = 'Lock' then `+rule.end+`(pid) end`)
+		}
+		held.Rollback()
+		if err := <-outcome; !errors.Is(err, rule.want) {
+			t.Errorf("%s: %v, want %v", rule.end, err, rule.want)
+		}
+	}
+	w.people.Exec(`revoke insert on commit_probes from countersign_pin_internal`)
+	if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), rightPIN); !errors.Is(err, budget.ErrPaused) {
+		t.Errorf("while no probe is confirmed: %v, want ErrPaused", err)
+	}
+	w.people.Exec(`grant insert on commit_probes to countersign_pin_internal`)
+	if got := w.verify(wrongPIN); *got.Remaining != 4 {
+		t.Errorf("%d left, want 4", *got.Remaining)
+	}
+}

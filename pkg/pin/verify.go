@@ -3,6 +3,7 @@ package pin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -56,6 +58,7 @@ type Result struct {
 // Verifier verifies PINs.
 type Verifier struct {
 	db       *sqlx.DB
+	gate     *budget.Gate
 	refusals refusals
 	hasher   hasher
 	sessions *session.Store
@@ -82,7 +85,7 @@ type VerifierConfig struct {
 // NewVerifier returns a Verifier and registers its metrics.
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
-		db: c.DB, refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
+		db: c.DB, gate: budget.NewGate(c.DB), refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
 		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),
@@ -97,8 +100,9 @@ func NewVerifier(c VerifierConfig) *Verifier {
 
 // Verify reports whether candidate is the PIN that applies to a subject, for an agent with a proxy key.
 //
-// Errors: the errors of Resolve; slowhash.ErrBusy, ErrUnknownKey and ErrChanging (nothing was charged); or an error that
-// prevented an answer.
+// Errors: the errors of Resolve; slowhash.ErrBusy, ErrUnknownKey, ErrChanging, budget.ErrNotCharged and budget.ErrPaused (nothing
+// was charged); budget.ErrUnknown (the attempt may have been charged, and there is no verdict); or an error that prevented an
+// answer.
 func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject, candidate PIN) (Result, error) {
 	resolve := func(ctx context.Context) (Resolved, error) { return v.Resolve(ctx, key, subject) }
 	return v.verify(ctx, subject.InstanceID, questionOf(key, subject), resolve, candidate)
@@ -147,7 +151,7 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 
 	right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)
 	if err != nil {
-		return Result{}, err
+		return Result{}, withoutOutcome(err)
 	}
 	v.comparisons.Inc()
 	reached("compared")
@@ -165,12 +169,12 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 			return v.confirm(ctx, r, a, after), nil
 		}
 		if !errors.Is(err, errLost) {
-			return Result{}, err
+			return Result{}, withoutOutcome(err)
 		}
 	}
 	after, err := v.settleWrong(ctx, a)
 	if err != nil {
-		return Result{}, err
+		return Result{}, withoutOutcome(err)
 	}
 	return wrong(after, v.budget), nil
 }
@@ -221,6 +225,15 @@ func (v *Verifier) refusedByCharge(ctx context.Context, q question, resolve reso
 		return *refused, nil
 	}
 	return Result{}, ErrChanging // for example, an unlock between the charge and this query
+}
+
+// withoutOutcome returns the error for an attempt that is charged but has no verdict. If a store failed, it is
+// budget.ErrUnknown, so that the agent does not repeat the attempt.
+func withoutOutcome(err error) error {
+	if stores.Unavailable(err) {
+		return fmt.Errorf("%w: %w", budget.ErrUnknown, err)
+	}
+	return err
 }
 
 // confirm returns the result of a right PIN, with a new session. If Redis cannot store the session, the result has no session,

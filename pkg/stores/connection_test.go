@@ -116,3 +116,57 @@ func TestStatementWhoseAnswerIsLostRunsOnce(t *testing.T) {
 		}
 	}
 }
+
+// Postgres ends a connection with an error message, for example when an administrator stops it. The statement may have been
+// committed before, so it must not run again on another connection.
+func TestStatementOfAnEndedBackendRunsOnce(t *testing.T) {
+	t.Parallel()
+	database := storetest.Postgres(t)
+	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: database.URL, Connections: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	admin := database.Open(t, "")
+	admin.MustExec(`create table charges as select 0 as n`)
+	charge, err := db.Preparex(`update charges set n = n + 1 returning n`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"a statement":          func() error { _, err := db.Exec(`update charges set n = n + 1`); return err },
+		"a prepared statement": func() error { _, err := charge.Exec(); return err },
+		"a query":              func() error { return db.Get(new(int), `update charges set n = n + $1 returning n`, 1) },
+		"a prepared query":     func() error { return charge.Get(new(int)) },
+	} {
+		held := admin.MustBegin()
+		held.MustExec(`select from charges for update`)
+		done := make(chan error)
+		go func() { done <- do() }()
+		for ended := 0; ended == 0; {
+			const q = `select count(*) from pg_stat_activity
+				where case when datname = current_database() and wait_event_type = 'Lock' then pg_terminate_backend(pid) end`
+			if err := admin.Get(&ended, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held.Rollback()
+		if err := <-done; !stores.Unavailable(err) || stores.ChangedNothing(err) {
+			t.Errorf("%s: %v, want an error for which only Unavailable is true", name, err)
+		}
+		// An idle connection that was ended causes no error.
+		admin.MustExec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+		for others := 1; others > 0; {
+			if err := admin.Get(&others, `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := do(); err != nil {
+			t.Errorf("%s after the connections were ended: %v", name, err)
+		}
+	}
+	var ran int
+	if err := admin.Get(&ran, `select n from charges`); err != nil || ran != 4 {
+		t.Errorf("%d statements ran, %v, want 4", ran, err)
+	}
+}

@@ -14,6 +14,7 @@ type pooledConn struct{ pqConn }
 type pqConn interface {
 	driver.Conn
 	driver.ConnBeginTx
+	driver.ConnPrepareContext
 	driver.QueryerContext
 	driver.ExecerContext
 	driver.Pinger

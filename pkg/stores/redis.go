@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -142,6 +143,12 @@ func (b breaker) guard(ctx context.Context, do func(context.Context) error, cmds
 	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, do(ctx) })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		err = fmt.Errorf("redis failed several times, so no command is sent to it for a moment: %w", err)
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+	}
+	if errors.Is(err, io.EOF) { // Redis closed the connection
+		err = errClosed("read")
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -45,7 +46,13 @@ func TestUnavailable(t *testing.T) {
 		"too many connections": {&pq.Error{Code: "53300"}, true},
 		"a read-only standby":  {&pq.Error{Code: "25006"}, true},
 		"a deadlock":           {&pq.Error{Code: "40P01"}, true},
+		"a row is locked":      {&pq.Error{Code: "55P03"}, true},
+		"a statement timeout":  {&pq.Error{Code: "57014"}, true},
+		"stopped for too long": {&pq.Error{Code: "25P03"}, true},
+		"no standby confirms":  {stores.ErrUnconfirmed, true},
 		"too slow":             {context.DeadlineExceeded, true},
+		"an incomplete body":   {io.ErrUnexpectedEOF, false},
+		"an empty body":        {fmt.Errorf("reading the body: %w", io.EOF), false},
 		"a wrong statement":    {&pq.Error{Code: "42601"}, false},
 		"no such column":       {&pq.Error{Code: "42703"}, false},
 		"another error":        {errors.New("other"), false},

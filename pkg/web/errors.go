@@ -48,12 +48,17 @@ const ErrorCodeHeader = "X-Error-Code"
 // Allow are already set.
 type ErrorRenderer func(echo.Context, ErrorAnswer) error
 
-// RenderFastAPI writes an error in FastAPI's shape: {"detail": text} or {"detail": [issue, …]}.
+// RenderFastAPI writes an error in FastAPI's shape: {"detail": text} or {"detail": [issue, …]}. An error 503 also has a code,
+// because a program must distinguish an attempt that was not charged from one whose outcome is unknown.
 func RenderFastAPI(c echo.Context, a ErrorAnswer) error {
 	if len(a.Issues) > 0 {
 		return c.JSON(a.Status, map[string]any{"detail": a.Issues})
 	}
-	return c.JSON(a.Status, map[string]any{"detail": a.Text})
+	body := map[string]any{"detail": a.Text}
+	if a.Status == http.StatusServiceUnavailable {
+		body["code"] = a.Code
+	}
+	return c.JSON(a.Status, body)
 }
 
 // answerErrors answers every error that a handler returns.

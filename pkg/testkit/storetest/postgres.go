@@ -42,11 +42,12 @@ func Postgres(t testing.TB) *Database {
 	return &Database{URL: withDatabase(base, name)}
 }
 
-// URLAs returns a URL that connects with the privileges of a service's role, for example schema.RolePinInternal.
-func (d *Database) URLAs(role string) string {
+// URLAs returns a URL that connects with the privileges of a service's role, for example schema.RolePinInternal. The time limits
+// of the role do not apply. Each setting, for example lock_timeout=100ms, changes a parameter of the session.
+func (d *Database) URLAs(role string, settings ...string) string {
 	u, _ := url.Parse(d.URL) // withDatabase made it
 	q := u.Query()
-	q.Set("options", "-c role="+role)
+	q.Set("options", "-c "+strings.Join(append([]string{"role=" + role}, settings...), " -c "))
 	u.RawQuery = q.Encode()
 	return u.String()
 }

@@ -19,6 +19,8 @@ const (
 	marks     = "pkg/budget/marks.go"
 	pool      = "pkg/slowhash/pool.go"
 	retention = "pkg/retention/rules.go"
+	gate      = "pkg/budget/gate.go"
+	outcome   = "pkg/stores/outcome.go"
 	refresh   = "services/auth/internal/usersession/refresh.go"
 	compare   = "services/auth/internal/password/compare.go"
 )
@@ -36,8 +38,8 @@ var mutants = []mutant{
 	single("a client that disconnects cancels the charge", verify, "context.WithoutCancel(ctx)", "ctx"),
 	{"a failed verification rolls back the charge", []edit{
 		{charge, "func (v *Verifier) charge(ctx context.Context, r", "func (v *Verifier) charge(ctx context.Context, tx *sqlx.Tx, r"},
-		{charge, "err = v.chargeQ.get(ctx, v.db, &a, append(args, row...)...)",
-			"err = tx.GetContext(ctx, &a, chargeSQL, append(args, row...)...)"},
+		{charge, "return v.chargeQ.get(ctx, v.db, &a, append(args, row...)...)",
+			"return tx.GetContext(ctx, &a, chargeSQL, append(args, row...)...)"},
 		{verify, "a, err := v.charge(ctx, r)",
 			"tx, err := v.db.BeginTxx(ctx, nil)\n\tif err != nil {\n\t\treturn Result{}, err\n\t}\n\tdefer tx.Rollback()\n\ta, err := v.charge(ctx, tx, r)"},
 		{verify, "v.comparisons.Inc()\n", "v.comparisons.Inc()\n\tif right {\n\t\t_ = tx.Commit()\n\t}\n"},
@@ -67,6 +69,12 @@ var mutants = []mutant{
 	single("a right PIN ends the lock of a later attempt", marks, "locked_until = case when h.locked_by <= $2 then null else h.locked_until end", "locked_until = null"),
 	single("the fiftieth failure does not deactivate the PIN", marks, "$5 > 0 and n - h.forgiven >= $5 as ends", "$5 < 0 as ends"),
 	single("a lock has no row in the audit trail until the attempt is settled", charge, "from charge where locked_until is not null or deactivated", "from charge where false"),
+	single("a replica charges although the last charge was not confirmed", gate, "if g.covered.Load() == g.unknown.Load() {", "if true {"),
+	single("a charge whose connection was lost counts as not charged", outcome,
+		"if !errors.As(err, &pgErr) {\n\t\treturn false", "if !errors.As(err, &pgErr) {\n\t\treturn true"),
+	single("a statement that Postgres ended runs again", "pkg/stores/watched.go", "if err == driver.ErrBadConn && c.socket.sent.Load() > before {", "if false {"),
+	single("a commit that the standby did not confirm counts as confirmed", "pkg/stores/watched.go", "c.warned = true", "c.warned = false"),
+	single("all charges of a row wait in Postgres", gate, "turn: make(chan struct{}, 1),", "turn: make(chan struct{}, 1000),"),
 	single("locks do not double", marks, "2 ^ least(h.locks, 30)", "1"),
 	single("a lock does not end the sessions", charge, "case when fills or ends then gen_random_uuid() else h.session_generation end", "h.session_generation"),
 	single("a right PIN creates a session although a later attempt locked the PIN", verify, "if after.LockedUntil != nil || after.Deactivated {\n\t\treturn result", "if false {\n\t\treturn result"),

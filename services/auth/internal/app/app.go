@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/ratelimit"
@@ -58,9 +59,10 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	}
 	keys, tokens := signing.New(r.DB, r.Keys, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
 	outbox := mail.NewOutbox(r.Keys)
-	factors := mfa.New(r.DB, r.Keys, s.MFABudget, s.PublicURL)
+	gate := budget.NewGate(r.DB)
+	factors := mfa.New(r.DB, gate, r.Keys, s.MFABudget, s.PublicURL)
 	networks := &network.Networks{DB: r.DB, Ring: r.Keys}
-	passwords := password.New(s.PasswordBudget, r.DB, r.Pool, networks, r.Registry)
+	passwords := password.New(s.PasswordBudget, r.DB, gate, r.Pool, networks, r.Registry)
 	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: r.Keys, SigningKeys: keys, AccessTokens: tokens}
 	a := &App{
 		API: &api.API{
