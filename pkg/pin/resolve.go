@@ -44,6 +44,9 @@ type Resolved struct {
 	Roles pq.StringArray `db:"roles"`
 	policy.Policy
 
+	// SessionRevoked is true if an agent of the instance revoked the session that was passed to Resolve.
+	SessionRevoked bool `db:"session_revoked"`
+
 	// KeyID is the proxy key of the request. KeyUseUnrecorded is true if last_used_at of the key must be written.
 	KeyID            uuid.UUID `db:"key_id"`
 	KeyUseUnrecorded bool      `db:"key_use_unrecorded"`
@@ -67,10 +70,10 @@ func (r Resolved) HasPIN() bool { return r.Verifier != nil }
 func (r Resolved) Locked() bool { return r.LockedUntil != nil && !r.Deactivated }
 
 // Accepts reports whether a session (nil: none) is valid for the subject. It must belong to the same instance, the same
-// customer, and the same identity if it names one. It must be based on the current state of the PIN that applies, and it must
-// not be older than the policy allows.
+// customer, and the same identity if it names one. It must be based on the current state of the PIN that applies. It must not
+// be revoked, and it must not be older than the policy allows. x is the session that was passed to Resolve.
 func (r Resolved) Accepts(x *session.Session) bool {
-	return x != nil && r.HasPIN() && !r.Deactivated && !r.Locked() &&
+	return x != nil && !r.SessionRevoked && r.HasPIN() && !r.Deactivated && !r.Locked() &&
 		x.InstanceID == r.InstanceID && x.CustomerID == r.CustomerID.UUID &&
 		(!x.IdentityID.Valid || x.IdentityID == r.IdentityID) &&
 		x.HolderID == r.HolderID.UUID && x.Generation == r.SessionGeneration.UUID &&
@@ -102,6 +105,7 @@ const applyingPIN = `left join lateral (
 
 const resolveSQL = `
 	select k.id as key_id, ` + credential.UseUnrecorded + ` as key_use_unrecorded,
+	       exists (select from revoked_sessions v where v.session_hash = $4 and v.instance_id = i.id) as session_revoked,
 	       coalesce(r.roles, '{owner}') as roles, ` + resolvedColumns + `
 	  from proxy_keys k
 	  join instances i on i.id = k.instance_id
@@ -125,15 +129,20 @@ const resolveSQL = `
 	  ` + applyingPIN + `
 	 where k.key_hash = $1 and ` + credential.Valid
 
-// Resolve authenticates a proxy key and reads the state of a subject, in one query. It returns caller.ErrInvalid if the key is
+// Resolve authenticates a proxy key and reads the state of a subject, in one query. The query also reads whether presented (nil:
+// none) was revoked. Resolve returns caller.ErrInvalid if the key is
 // not valid, directory.ErrNoInstance if it is the key of another instance, ErrNoSubject if no id is given, and ErrNotWithin if
 // the subject is not within the instance.
-func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject) (Resolved, error) {
+func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject, presented *session.Session) (Resolved, error) {
 	if !subject.CustomerID.Valid && !subject.IdentityID.Valid {
 		return Resolved{}, ErrNoSubject
 	}
+	var hash []byte // null if there is no session
+	if presented != nil {
+		hash = presented.Hash
+	}
 	var r Resolved
-	err := v.resolveQ.get(ctx, v.db, &r, key.Hash(), subject.CustomerID, subject.IdentityID)
+	err := v.resolveQ.get(ctx, v.db, &r, key.Hash(), subject.CustomerID, subject.IdentityID, hash)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Resolved{}, caller.ErrInvalid

@@ -15,7 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/session"
 )
 
-// Sessions lists and ends the sessions of a customer, of all PINs that the customer holds.
+// Sessions lists and ends sessions.
 type Sessions struct {
 	DB    *sqlx.DB
 	Store *session.Store
@@ -29,7 +29,57 @@ type LiveSession struct {
 	Since, Until time.Time
 }
 
-// Live returns the valid sessions of a customer, newest first. It returns session.ErrUnreachable if Redis does not answer.
+// maxSessionTime is the longest lifetime that a policy allows.
+const maxSessionTime = 24 * time.Hour
+
+// Revoke ends one session of an instance. It does nothing if the token names no session of the instance. The revocation is
+// recorded in Postgres, so it counts even if Redis is unreachable now or loses the deletion later.
+func (s Sessions) Revoke(ctx context.Context, instance uuid.UUID, text string) error {
+	t, err := session.Parse(text)
+	if err != nil {
+		return nil
+	}
+	x, err := s.Store.Get(ctx, t)
+	if err == nil && (x == nil || x.InstanceID != instance) {
+		return nil
+	}
+	// Without Redis, only the token's holder is known. A token that names no person of the instance adds no row.
+	const q = `
+		insert into revoked_sessions (session_hash, instance_id, expires_at)
+		select $1, i.id, now() + $4::float8 * interval '1 second'
+		  from instances i, pin_holders h
+		 where i.id = $2 and h.holder_id = $3
+		   and (i.owner_customer_id = h.customer_id
+		        or exists (select from identities d where d.customer_id = h.customer_id and d.instance_id = i.id))
+		on conflict do nothing`
+	if _, err := s.DB.ExecContext(ctx, q, t.Hash(), instance, session.HolderOf(t), maxSessionTime.Seconds()); err != nil {
+		return fmt.Errorf("revoking a session: %w", err)
+	}
+	_ = s.Store.Delete(ctx, t) // the session is invalid already; in Redis it expires
+	return nil
+}
+
+// revoked returns the sessions of a list that agents of their instances revoked, by hash.
+func (s Sessions) revoked(ctx context.Context, stored []session.Session) (map[string]bool, error) {
+	hashes, instances := make([][]byte, len(stored)), make([]uuid.UUID, len(stored))
+	for i, x := range stored {
+		hashes[i], instances[i] = x.Hash, x.InstanceID
+	}
+	const q = `
+		select v.session_hash from revoked_sessions v
+		  join unnest($1::bytea[], $2::uuid[]) as x (hash, instance_id) on v.session_hash = x.hash and v.instance_id = x.instance_id`
+	var found [][]byte
+	if err := s.DB.SelectContext(ctx, &found, q, pq.Array(hashes), pq.Array(instances)); err != nil {
+		return nil, fmt.Errorf("reading revoked sessions: %w", err)
+	}
+	revoked := map[string]bool{}
+	for _, hash := range found {
+		revoked[string(hash)] = true
+	}
+	return revoked, nil
+}
+
+// Live returns the valid sessions of all PINs that a customer holds, newest first. It returns session.ErrUnreachable if Redis does not answer.
 func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, error) {
 	var holders []uuid.UUID
 	const q = `select holder_id from pin_holders where customer_id = $1 and verifier is not null order by holder_id`
@@ -44,9 +94,14 @@ func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, 
 	if err != nil {
 		return nil, err
 	}
+	revoked, err := s.revoked(ctx, stored)
+	if err != nil {
+		return nil, err
+	}
 	var live []LiveSession
 	for _, x := range stored {
 		r := resolved[subjectOf(x)] // the zero Resolved, which accepts no session, if the subject is not within the instance
+		r.SessionRevoked = revoked[string(x.Hash)]
 		if !r.Accepts(&x) {
 			continue
 		}
@@ -60,7 +115,7 @@ func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, 
 	return live, nil
 }
 
-// End ends all sessions of a customer: it renews the session generation of each of the customer's PINs.
+// End ends all sessions of all PINs that a customer holds: it renews the session generation of each of the customer's PINs.
 func (s Sessions) End(ctx context.Context, customer uuid.UUID) error {
 	var holders []uuid.UUID
 	err := audit.Change(ctx, s.DB, func(tx *sqlx.Tx) (audit.Event, error) {

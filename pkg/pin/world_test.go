@@ -182,7 +182,7 @@ func (w *world) valid(result pin.Result) bool {
 
 func (w *world) accepts(x *session.Session) bool {
 	w.t.Helper()
-	resolved, err := w.verifier.Resolve(context.Background(), w.key, w.subject())
+	resolved, err := w.verifier.Resolve(context.Background(), w.key, w.subject(), x)
 	if err != nil {
 		w.t.Fatalf("resolving: %v", err)
 	}

@@ -224,7 +224,7 @@ func TestTwoReplicasPrune(t *testing.T) {
 	}
 }
 
-func TestPinAdminPrunesAttemptsAndTheAuditTrail(t *testing.T) {
+func TestPinAdminPrunesAttemptsRevocationsAndTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	d := storetest.Postgres(t)
 	people, admin := storetest.NewPeople(t, d), d.Open(t, schema.RolePinAdmin)
@@ -232,6 +232,8 @@ func TestPinAdminPrunesAttemptsAndTheAuditTrail(t *testing.T) {
 		people.Exec(`insert into attempts (holder_id, number, instance_id, request_id, charged_at) values (gen_random_uuid(), 1, gen_random_uuid(), '', now() - $1::interval)`, age)
 		people.Exec(`insert into audit (actor_kind, action, request_id, address, at) values ('operator', 'test.row', '', '', now() - $1::interval)`, age)
 	}
+	people.Exec(`insert into revoked_sessions (session_hash, instance_id, expires_at)
+		select sha256(n::text::bytea), gen_random_uuid(), now() + n * interval '1 hour' from generate_series(-3, 1) n`)
 	for _, rule := range (PinAdminConfig{Attempts: 8760 * time.Hour}).Rules() {
 		if done, err := rule.Apply(t.Context(), admin); err != nil || !done {
 			t.Errorf("%s: %t, %v", rule.Name, done, err)
@@ -239,6 +241,10 @@ func TestPinAdminPrunesAttemptsAndTheAuditTrail(t *testing.T) {
 	}
 	var left string
 	people.Get(&left, `select (select count(*) from attempts) || ' ' || (select count(*) from audit)`)
+	var revocations int
+	if people.Get(&revocations, `select count(*) from revoked_sessions`); revocations != 2 {
+		t.Errorf("%d revocations are left, want the one of now and the one of the next hour", revocations)
+	}
 	if left != "2 3" {
 		t.Errorf("left: %s, want 2 attempts of the last year, and the whole audit trail", left)
 	}

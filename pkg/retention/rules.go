@@ -93,6 +93,8 @@ func (c PinAdminConfig) Validate() error {
 func (c PinAdminConfig) Rules() []Rule {
 	return []Rule{
 		{Name: "attempts", table: "attempts", Period: c.Attempts, prune: "prune_attempts"},
+		// The session would have ended before.
+		{Name: "revoked_sessions", table: "revoked_sessions", Period: time.Hour, old: `expires_at < ` + before},
 		{Name: "audit", table: "audit", Period: c.Audit, prune: "prune_audit"},
 	}
 }

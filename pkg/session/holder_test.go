@@ -57,7 +57,11 @@ func TestSessionListOfAHolder(t *testing.T) {
 	if n := client.ZCard(ctx, list).Val(); n != 3 {
 		t.Errorf("%d sessions in the list, want 3", n)
 	}
-	if err := store.Delete(ctx, uuid.Nil, long); err != nil || count(holder) != 2 || client.ZCard(ctx, list).Val() != 2 {
+	longToken, err := session.Parse(long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(ctx, longToken); err != nil || count(holder) != 2 || client.ZCard(ctx, list).Val() != 2 {
 		t.Errorf("after a deletion: %v, %d sessions", err, count(holder))
 	}
 	if err := store.Forget(ctx, []uuid.UUID{holder, uuid.New()}); err != nil || count(holder) != 0 || count(other) != 1 {

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,6 +44,8 @@ type Session struct {
 	// IssuedAt is by Postgres's clock.
 	IssuedAt time.Time     `json:"issued_at"`
 	TTL      time.Duration `json:"ttl"`
+	// Hash is the SHA-256 of the session's token. It is null for a session that is not stored.
+	Hash []byte `json:"-"`
 }
 
 // ExpiresAt returns the end of the session under a policy that now allows ttl. If the policy became stricter, the session ends
@@ -83,6 +86,9 @@ func (s *Store) decode(key string, value []byte) *Session {
 	if err == nil {
 		err = json.Unmarshal(text, &x)
 	}
+	if err == nil {
+		x.Hash, err = hex.DecodeString(key[strings.LastIndex(key, ":")+1:])
+	}
 	switch {
 	case errors.Is(err, keyring.ErrUnknownKey):
 		s.void.WithLabelValues("unknown_key").Inc()
@@ -109,41 +115,43 @@ func (s *Store) Create(ctx context.Context, x Session) (token.Token, error) {
 	return t, nil
 }
 
+// Parse parses the text of a session token. It returns token.ErrMalformed.
+func Parse(text string) (token.Token, error) {
+	return token.Parse(token.Session, text, len(uuid.UUID{}))
+}
+
+// HolderOf returns the holder of the PIN that the session of a token is based on.
+func HolderOf(t token.Token) uuid.UUID { return uuid.UUID(t.Head()) }
+
 // Find returns the session of a token. It returns nil if the token is malformed, if the session is unknown or has expired, if
 // its MAC is wrong, and if Redis is unreachable: then the person must confirm again.
 func (s *Store) Find(ctx context.Context, text string) *Session {
-	t, err := parse(text)
+	t, err := Parse(text)
 	if err != nil {
 		return nil
 	}
-	value, err := s.redis.Get(ctx, key(t)).Bytes()
-	if err != nil {
-		return nil
-	}
-	return s.decode(key(t), value)
+	x, _ := s.Get(ctx, t)
+	return x
 }
 
-// Delete deletes the session of a token. It does nothing if there is no such session, or if the session belongs to another
-// instance. It returns ErrUnreachable if the session may still exist.
-func (s *Store) Delete(ctx context.Context, instance uuid.UUID, text string) error {
-	t, err := parse(text)
-	if err != nil {
-		return nil
-	}
+// Get returns the session of a token. It returns nil if the session is unknown or has expired, or if its MAC is wrong. It returns
+// ErrUnreachable if Redis does not answer.
+func (s *Store) Get(ctx context.Context, t token.Token) (*Session, error) {
 	value, err := s.redis.Get(ctx, key(t)).Bytes()
 	if errors.Is(err, redis.Nil) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: reading a session: %w", ErrUnreachable, err)
+		return nil, fmt.Errorf("%w: reading a session: %w", ErrUnreachable, err)
 	}
-	x := s.decode(key(t), value)
-	if x == nil || x.InstanceID != instance {
-		return nil
-	}
-	_, err = s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	return s.decode(key(t), value), nil
+}
+
+// Delete deletes the session of a token. It returns ErrUnreachable if the session may still exist.
+func (s *Store) Delete(ctx context.Context, t token.Token) error {
+	_, err := s.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.Del(ctx, key(t))
-		pipe.ZRem(ctx, listKey(x.HolderID), key(t))
+		pipe.ZRem(ctx, listKey(HolderOf(t)), key(t))
 		return nil
 	})
 	if err != nil {
@@ -152,10 +160,6 @@ func (s *Store) Delete(ctx context.Context, instance uuid.UUID, text string) err
 	return nil
 }
 
-func parse(text string) (token.Token, error) {
-	return token.Parse(token.Session, text, len(uuid.UUID{}))
-}
-
 func key(t token.Token) string {
-	return "pin:{" + uuid.UUID(t.Head()).String() + "}:session:" + hex.EncodeToString(t.Hash())
+	return "pin:{" + HolderOf(t).String() + "}:session:" + hex.EncodeToString(t.Hash())
 }

@@ -1,11 +1,13 @@
 package api_test
 
 import (
+	"encoding/hex"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
@@ -26,6 +28,7 @@ type sessionService struct {
 	*service
 	verifier                    *pin.Verifier
 	sessions                    *session.Store
+	internal                    *sqlx.DB // of pin-internal
 	customer, home, elsewhere   uuid.UUID
 	identity, other             uuid.UUID
 	homeKey, elsewhereKey       token.Token
@@ -42,7 +45,7 @@ func newSessionService(t *testing.T, client redis.UniversalClient) *sessionServi
 	must(t, err)
 	registry := prometheus.NewRegistry()
 	sessions := session.NewStore(s.redis, ring, registry)
-	c := &sessionService{service: s, sessions: sessions, verifier: pin.NewVerifier(pin.VerifierConfig{
+	c := &sessionService{service: s, sessions: sessions, internal: db, verifier: pin.NewVerifier(pin.VerifierConfig{
 		DB: db, Redis: s.redis, Sessions: sessions, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: registry}),
 		customer: s.people.Customer(), home: s.people.Instance(), elsewhere: s.people.Instance()}
 	s.people.Exec(`update instances set owner_customer_id = $1 where id = $2`, c.customer, c.home)
@@ -65,6 +68,10 @@ func (c *sessionService) mine() pin.Subject {
 
 func (c *sessionService) others() pin.Subject {
 	return pin.Subject{InstanceID: c.elsewhere, IdentityID: uuid.NullUUID{UUID: c.other, Valid: true}}
+}
+
+func (c *sessionService) pinInternal() pin.Sessions {
+	return pin.Sessions{DB: c.internal, Store: c.sessions}
 }
 
 // confirm creates the session that a right PIN would have created some time ago. Its TTL in Redis is one hour.
@@ -90,8 +97,9 @@ func (c *sessionService) live() (n int) {
 		subject pin.Subject
 		session token.Token
 	}{{c.homeKey, c.owner(), c.asOwner}, {c.homeKey, c.mine(), c.asIdentity}, {c.elsewhereKey, c.others(), c.asElse}} {
-		resolved, err := c.verifier.Resolve(c.t.Context(), request.key, request.subject)
-		if err == nil && resolved.Accepts(c.sessions.Find(c.t.Context(), request.session.Reveal())) {
+		presented := c.sessions.Find(c.t.Context(), request.session.Reveal())
+		resolved, err := c.verifier.Resolve(c.t.Context(), request.key, request.subject, presented)
+		if err == nil && resolved.Accepts(presented) {
 			n++
 		}
 	}
@@ -126,7 +134,18 @@ func TestChangesThatEndSessions(t *testing.T) {
 			c.Want(c.ask("PATCH", "/v1/instances/"+c.home.String(), object{"owner_customer_id": nil}), 200)
 		}, 1},
 		{"revoking one session through pin-internal", func(c *sessionService) {
-			must(c.t, c.sessions.Delete(c.t.Context(), c.home, c.asOwner.Reveal()))
+			must(c.t, c.pinInternal().Revoke(c.t.Context(), c.home, c.asOwner.Reveal()))
+		}, 2},
+		{"revoking one session, and Redis loses the deletion", func(c *sessionService) {
+			key := "pin:{" + c.customer.String() + "}:session:" + hex.EncodeToString(c.asOwner.Hash())
+			value, err := c.redis.Get(c.t.Context(), key).Bytes()
+			must(c.t, err)
+			list := "pin:{" + c.customer.String() + "}:sessions"
+			score, err := c.redis.ZScore(c.t.Context(), list, key).Result()
+			must(c.t, err)
+			must(c.t, c.pinInternal().Revoke(c.t.Context(), c.home, c.asOwner.Reveal()))
+			must(c.t, c.redis.Set(c.t.Context(), key, value, time.Hour).Err())
+			must(c.t, c.redis.ZAdd(c.t.Context(), list, redis.Z{Score: score, Member: key}).Err())
 		}, 2},
 		{"flushing Redis", func(c *sessionService) { c.redis.FlushDB(c.t.Context()) }, 0},
 	} {

@@ -11,11 +11,11 @@ import (
 
 // CheckRequired answers whether the agent must ask for a PIN before it runs a skill.
 func (a *API) CheckRequired(ctx context.Context, r gen.CheckRequiredRequestObject) (gen.CheckRequiredResponseObject, error) {
-	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID))
+	presented := a.presented(ctx, r.Params.XPinSession)
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID), presented)
 	if err != nil {
 		return nil, err
 	}
-	presented := a.presented(ctx, r.Params.XPinSession)
 	d := resolved.CheckRequired(r.Params.Skill, presented)
 	answer := gen.CheckRequired200JSONResponse{
 		Required: d.Required, Reason: gen.RequirementReason(d.Reason), Role: gen.RequirementRole(d.Role),
@@ -44,5 +44,5 @@ func (a *API) presented(ctx context.Context, header *secret.Text) *session.Sessi
 	if header == nil {
 		return nil
 	}
-	return a.Sessions.Find(ctx, header.Reveal())
+	return a.Sessions.Store.Find(ctx, header.Reveal())
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/pin"
-	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/token"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
@@ -24,7 +23,7 @@ type API struct {
 	Verifier  *pin.Verifier
 	PINs      *pin.Store
 	Directory directory.Directory
-	Sessions  *session.Store
+	Sessions  pin.Sessions
 }
 
 // Routes registers every endpoint. The only allowed caller is a proxy key of the instance in the path.

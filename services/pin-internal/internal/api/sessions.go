@@ -13,7 +13,7 @@ import (
 
 // IntrospectSession answers whether a session is active, and whose it is.
 func (a *API) IntrospectSession(ctx context.Context, r gen.IntrospectSessionRequestObject) (gen.IntrospectSessionResponseObject, error) {
-	found := a.Sessions.Find(ctx, r.Body.SessionToken.Reveal())
+	found := a.Sessions.Store.Find(ctx, r.Body.SessionToken.Reveal())
 	if found == nil {
 		return gen.IntrospectSession200JSONResponse{}, nil
 	}
@@ -21,7 +21,7 @@ func (a *API) IntrospectSession(ctx context.Context, r gen.IntrospectSessionRequ
 	if found.IdentityID.Valid {
 		identity = &found.IdentityID.UUID
 	}
-	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &found.CustomerID, identity))
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &found.CustomerID, identity), found)
 	if errors.Is(err, pin.ErrNotWithin) {
 		return gen.IntrospectSession200JSONResponse{}, nil // the session's customer or identity is not, or no longer, within the instance
 	}
@@ -37,7 +37,7 @@ func (a *API) IntrospectSession(ctx context.Context, r gen.IntrospectSessionRequ
 
 // RevokeSession ends a session of the instance.
 func (a *API) RevokeSession(ctx context.Context, r gen.RevokeSessionRequestObject) (gen.RevokeSessionResponseObject, error) {
-	if err := a.Sessions.Delete(ctx, r.InstanceID, r.Body.SessionToken.Reveal()); err != nil {
+	if err := a.Sessions.Revoke(ctx, r.InstanceID, r.Body.SessionToken.Reveal()); err != nil {
 		return nil, err
 	}
 	return gen.RevokeSession204Response{}, nil

@@ -73,3 +73,72 @@ func sessionKey(t *testing.T, text string) string {
 	must(t, err)
 	return "pin:{" + uuid.UUID(parsed.Head()).String() + "}:session:" + hex.EncodeToString(parsed.Hash())
 }
+
+func (s *service) revoke(session string) {
+	s.t.Helper()
+	s.Want(s.Do(webtest.Request{Method: "DELETE", Path: s.at("/pin/sessions"), Header: s.bearer(), Body: map[string]any{"session_token": session}}), 204)
+}
+
+func (s *service) isActive(session string) bool {
+	s.t.Helper()
+	introspected := s.Want(s.post("/pin/sessions/introspect", map[string]any{"session_token": session}), 200).JSON("active") == true
+	if checked := s.check(session, "").JSON("session_active") == true; checked != introspected {
+		s.t.Errorf("check-required: %v, introspect: %v", checked, introspected)
+	}
+	return introspected
+}
+
+// Redis loses the deletion, for example in a failover.
+func TestRevokedSessionDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	client := storetest.RedisClient(t, storetest.Redis(t))
+	s.setPIN()
+	session, _ := s.verify(right).JSON("session_token").(string)
+	value, err := client.Get(t.Context(), sessionKey(t, session)).Bytes()
+	must(t, err)
+	s.revoke(session)
+	must(t, client.Set(t.Context(), sessionKey(t, session), value, time.Hour).Err())
+	if s.isActive(session) {
+		t.Error("the session is active again")
+	}
+	set := webtest.Request{Method: "POST", Path: s.at(s.identityPath()), Header: s.bearer(), Body: map[string]any{"pin": other}}
+	set.Header["X-Pin-Session"] = session
+	s.Want(s.Do(set), 403)
+}
+
+func TestSessionIsRevokedWhileRedisIsDown(t *testing.T) {
+	t.Parallel()
+	server := storetest.OwnRedis(t)
+	s := newServiceOn(t, server.URL)
+	s.setPIN()
+	var sessions [3]string // to be revoked, to be revoked by another instance, to be kept
+	for i := range sessions {
+		sessions[i], _ = s.verify(right).JSON("session_token").(string)
+	}
+	server.Pause()
+	s.revoke(sessions[0])
+	s.revoke(token.New(token.Session, uuid.Nil[:]...).Reveal()) // of an unknown holder
+	s.revoke("x")
+	home, key := s.instance, s.key
+	s.instance = s.people.Instance()
+	s.key = s.people.ProxyKey(s.instance)
+	s.revoke(sessions[2]) // the person is not within this instance
+	s.people.Identity(s.customer, s.instance)
+	s.revoke(sessions[1]) // the person is, but the session is not of this instance
+	s.instance, s.key = home, key
+	server.Resume()
+	kept := map[string]any{"session_token": sessions[2]}
+	for end := time.Now().Add(30 * time.Second); s.post("/pin/sessions/introspect", kept).JSON("active") != true; {
+		if time.Now().After(end) {
+			t.Fatal("no session is active after Redis came back")
+		}
+	}
+	if s.isActive(sessions[0]) || !s.isActive(sessions[1]) {
+		t.Error("want the first session inactive, and the second active")
+	}
+	var rows int
+	if s.people.Get(&rows, `select count(*) from revoked_sessions`); rows != 2 {
+		t.Errorf("%d revocations, want 2", rows)
+	}
+}

@@ -42,7 +42,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
 			PINs:      pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
 			Directory: directory.Directory{DB: r.DB},
-			Sessions:  sessions,
+			Sessions:  pin.Sessions{DB: r.DB, Store: sessions},
 		},
 	}
 	a.API.Routes(a.Echo)
