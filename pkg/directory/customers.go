@@ -92,6 +92,26 @@ func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change Cust
 	return c, err
 }
 
+// ChangeAddress gives the customer with an address another address, and returns the customer's id. It returns no id when there is no
+// such customer, and ErrEmailTaken when another customer has the new address.
+func ChangeAddress(ctx context.Context, tx *sqlx.Tx, from, to string) (customer uuid.NullUUID, err error) {
+	const q = `
+		with changed as (update customers set email = $2, updated_at = now() where lower(email) = lower($1) returning id)
+		select (select id from changed) as id, exists (select from customers where lower(email) = lower($2)) as taken`
+	var row struct {
+		ID    uuid.NullUUID `db:"id"`
+		Taken bool          `db:"taken"`
+	}
+	err = tx.GetContext(ctx, &row, q, from, to)
+	if err == nil && row.Taken {
+		return uuid.NullUUID{}, ErrEmailTaken
+	}
+	if err != nil {
+		return uuid.NullUUID{}, mapError(err, "changing a customer's address", nil, constraintErrors{"customers_email": ErrEmailTaken})
+	}
+	return row.ID, nil
+}
+
 // DeleteCustomer deletes a customer with its identities, PINs and attempts. The error may be ErrNoCustomer or ErrOwnsInstances.
 func (d Directory) DeleteCustomer(ctx context.Context, id uuid.UUID) error {
 	return audit.Change(ctx, d.DB, func(tx *sqlx.Tx) (audit.Event, error) {

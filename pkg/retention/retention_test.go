@@ -127,13 +127,17 @@ func TestOldMailsPausesChallengesAndNetworksAreDeleted(t *testing.T) {
 		d.Exec(`insert into mail_pauses (address_hash, mailed_at) values (sha256($1::bytea), now() - $2::interval)`, name, age)
 		d.Exec(`insert into login_challenges (token_hash, user_id, password_generation, expires_at) select sha256($1::bytea), id, id, now() - $2::interval from users`, name, age)
 	}
+	for name, age := range map[string]string{"young": "23 hours", "old": "25 hours"} {
+		d.Exec(`insert into mail_quotas (address_hash, mailed, changed_at) values (sha256($1::bytea), '{}', now() - $2::interval)`, name, age)
+	}
 	d.apply(t)
 	var left string
-	d.Get(&left, `select (select count(*) from mails where token_hash = sha256('young')) || '/' || (select count(*) from mails)
+	d.Get(&left, `select (select count(*) from mail_quotas where address_hash = sha256('young')) || '/' || (select count(*) from mail_quotas)
+		|| ' ' || (select count(*) from mails where token_hash = sha256('young')) || '/' || (select count(*) from mails)
 		|| ' ' || (select count(*) from mail_pauses where address_hash = sha256('young')) || '/' || (select count(*) from mail_pauses)
 		|| ' ' || (select count(*) from login_challenges where token_hash = sha256('young')) || '/' || (select count(*) from login_challenges)
 		|| ' ' || (select count(*) from known_networks where network = sha256('young')) || '/' || (select count(*) from known_networks)`)
-	if left != "1/1 1/1 1/1 1/1" {
+	if left != "1/1 1/1 1/1 1/1 1/1" {
 		t.Errorf("left (young rows / rows): %s", left)
 	}
 }

@@ -56,6 +56,8 @@ func (c AuthConfig) Rules() []Rule {
 		{Name: "mails", table: "mails", Period: c.Mails, old: `expires_at < ` + before},
 		// A request must wait for one minute after the last one.
 		{Name: "mail_pauses", table: "mail_pauses", Period: time.Hour, old: `mailed_at < ` + before},
+		// The quota counts the mails of a day.
+		{Name: "mail_quotas", table: "mail_quotas", Period: 24 * time.Hour, old: `changed_at < ` + before},
 		// An expired challenge is refused like an unknown one.
 		{Name: "login_challenges", table: "login_challenges", Period: time.Hour, old: `expires_at < ` + before},
 		// auth knows a network for 30 days. Then the row is the same as no row.

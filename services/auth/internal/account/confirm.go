@@ -200,10 +200,11 @@ func (a *Accounts) Resend(ctx context.Context, email string) error {
 			return err
 		}
 		to := recipient(user, user.EmailConfirmedAt == nil)
-		if err := a.Outbox.Put(ctx, tx, to, mail.Confirm); err != nil {
+		mailed, err := a.Outbox.Put(ctx, tx, to, email, mail.Confirm)
+		if err != nil {
 			return err
 		}
-		return audit.Record(ctx, tx, audit.Event{Action: "confirm.asked", TargetID: audit.ID(to)})
+		return audit.Record(ctx, tx, audit.Event{Action: "confirm.asked", TargetID: audit.ID(to), Details: map[string]any{"mail": mailed}})
 	})
 	if err != nil {
 		return fmt.Errorf("requesting a confirmation mail: %w", err)

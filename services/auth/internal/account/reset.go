@@ -30,10 +30,11 @@ func (a *Accounts) Forgot(ctx context.Context, email string) error {
 			return err
 		}
 		to := recipient(user, wait == 0)
-		if err := a.Outbox.Put(ctx, tx, to, mail.Reset); err != nil {
+		mailed, err := a.Outbox.Put(ctx, tx, to, email, mail.Reset)
+		if err != nil {
 			return err
 		}
-		return audit.Record(ctx, tx, audit.Event{Action: "reset.asked", TargetID: audit.ID(user.ID), Details: map[string]any{"mail": to != uuid.Nil}})
+		return audit.Record(ctx, tx, audit.Event{Action: "reset.asked", TargetID: audit.ID(user.ID), Details: map[string]any{"mail": mailed}})
 	})
 	if err != nil {
 		return fmt.Errorf("requesting a password reset: %w", err)

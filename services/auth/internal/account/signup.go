@@ -77,14 +77,15 @@ func (a *Accounts) mailOwner(ctx context.Context, tx *sqlx.Tx, user User, isNew 
 	if user.EmailConfirmedAt != nil {
 		kind = mail.Notice
 	}
-	if err := a.Outbox.Put(ctx, tx, to, kind); err != nil {
+	mailed, err := a.Outbox.Put(ctx, tx, to, user.Email, kind)
+	if err != nil {
 		return err
 	}
 	action := "signup.repeated"
 	if isNew {
 		action = "user.signup"
 	}
-	return audit.Record(ctx, tx, audit.Event{Action: action, TargetID: audit.ID(user.ID), Details: map[string]any{"mail": to != uuid.Nil, "kind": kind}})
+	return audit.Record(ctx, tx, audit.Event{Action: action, TargetID: audit.ID(user.ID), Details: map[string]any{"mail": mailed, "kind": kind}})
 }
 
 // errTaken means that the address is already registered.

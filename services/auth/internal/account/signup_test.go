@@ -75,7 +75,7 @@ func TestSignupHashesForEveryAddress(t *testing.T) {
 func TestSignupIsRefusedWhenThePoolIsFull(t *testing.T) {
 	d := newDeployment(t)
 	for {
-		if _, err := d.pool.Reserve(uuid.Nil); err != nil {
+		if _, err := d.pool.Reserve(uuid.New()); err != nil { // each caller is a tenant
 			break
 		}
 	}

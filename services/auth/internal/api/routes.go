@@ -67,7 +67,9 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST("/auth/resend-verification", h.ResendVerification, rateLimitAsResendResult, perAddress(rates.Resend), public)
 	e.GET("/auth/verification-status", h.GetVerificationStatus, perAddress(rates.Status), public)
 	e.POST("/auth/forgot-password", h.ForgotPassword, perAddress(rates.Forgot), public)
-	e.POST("/auth/reset-password", h.ResetPassword, perAddress(rates.Reset), public) // the body contains the token
+	e.POST("/auth/reset-password", h.ResetPassword, perAddress(rates.Reset), public)       // the body contains the token
+	e.POST("/auth/new-email", h.RequestNewEmail, user, perUser(rates.Resend))              // a sign-in or step-up within the last 5 minutes
+	e.POST("/auth/confirm-new-email", h.ConfirmNewEmail, perAddress(rates.Verify), public) // the body contains the token
 	e.POST("/auth/login", h.Login, perAddress(rates.Login), public)
 	e.POST("/auth/password", h.ChangePassword, perAddress(rates.Login), user)
 	e.POST("/auth/refresh", h.Refresh, perAddress(rates.Refresh), public) // the body contains the refresh token

@@ -17,7 +17,7 @@ import (
 func TestRoutesAndDocumentAgree(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations(), "GET /verify-email", "GET /reset-password")
+	webtest.RoutesAreDocumented(t, s.app.Echo.Routes(), s.app.API.Spec.Operations(), "GET /verify-email", "GET /confirm-new-email", "GET /reset-password")
 	for path, item := range s.app.API.Spec.Doc.Paths.Map() {
 		for method, operation := range item.Operations() {
 			if operation.Security == nil {

@@ -26,7 +26,7 @@ type letter struct {
 }
 
 // pages are the paths of the links' pages, below the base URL.
-var pages = map[Kind]string{Confirm: "/verify-email", Reset: "/reset-password"}
+var pages = map[Kind]string{Confirm: "/verify-email", Reset: "/reset-password", NewAddress: "/confirm-new-email"}
 
 // contents is the subject and the text of a mail.
 type contents struct{ subject, text string }
@@ -75,6 +75,35 @@ page.
 
 If you did not sign up, you do not need to do anything.
 `},
+	NewAddress: {"Confirm your new email address", `Hello,
+
+On {created},
+a user asked to change the email address of an account to this address.
+
+If it was you, open this page to change the address:
+
+{link}
+
+You can use the link once, until {expires}.
+All sessions of the account end. Then sign in with this address.
+
+If it was not you, do not open the link. Nothing changes.
+`},
+	AddressInUse: {"This email address is in use already", `Hello,
+
+On {created},
+a user asked to change the email address of another account to this
+address. Your account has this address, so nothing was changed.
+
+If it was you, sign in to the account with this address, or use another
+address.
+
+If it was not you, you do not need to do anything.
+`},
+	AddressRequested: event("A new email address was requested",
+		"A change of the email address of your account was requested. A link was\nsent to the new address. The address changes when the link is used.", resetPassword),
+	addressChanged: event("Your email address was changed",
+		"The email address of your account was changed. You cannot sign in with\nthis address any more, and it gets no more mails about the account.", askAdministrator),
 	PasswordChanged: event("Your password was changed",
 		"The password of your account was changed or reset.", resetPassword),
 	FactorAdded: event("A second factor was added",
@@ -99,8 +128,9 @@ If you did not sign up, you do not need to do anything.
 
 // What a person should do who did not cause an event.
 const (
-	resetPassword = "choose a new password now, with \"forgot password\" on the\nsign-in page, and end the sessions that you do not know."
-	askSupport    = "somebody else may know or guess your PIN. Ask the service that\nuses the PIN for help."
+	resetPassword    = "choose a new password now, with \"forgot password\" on the\nsign-in page, and end the sessions that you do not know."
+	askAdministrator = "somebody else controls your account now. Ask an\nadministrator of this service for help."
+	askSupport       = "somebody else may know or guess your PIN. Ask the service that\nuses the PIN for help."
 )
 
 // event returns the contents of a security mail.

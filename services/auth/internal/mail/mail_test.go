@@ -49,7 +49,7 @@ func TestLetterIsASCIIAndTheSameAtEveryAttempt(t *testing.T) {
 		_, linked := pages[kind]
 		if linked {
 			l.link = secret.New(link)
-		} else if kind != Notice {
+		} else if kind != Notice && kind != AddressInUse {
 			l.source = "192.0.2.1"
 		}
 		text := string(l.eml(from))

@@ -34,6 +34,10 @@ const (
 	Reset Kind = "reset"
 	// Notice tells a user who signs up again that the address already has an account. It has no link.
 	Notice Kind = "notice"
+	// NewAddress has a link that proves that a user can read the mails to the address that the user wants to change to.
+	NewAddress Kind = "new_address"
+	// AddressInUse tells a user that another user wanted to change to the address of this account. It has no link.
+	AddressInUse Kind = "address_in_use"
 )
 
 // lifetime is how long a mail's link is valid, and how long senders try to send the mail.
@@ -55,22 +59,28 @@ func NewOutbox(ring *keyring.Ring) *Outbox {
 	return &Outbox{ring: ring, wake: make(chan struct{}, workers)}
 }
 
-// Put stores a mail to a user, in the transaction of the change that it is about. For uuid.Nil it does the same work and stores
-// nothing. Call Wake after the commit.
-func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, kind Kind) error {
+// Put stores a mail to a user, in the transaction of the change that it is about. address (in lower case) is the user's address,
+// or the new address for NewAddress. Put stores nothing for uuid.Nil, and when the quota of the address is used up. It reports
+// whether it stored the mail; an answer to a request must not show this. Call Wake after the commit.
+func (o *Outbox) Put(ctx context.Context, tx *sqlx.Tx, to uuid.UUID, address string, kind Kind) (stored bool, err error) {
 	id := uuid.New()
 	link, err := o.token(o.ring.Current(), id)
 	if err != nil {
-		return err
+		return false, err
 	}
+	allowed, err := o.takeQuota(ctx, tx, kind, address, to != uuid.Nil)
+	if err != nil {
+		return false, err
+	}
+	_, linked := pages[kind]
 	const q = `
-		insert into mails (id, user_id, kind, token_hash, expires_at)
-		select $1, id, $3, case when $3 <> 'notice' then $4::bytea end, now() + make_interval(secs => $5)
-		  from users where id = $2`
-	if _, err := tx.ExecContext(ctx, q, id, to, kind, link.Hash(), lifetime(kind).Seconds()); err != nil {
-		return fmt.Errorf("storing a mail: %w", err)
+		insert into mails (id, user_id, kind, token_hash, address, expires_at)
+		select $1, id, $3, case when $4 then $5::bytea end, case when $3 = 'new_address' then $6 end, now() + make_interval(secs => $7)
+		  from users where id = $2 and $8`
+	if _, err := tx.ExecContext(ctx, q, id, to, kind, linked, link.Hash(), address, lifetime(kind).Seconds(), allowed); err != nil {
+		return false, fmt.Errorf("storing a mail: %w", err)
 	}
-	return nil
+	return allowed, nil
 }
 
 // UseLinks withdraws a user's links of these kinds and reports whether link was one of them and had not expired.

@@ -18,6 +18,8 @@ const (
 	RecoveryCodesReplaced Kind = "recovery_codes_replaced"
 	RecoveryCodeUsed      Kind = "recovery_code_used"
 	NewNetwork            Kind = "new_network"
+	AddressRequested      Kind = "address_requested"
+	addressChanged        Kind = "address_changed"
 	pinSet                Kind = "pin_set"
 	pinRemoved            Kind = "pin_removed"
 	pinLocked             Kind = "pin_locked"
@@ -32,6 +34,11 @@ const operator = "an administrator of this service"
 // act does not flood the mailbox.
 func Notify(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kind Kind) error {
 	return notify(ctx, tx, user, kind, "")
+}
+
+// NotifyOldAddress tells a user at the old address (in lower case) that the account has another address now.
+func NotifyOldAddress(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, old string) error {
+	return notify(ctx, tx, user, addressChanged, old)
 }
 
 // notify is Notify with an address that the mail is sent to, in place of the user's address.

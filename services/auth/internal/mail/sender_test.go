@@ -94,7 +94,10 @@ func (d *deployment) mailTo(address string) (user uuid.UUID) {
 
 func (d *deployment) put(user uuid.UUID, kind mail.Kind) {
 	d.t.Helper()
-	err := stores.InTransaction(d.t.Context(), d.db, func(tx *sqlx.Tx) error { return d.outbox.Put(d.t.Context(), tx, user, kind) })
+	err := stores.InTransaction(d.t.Context(), d.db, func(tx *sqlx.Tx) error {
+		_, err := d.outbox.Put(d.t.Context(), tx, user, one[string](d, `select email from users where id = $1`, user), kind)
+		return err
+	})
 	if err != nil {
 		d.t.Fatal(err)
 	}

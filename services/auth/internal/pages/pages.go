@@ -1,4 +1,4 @@
-// Package pages serves the two pages that links in mails open: one confirms an email address, the other sets a new password.
+// Package pages serves the pages that links in mails open: they confirm an email address, change it, or set a new password.
 // Each page is one HTML file that loads nothing else. Opening a page changes nothing, so a mail scanner that opens the link
 // does not use the link: the token is in the URL's fragment, which is not sent to the server, and the page sends the token only
 // when the user presses the button.
@@ -25,7 +25,7 @@ type page struct {
 	Password bool
 	// Signups means that the page asks for a password when the endpoint answers 409: there was more than one signup.
 	Signups bool
-	// MailEndpoint sends a new mail.
+	// MailEndpoint sends a new mail. Empty: only a signed-in user can request the mail.
 	MailEndpoint string
 }
 
@@ -34,6 +34,11 @@ var contents = map[string]page{
 		Title: "Confirm your email address", Button: "Confirm",
 		Text:     "If you signed up with this address, confirm it here. If you did not sign up, close this page. The address is then not confirmed.",
 		Endpoint: "auth/verify-email", MailEndpoint: "auth/resend-verification", Signups: true,
+	},
+	"/confirm-new-email": {
+		Title: "Confirm your new email address", Button: "Change the address",
+		Text:     "Your account gets this address. All your sessions end. If you did not ask for this, close this page. Nothing changes then.",
+		Endpoint: "auth/confirm-new-email",
 	},
 	"/reset-password": {
 		Title: "Choose a new password", Button: "Set the password",

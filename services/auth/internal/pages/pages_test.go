@@ -14,8 +14,9 @@ import (
 func TestPagesAreSelfContainedAndProtected(t *testing.T) {
 	t.Parallel()
 	for path, endpoints := range map[string][]string{
-		"/verify-email":   {"auth/verify-email", "auth/resend-verification"},
-		"/reset-password": {"auth/reset-password", "auth/forgot-password"},
+		"/verify-email":      {"auth/verify-email", "auth/resend-verification"},
+		"/confirm-new-email": {"auth/confirm-new-email"},
+		"/reset-password":    {"auth/reset-password", "auth/forgot-password"},
 	} {
 		answer := httptest.NewRecorder()
 		pages.All()[path].ServeHTTP(answer, httptest.NewRequest("GET", path, nil))

@@ -104,11 +104,12 @@ func (s *Sessions) History(ctx context.Context, user uuid.UUID) ([]PastSession, 
 	return sessions, nil
 }
 
-// IsFirst reports whether a user's newest session is the first. Old sessions are pruned, so a user whose address was confirmed
-// more than 30 days ago has no first session any more.
+// IsFirst reports whether a user's newest session is the first. Old sessions and networks are pruned, so a user whose address was
+// confirmed more than 30 days ago has no first session any more.
 func IsFirst(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) (first bool, err error) {
 	const q = `
 		select (select count(*) from (select from user_sessions where user_id = $1 limit 2) s) < 2
+		       and (select count(*) from (select from known_networks where user_id = $1 limit 2) n) < 2
 		       and exists (select from users where id = $1 and email_confirmed_at > now() - interval '30 days')`
 	if err := tx.GetContext(ctx, &first, q, user); err != nil {
 		return false, fmt.Errorf("counting a user's sessions: %w", err)

@@ -495,6 +495,12 @@ type KYCStatusStatus string
 // KYCTaken Always null.
 type KYCTaken = map[string]interface{}
 
+// LinkToken defines model for LinkToken.
+type LinkToken struct {
+	// Token The part of the link after `token=`.
+	Token secret.Text `json:"token"`
+}
+
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
 	Email    string      `json:"email"`
@@ -876,6 +882,9 @@ type CreateExchangeKeyJSONRequestBody = NewExchangeKey
 // UpdateExchangeKeyJSONRequestBody defines body for UpdateExchangeKey for application/json ContentType.
 type UpdateExchangeKeyJSONRequestBody = ExchangeKeyChange
 
+// ConfirmNewEmailJSONRequestBody defines body for ConfirmNewEmail for application/json ContentType.
+type ConfirmNewEmailJSONRequestBody = LinkToken
+
 // ForgotPasswordJSONRequestBody defines body for ForgotPassword for application/json ContentType.
 type ForgotPasswordJSONRequestBody = EmailRequest
 
@@ -896,6 +905,9 @@ type RemoveTOTPJSONRequestBody = CodeRequest
 
 // ConfirmTOTPJSONRequestBody defines body for ConfirmTOTP for application/json ContentType.
 type ConfirmTOTPJSONRequestBody = CodeRequest
+
+// RequestNewEmailJSONRequestBody defines body for RequestNewEmail for application/json ContentType.
+type RequestNewEmailJSONRequestBody = EmailRequest
 
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
@@ -968,6 +980,9 @@ type ServerInterface interface {
 	// DeleteAccount Delete the signed-in user's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx echo.Context) error
+	// ConfirmNewEmail Change the email address with the token from a mail
+	// (POST /auth/confirm-new-email)
+	ConfirmNewEmail(ctx echo.Context) error
 	// ExportAccount Export the data that this service stores about the user
 	// (GET /auth/export)
 	ExportAccount(ctx echo.Context) error
@@ -998,6 +1013,9 @@ type ServerInterface interface {
 	// ConfirmTOTP Confirm the second factor with the app's first code
 	// (POST /auth/mfa/totp/confirm)
 	ConfirmTOTP(ctx echo.Context) error
+	// RequestNewEmail Ask for a change of the caller's email address
+	// (POST /auth/new-email)
+	RequestNewEmail(ctx echo.Context) error
 	// ChangePassword Change the password
 	// (POST /auth/password)
 	ChangePassword(ctx echo.Context) error
@@ -1189,6 +1207,15 @@ func (w *ServerInterfaceWrapper) DeleteAccount(ctx echo.Context) error {
 	return err
 }
 
+// ConfirmNewEmail converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmNewEmail(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmNewEmail(ctx)
+	return err
+}
+
 // ExportAccount converts echo context to params.
 func (w *ServerInterfaceWrapper) ExportAccount(ctx echo.Context) error {
 	var err error
@@ -1276,6 +1303,15 @@ func (w *ServerInterfaceWrapper) ConfirmTOTP(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ConfirmTOTP(ctx)
+	return err
+}
+
+// RequestNewEmail converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestNewEmail(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestNewEmail(ctx)
 	return err
 }
 
@@ -1508,6 +1544,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/auth/verification-status", wrapper.GetVerificationStatus, options.OperationMiddlewares["getVerificationStatus"]...)
 	router.POST(options.BaseURL+"/auth/forgot-password", wrapper.ForgotPassword, options.OperationMiddlewares["forgotPassword"]...)
 	router.POST(options.BaseURL+"/auth/reset-password", wrapper.ResetPassword, options.OperationMiddlewares["resetPassword"]...)
+	router.POST(options.BaseURL+"/auth/new-email", wrapper.RequestNewEmail, options.OperationMiddlewares["requestNewEmail"]...)
+	router.POST(options.BaseURL+"/auth/confirm-new-email", wrapper.ConfirmNewEmail, options.OperationMiddlewares["confirmNewEmail"]...)
 	router.POST(options.BaseURL+"/auth/login", wrapper.Login, options.OperationMiddlewares["login"]...)
 	router.POST(options.BaseURL+"/auth/password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 	router.POST(options.BaseURL+"/auth/refresh", wrapper.Refresh, options.OperationMiddlewares["refresh"]...)
@@ -1597,7 +1635,7 @@ type TooManyResponseHeaders struct {
 	RateLimitLimit     int
 	RateLimitRemaining int
 	RateLimitReset     int
-	RetryAfter         int
+	RetryAfter         *int
 }
 type TooManyJSONResponse struct {
 	Body Problem
@@ -2594,7 +2632,9 @@ func (response DecryptExchangeKey429JSONResponse) VisitDecryptExchangeKeyRespons
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2734,7 +2774,9 @@ func (response TestExchangeKey429JSONResponse) VisitTestExchangeKeyResponse(w ht
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2858,6 +2900,141 @@ func (response DeleteAccount500JSONResponse) VisitDeleteAccountResponse(w http.R
 type DeleteAccount503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response DeleteAccount503JSONResponse) VisitDeleteAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmailRequestObject struct {
+	Body *ConfirmNewEmailJSONRequestBody
+}
+
+type ConfirmNewEmailResponseObject interface {
+	VisitConfirmNewEmailResponse(w http.ResponseWriter) error
+}
+
+type ConfirmNewEmail200JSONResponse Outcome
+
+func (response ConfirmNewEmail200JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail401ResponseHeaders struct {
+	WWWAuthenticate string
+}
+
+type ConfirmNewEmail401JSONResponse struct {
+	Body    Outcome
+	Headers ConfirmNewEmail401ResponseHeaders
+}
+
+func (response ConfirmNewEmail401JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail409JSONResponse Outcome
+
+func (response ConfirmNewEmail409JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ConfirmNewEmail413JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ConfirmNewEmail422JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail429JSONResponse struct{ TooManyJSONResponse }
+
+func (response ConfirmNewEmail429JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail500JSONResponse struct{ InternalJSONResponse }
+
+func (response ConfirmNewEmail500JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmNewEmail503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ConfirmNewEmail503JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3035,7 +3212,9 @@ func (response ForgotPassword429JSONResponse) VisitForgotPasswordResponse(w http
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3147,7 +3326,9 @@ func (response Login429JSONResponse) VisitLoginResponse(w http.ResponseWriter) e
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3446,7 +3627,9 @@ func (response AnswerChallenge429JSONResponse) VisitAnswerChallengeResponse(w ht
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3588,7 +3771,9 @@ func (response RenewRecoveryCodes429JSONResponse) VisitRenewRecoveryCodesRespons
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3724,7 +3909,9 @@ func (response RemoveTOTP429JSONResponse) VisitRemoveTOTPResponse(w http.Respons
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3975,7 +4162,9 @@ func (response ConfirmTOTP429JSONResponse) VisitConfirmTOTPResponse(w http.Respo
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3998,6 +4187,120 @@ func (response ConfirmTOTP500JSONResponse) VisitConfirmTOTPResponse(w http.Respo
 type ConfirmTOTP503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ConfirmTOTP503JSONResponse) VisitConfirmTOTPResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmailRequestObject struct {
+	Body *RequestNewEmailJSONRequestBody
+}
+
+type RequestNewEmailResponseObject interface {
+	VisitRequestNewEmailResponse(w http.ResponseWriter) error
+}
+
+type RequestNewEmail200JSONResponse Outcome
+
+func (response RequestNewEmail200JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmail401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RequestNewEmail401JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmail413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RequestNewEmail413JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmail422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RequestNewEmail422JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmail429JSONResponse struct{ TooManyJSONResponse }
+
+func (response RequestNewEmail429JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmail500JSONResponse struct{ InternalJSONResponse }
+
+func (response RequestNewEmail500JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestNewEmail503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RequestNewEmail503JSONResponse) VisitRequestNewEmailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4101,7 +4404,9 @@ func (response ChangePassword429JSONResponse) VisitChangePasswordResponse(w http
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4400,7 +4705,9 @@ func (response Refresh429JSONResponse) VisitRefreshResponse(w http.ResponseWrite
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4620,7 +4927,9 @@ func (response ResetPassword429JSONResponse) VisitResetPasswordResponse(w http.R
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5000,7 +5309,9 @@ func (response Signup429JSONResponse) VisitSignupResponse(w http.ResponseWriter)
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5136,7 +5447,9 @@ func (response StepUp429JSONResponse) VisitStepUpResponse(w http.ResponseWriter)
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5233,7 +5546,9 @@ func (response GetVerificationStatus429JSONResponse) VisitGetVerificationStatusR
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5374,7 +5689,9 @@ func (response VerifyEmail429JSONResponse) VisitVerifyEmailResponse(w http.Respo
 	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
 	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
 	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
-	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5868,6 +6185,9 @@ type StrictServerInterface interface {
 	// DeleteAccount Delete the signed-in user's account
 	// (DELETE /auth/account)
 	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
+	// ConfirmNewEmail Change the email address with the token from a mail
+	// (POST /auth/confirm-new-email)
+	ConfirmNewEmail(ctx context.Context, request ConfirmNewEmailRequestObject) (ConfirmNewEmailResponseObject, error)
 	// ExportAccount Export the data that this service stores about the user
 	// (GET /auth/export)
 	ExportAccount(ctx context.Context, request ExportAccountRequestObject) (ExportAccountResponseObject, error)
@@ -5898,6 +6218,9 @@ type StrictServerInterface interface {
 	// ConfirmTOTP Confirm the second factor with the app's first code
 	// (POST /auth/mfa/totp/confirm)
 	ConfirmTOTP(ctx context.Context, request ConfirmTOTPRequestObject) (ConfirmTOTPResponseObject, error)
+	// RequestNewEmail Ask for a change of the caller's email address
+	// (POST /auth/new-email)
+	RequestNewEmail(ctx context.Context, request RequestNewEmailRequestObject) (RequestNewEmailResponseObject, error)
 	// ChangePassword Change the password
 	// (POST /auth/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
@@ -6294,6 +6617,52 @@ func (sh *strictHandler) DeleteAccount(ctx echo.Context) error {
 	return nil
 }
 
+// ConfirmNewEmail operation middleware
+func (sh *strictHandler) ConfirmNewEmail(ctx echo.Context) error {
+	var request ConfirmNewEmailRequestObject
+
+	var body ConfirmNewEmailJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmNewEmail(ctx.Request().Context(), request.(ConfirmNewEmailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmNewEmail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ConfirmNewEmailResponseObject); ok {
+		return validResponse.VisitConfirmNewEmailResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ExportAccount operation middleware
 func (sh *strictHandler) ExportAccount(ctx echo.Context) error {
 	var request ExportAccountRequestObject
@@ -6679,6 +7048,52 @@ func (sh *strictHandler) ConfirmTOTP(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ConfirmTOTPResponseObject); ok {
 		return validResponse.VisitConfirmTOTPResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RequestNewEmail operation middleware
+func (sh *strictHandler) RequestNewEmail(ctx echo.Context) error {
+	var request RequestNewEmailRequestObject
+
+	var body RequestNewEmailJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestNewEmail(ctx.Request().Context(), request.(RequestNewEmailRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestNewEmail")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestNewEmailResponseObject); ok {
+		return validResponse.VisitRequestNewEmailResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

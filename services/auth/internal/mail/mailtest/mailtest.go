@@ -147,8 +147,9 @@ func Await(t testing.TB, failure string, condition func() bool) {
 	}
 }
 
-// Pass moves all mails and pauses into the past by an interval.
+// Pass moves all mails, pauses and quotas into the past by an interval.
 func Pass(people storetest.People, interval string) {
 	people.Exec(`update mails set created_at = created_at - $1::interval, expires_at = expires_at - $1::interval, due_at = due_at - $1::interval`, interval)
 	people.Exec(`update mail_pauses set mailed_at = mailed_at - $1::interval`, interval)
+	people.Exec(`update mail_quotas set mailed = array(select t - $1::interval from unnest(mailed) with ordinality m (t, n) order by n), reset_at = reset_at - $1::interval`, interval)
 }

@@ -31,6 +31,7 @@ async function send(form, body) {
 
 function showMailForm(email) {
   byID('action').hidden = true;
+  if (!byID('new-mail')) return;
   byID('new-mail').hidden = false;
   if (email) byID('email').value = email;
 }
@@ -41,7 +42,7 @@ byID('action').addEventListener('submit', async event => {
   showStatus(answer.message, !answer.ok);
   if (answer.ok) byID('action').hidden = true;
   if (answer.status === 401) showMailForm(answer.email);
-  if (answer.status === 409) {
+  if (answer.status === 409 && byID('signups')) {
     byID('signups').hidden = false;
     byID('password').focus();
   }
@@ -51,7 +52,7 @@ byID('action').addEventListener('submit', async event => {
   }
 });
 
-byID('new-mail').addEventListener('submit', async event => {
+byID('new-mail')?.addEventListener('submit', async event => {
   event.preventDefault();
   const answer = await send(byID('new-mail'), { email: byID('email').value });
   showStatus(answer.message, !answer.ok);
@@ -61,6 +62,6 @@ byID('new-mail').addEventListener('submit', async event => {
 if (token) {
   byID('action').hidden = false;
 } else {
-  showStatus('The link is incomplete. Open it from the mail again, or request a new mail here.', true);
+  showStatus(`The link is incomplete. Open it from the mail again${byID('new-mail') ? ', or request a new mail here' : ''}.`, true);
   showMailForm();
 }
