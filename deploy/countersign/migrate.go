@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -14,12 +15,13 @@ func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Apply the migrations to a database",
 		Long: `migrate creates the Postgres roles of the services and applies the migrations to the database of DATABASE_URL. It
-sets the password of each role whose password is in the settings. It waits up to a minute for Postgres.
+sets the limits of each role, and the password of each role whose password is in the settings. It waits up to a minute for
+Postgres.
 
 With SUPERUSER_DATABASE_URL it first creates the user and the database of DATABASE_URL if they are missing.
 
 Settings: DATABASE_URL (with the user that owns the schema), SUPERUSER_DATABASE_URL, AUTH_DB_PASSWORD, PIN_ADMIN_DB_PASSWORD,
-PIN_INTERNAL_DB_PASSWORD.`,
+PIN_INTERNAL_DB_PASSWORD, DATABASE_ROLE_CONNECTIONS.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return migrate(cmd.Context(), cmd.ErrOrStderr()) },
 	}
@@ -32,9 +34,13 @@ func migrate(ctx context.Context, log io.Writer) error {
 		Auth        string `envconfig:"AUTH_DB_PASSWORD"`
 		PinAdmin    string `envconfig:"PIN_ADMIN_DB_PASSWORD"`
 		PinInternal string `envconfig:"PIN_INTERNAL_DB_PASSWORD"`
+		Connections int    `envconfig:"DATABASE_ROLE_CONNECTIONS" default:"0"`
 	}
 	if err := service.Load(&cfg); err != nil {
 		return err
+	}
+	if cfg.Connections < 0 {
+		return errors.New("DATABASE_ROLE_CONNECTIONS must be 0 or more")
 	}
 	if cfg.Superuser != "" {
 		if err := database.EnsureOwner(ctx, cfg.Superuser, cfg.DatabaseURL, log); err != nil {
@@ -46,5 +52,5 @@ func migrate(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	defer db.Close()
-	return database.Prepare(ctx, db, database.Passwords{Auth: cfg.Auth, PinAdmin: cfg.PinAdmin, PinInternal: cfg.PinInternal})
+	return database.Prepare(ctx, db, database.Passwords{Auth: cfg.Auth, PinAdmin: cfg.PinAdmin, PinInternal: cfg.PinInternal}, cfg.Connections)
 }

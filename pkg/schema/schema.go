@@ -10,23 +10,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/lib/pq"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed *.sql
 var files embed.FS
-
-// The Postgres roles of the three services.
-const (
-	RoleAuth        = "countersign_auth"
-	RolePinAdmin    = "countersign_pin_admin"
-	RolePinInternal = "countersign_pin_internal"
-)
-
-// Roles are all service roles, in the order in which the services start.
-var Roles = []string{RoleAuth, RolePinAdmin, RolePinInternal}
 
 // The tables that record which migrations were applied. The migrations were rewritten before the first release. The new
 // migrations reuse the numbers of the old ones, so they are recorded in another table.
@@ -38,25 +27,6 @@ const (
 // ErrTooOld says that a version before the first release created the database. Its migrations cannot be continued.
 var ErrTooOld = errors.New("a version of Countersign before the first release created this database, and it cannot be migrated: " +
 	"create it again (drop the database and create an empty one; after `make run`, delete the folder .local)")
-
-// EnsureRoles creates the missing service roles. If passwords contains a role, the role may log in with that password. This
-// is not a migration, because roles belong to the server and not to one database. The connection needs CREATEROLE.
-func EnsureRoles(ctx context.Context, db *sql.DB, passwords map[string]string) error {
-	for _, role := range Roles {
-		_, err := db.ExecContext(ctx, `create role `+pq.QuoteIdentifier(role))
-		var e *pq.Error
-		// duplicate_object, or unique_violation if two sessions create the same role at the same moment.
-		if err != nil && !(errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505")) {
-			return fmt.Errorf("creating role %s: %w", role, err)
-		}
-		if password, ok := passwords[role]; ok {
-			if _, err := db.ExecContext(ctx, `alter role `+pq.QuoteIdentifier(role)+` login password `+pq.QuoteLiteral(password)); err != nil {
-				return fmt.Errorf("setting the password of role %s: %w", role, err)
-			}
-		}
-	}
-	return nil
-}
 
 // Migrate applies all pending migrations. If several processes call it at once, one works and the others wait. The service
 // roles must exist. It returns ErrTooOld, and changes nothing, if the database is from before the first release.

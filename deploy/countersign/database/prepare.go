@@ -28,9 +28,10 @@ func (p Passwords) ByRole() map[string]string {
 	return passwords
 }
 
-// Prepare creates the services' roles that are missing, sets their passwords, and applies the migrations.
-func Prepare(ctx context.Context, db *sqlx.DB, passwords Passwords) error {
-	if err := schema.EnsureRoles(ctx, db.DB, passwords.ByRole()); err != nil {
+// Prepare creates the services' roles that are missing, sets their passwords and limits, and applies the migrations. connections
+// is the largest number of connections of each role, or 0 for the default of schema.EnsureRoles.
+func Prepare(ctx context.Context, db *sqlx.DB, passwords Passwords, connections int) error {
+	if err := schema.EnsureRoles(ctx, db.DB, passwords.ByRole(), connections); err != nil {
 		return err
 	}
 	return schema.Migrate(ctx, db.DB)

@@ -31,7 +31,7 @@ func TestOwnerIsCreatedAndMigrates(t *testing.T) {
 			t.Fatalf("with the %s password: %v", password, err)
 		}
 		defer db.Close()
-		if err := Prepare(t.Context(), db, Passwords{Auth: password}); err != nil {
+		if err := Prepare(t.Context(), db, Passwords{Auth: password}, 0); err != nil {
 			t.Fatal(err)
 		}
 		var super bool

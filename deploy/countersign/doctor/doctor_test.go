@@ -55,7 +55,7 @@ func newDeployment(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.db.Close() })
-	if err := database.Prepare(t.Context(), d.db, d.passwords()); err != nil {
+	if err := database.Prepare(t.Context(), d.db, d.passwords(), 0); err != nil {
 		t.Fatal(err)
 	}
 	options, err := redis.ParseURL(d.RedisURL)
@@ -118,6 +118,14 @@ func TestDoctorFindsEachProblem(t *testing.T) {
 			"WRONG countersign_pin_admin owns own"},
 		{"a changed password", `alter role countersign_pin_admin password 'another'`, `alter role countersign_pin_admin password 'b'`,
 			"WRONG countersign_pin_admin cannot log in: "},
+		{"a changed time limit", `alter role countersign_pin_internal set lock_timeout = '6s'`, `alter role countersign_pin_internal set lock_timeout = '2s'`,
+			"WRONG time limits of countersign_pin_internal: lock_timeout is 6s, not 2s"},
+		{"a time limit in one database", `alter role countersign_auth in database postgres set statement_timeout = 0`, `alter role countersign_auth in database postgres reset statement_timeout`,
+			"WRONG time limits of countersign_auth: statement_timeout is 0s, not 4s"},
+		{"no limit of connections", `alter role countersign_auth connection limit -1`, `alter role countersign_auth connection limit 95`,
+			"WRONG 1 roles have no limit of connections"},
+		{"too many connections", `alter role countersign_auth connection limit 200`, `alter role countersign_auth connection limit 95`,
+			"advice the roles together may open 390 connections, and the server allows 297"},
 		{"a pending migration", `update schema_migrations set version_id = -version_id where version_id = (select max(version_id) from schema_migrations)`,
 			`update schema_migrations set version_id = -version_id where version_id < 0`,
 			"WRONG a migration is pending"},

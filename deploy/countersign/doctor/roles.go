@@ -85,7 +85,8 @@ func (r *Report) login(ctx context.Context, address, role, password string) {
 	}
 	db, err := database.Open(ctx, asRole)
 	if err == nil {
-		db.Close()
+		defer db.Close()
+		r.timeLimits(ctx, db, role)
 	}
 	r.check(err == nil, role+" can log in", fmt.Sprintf("%s cannot log in: %v", role, err), "run countersign migrate with the role's password, and give the same password to the service")
 }

@@ -104,7 +104,7 @@ func prepare(ctx context.Context, stores *stackStores, dir folder.Folder, kept s
 			return demo.Data{}, err
 		}
 	}
-	if err := database.Prepare(ctx, db, kept.Passwords()); err != nil {
+	if err := database.Prepare(ctx, db, kept.Passwords(), 0); err != nil {
 		return demo.Data{}, err
 	}
 	return demo.Ensure(ctx, db, dir)

@@ -27,7 +27,7 @@ func TestLoginDoesNotRevealAccounts(t *testing.T) {
 	if err != nil {
 		t.Fatalf("building auth: %v\n%s", err, out)
 	}
-	auth := s.start("auth", "DATABASE_URL="+s.database.URLAs(schema.RoleAuth), "DATABASE_POOLED=false", "REDIS_URL="+s.redis.URL,
+	auth := s.start("auth", "DATABASE_URL="+loginURL(s.database.URL, schema.RoleAuth), "DATABASE_POOLED=false", "REDIS_URL="+s.redis.URL,
 		"AUTH_KEYS="+pinKeys, "PUBLIC_URL=http://127.0.0.1:1", "RATE_LOGIN=1000000", "RATE_SIGNUP=1000000")
 	login := func(email, password string) (string, time.Duration) {
 		t.Helper()

@@ -115,7 +115,7 @@ func (s *stack) startAdmin() adminProcess {
 	ops := fmt.Sprintf("127.0.0.1:%d", freePort())
 	cmd := exec.Command(path)
 	cmd.Env = append(os.Environ(), "LISTEN_ADDR="+a.address, "OPS_LISTEN_ADDR="+ops, "PIN_KEYS="+pinKeys, "AUTH_ISSUER="+issuer,
-		"DATABASE_URL="+s.database.URLAs(schema.RolePinAdmin), "REDIS_URL="+s.redis.URL)
+		"DATABASE_URL="+loginURL(s.database.URL, schema.RolePinAdmin), "REDIS_URL="+s.redis.URL)
 	a.process, err = child.StartLogged(cmd, path+".log", syscall.SIGKILL)
 	must(s.t, err)
 	a.pid = cmd.Process.Pid

@@ -4,8 +4,10 @@ package attack
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,9 +71,12 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, run.postgres.Stop()) }()
+	if err := ensureRoles(context.Background(), run.postgres.URL); err != nil {
+		return 1, err
+	}
 	os.Setenv("TEST_DATABASE_URL", run.postgres.URL)
 	if os.Getenv("ATTACK_POOLED") != "" {
-		if run.pooler, err = localstores.StartPooler(context.Background(), os.Stderr, run.postgres.URL, schema.RolePinInternal); err != nil {
+		if run.pooler, err = localstores.StartPooler(context.Background(), os.Stderr, loginURL(run.postgres.URL, schema.RolePinInternal)); err != nil {
 			return 1, err
 		}
 		defer func() { err = errors.Join(err, run.pooler.Stop()) }()
@@ -83,6 +88,29 @@ func runTests(m *testing.M) (code int, err error) {
 func startPostgres() (err error) {
 	run.postgres, err = localstores.StartPostgres(context.Background(), run.options)
 	return err
+}
+
+// servicePassword is the password of the services' roles. The services log in, because the limits of a role apply only then.
+const servicePassword = "attack"
+
+func ensureRoles(ctx context.Context, address string) error {
+	db, err := sql.Open("postgres", address)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	passwords := map[string]string{}
+	for _, role := range schema.Roles {
+		passwords[role] = servicePassword
+	}
+	return schema.EnsureRoles(ctx, db, passwords, 0)
+}
+
+// loginURL returns the URL of a database for the login of a service's role.
+func loginURL(address, role string) string {
+	u := mustParseURL(address)
+	u.User = url.UserPassword(role, servicePassword)
+	return u.String()
 }
 
 // build builds services/pin-internal with more flags of go build, as a program with this name, unless it exists.

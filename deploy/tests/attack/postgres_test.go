@@ -102,7 +102,7 @@ func TestPostgresFullDisk(t *testing.T) {
 	db, err := sql.Open("postgres", server.URL)
 	must(t, err)
 	defer db.Close()
-	must(t, schema.EnsureRoles(ctx, db, nil))
+	must(t, ensureRoles(ctx, server.URL))
 	must(t, schema.Migrate(ctx, db))
 	s := newStackOn(t, &storetest.Database{URL: server.URL}, 3)
 	s.guessInParallel(s.random.IntN(budget), func(int) map[string]any { return s.withPIN(wrong) })

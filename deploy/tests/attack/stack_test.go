@@ -73,7 +73,7 @@ func newStackOn(t *testing.T, database *storetest.Database, replicas int) *stack
 	t.Helper()
 	s := &stack{t: t, random: rand.New(rand.NewPCG(run.seed, 0)), database: database, redis: storetest.OwnRedis(t)}
 	s.people = storetest.NewPeople(t, s.database)
-	s.serviceURL = database.URLAs(schema.RolePinInternal)
+	s.serviceURL = loginURL(database.URL, schema.RolePinInternal)
 	if run.pooler != nil {
 		u := mustParseURL(run.pooler.URL)
 		u.Path, u.RawQuery = mustParseURL(database.URL).Path, "sslmode=disable"

@@ -15,9 +15,9 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
 )
 
-// StartPooler starts a temporary pgbouncer in transaction mode for the Postgres at address, for tests. All statements run as
-// role. If the machine has no pgbouncer, StartPooler installs it as Install installs servers.
-func StartPooler(ctx context.Context, out io.Writer, address, role string) (*Server, error) {
+// StartPooler starts a temporary pgbouncer in transaction mode for the Postgres at address, for tests. It logs in with the user
+// of the address. If the machine has no pgbouncer, StartPooler installs it as Install installs servers.
+func StartPooler(ctx context.Context, out io.Writer, address string) (*Server, error) {
 	bin, err := installMissing(ctx, out, "pgbouncer", func() string { return firstOnPath([]string{"pgbouncer", "/usr/sbin/pgbouncer"}) })
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func StartPooler(ctx context.Context, out io.Writer, address, role string) (*Ser
 		endLeftover: func(context.Context, place) error { return nil },
 		launch: func(at place, port int) (*child.Process, error) {
 			file := filepath.Join(at.data, "pgbouncer.ini")
-			if err := os.WriteFile(file, []byte(poolerConfig(port, to, role)), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(poolerConfig(port, to)), 0o600); err != nil {
 				return nil, fmt.Errorf("configuring pgbouncer: %w", err)
 			}
 			if err := at.runAs.takeOwnership(file); err != nil {
@@ -59,11 +59,11 @@ func StartPooler(ctx context.Context, out io.Writer, address, role string) (*Ser
 
 // poolerConfig is a usual configuration of pgbouncer, except that every client on loopback may connect. pgbouncer tries a
 // failed server again after a second. It ignores extra_float_digits, which lib/pq sets and pgbouncer does not know.
-func poolerConfig(port int, to *url.URL, role string) string {
+func poolerConfig(port int, to *url.URL) string {
 	password, _ := to.User.Password()
 	return strings.Join([]string{
 		"[databases]",
-		fmt.Sprintf("* = host=%s port=%s user=%s password=%s connect_query='set role %s'", to.Hostname(), to.Port(), to.User.Username(), password, role),
+		fmt.Sprintf("* = host=%s port=%s user=%s password=%s", to.Hostname(), to.Port(), to.User.Username(), password),
 		"[pgbouncer]",
 		"listen_addr = 127.0.0.1",
 		"listen_port = " + strconv.Itoa(port),

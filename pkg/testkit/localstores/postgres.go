@@ -75,11 +75,12 @@ func settings(port int, temporary bool) []string {
 		// No socket, because systems limit the length of its path.
 		"unix_socket_directories=",
 		"password_encryption=scram-sha-256",
+		"max_connections=300",
 		"timezone=UTC",
 		"log_timezone=UTC",
 	}
 	if temporary {
-		settings = append(settings, "max_connections=300", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off")
 	}
 	var args []string
 	for _, s := range settings {

@@ -148,7 +148,7 @@ func migrate(ctx context.Context, address string) error {
 		return fmt.Errorf("opening the template: %w", err)
 	}
 	defer db.Close()
-	if err := schema.EnsureRoles(ctx, db, nil); err != nil {
+	if err := schema.EnsureRoles(ctx, db, nil, 0); err != nil {
 		return err
 	}
 	return schema.Migrate(ctx, db)
