@@ -92,7 +92,7 @@ func (w *world) replica(keys string, registry *prometheus.Registry) (*pin.Verifi
 		w.t.Fatal(err)
 	}
 	pool := slowhash.NewPool(2, 400)
-	sessions := session.NewStore(w.redis, ring, registry)
+	sessions := session.NewStore(session.DefaultConfig, w.redis, ring, registry)
 	if w.sessions == nil {
 		w.sessions = sessions
 	}

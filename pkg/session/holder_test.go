@@ -1,12 +1,15 @@
 package session_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -69,5 +72,51 @@ func TestSessionListOfAHolder(t *testing.T) {
 	}
 	if n := client.Exists(ctx, list).Val(); n != 0 {
 		t.Error("the empty list still exists")
+	}
+}
+
+// A session above the limit ends the session that expires first. Parallel sessions do not exceed the limit.
+func TestSessionsOfOneHolderAreLimited(t *testing.T) {
+	t.Parallel()
+	client := storetest.RedisClient(t, storetest.Redis(t))
+	ring, err := keyring.Parse(keyOne)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 3
+	store := session.NewStore(session.Config{PerHolder: limit}, client, ring, prometheus.NewRegistry())
+	holder, other := uuid.New(), uuid.New()
+	create := func(holder uuid.UUID, ttl time.Duration) string {
+		token, err := store.Create(t.Context(), session.Session{HolderID: holder, IssuedAt: time.Now(), TTL: ttl})
+		if err != nil {
+			t.Error(err)
+		}
+		return token.Reveal()
+	}
+	kept := create(other, time.Minute)
+	first, second, long := create(holder, time.Minute), create(holder, 2*time.Minute), create(holder, time.Hour)
+	for _, next := range []struct {
+		ttl  time.Duration
+		live []bool // first, second, long
+	}{{3 * time.Minute, []bool{false, true, true}}, {4 * time.Minute, []bool{false, false, true}}} {
+		create(holder, next.ttl)
+		for i, token := range []string{first, second, long} {
+			if got := store.Find(t.Context(), token) != nil; got != next.live[i] {
+				t.Errorf("after a session of %s: session %d is live: %v", next.ttl, i+1, got)
+			}
+		}
+	}
+	var parallel sync.WaitGroup
+	for range 20 {
+		parallel.Go(func() { create(holder, 2*time.Hour) })
+	}
+	parallel.Wait()
+	found, err := store.OfHolders(t.Context(), []uuid.UUID{holder})
+	keys, _ := client.Keys(t.Context(), "pin:{"+holder.String()+"}:session:*").Result()
+	if err != nil || len(found) != limit || len(keys) != limit {
+		t.Errorf("%d sessions, %d keys, %v, want %d", len(found), len(keys), err, limit)
+	}
+	if store.Find(t.Context(), kept) == nil {
+		t.Error("the session of another holder ended")
 	}
 }

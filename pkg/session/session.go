@@ -54,20 +54,38 @@ func (s Session) ExpiresAt(ttl time.Duration) time.Time { return s.IssuedAt.Add(
 
 // Store stores sessions in Redis. The keys of one holder have the same hash tag, so they are in one slot of a Redis Cluster.
 type Store struct {
-	redis redis.UniversalClient
-	keys  *keyring.Ring
-	void  *prometheus.CounterVec
+	config Config
+	redis  redis.UniversalClient
+	keys   *keyring.Ring
+	void   *prometheus.CounterVec
+}
+
+// Config is the part of a service's settings that concerns sessions.
+type Config struct {
+	// PerHolder is the largest number of live sessions that are based on the PIN of one holder: 1 to 1000.
+	PerHolder int `envconfig:"PIN_SESSIONS_PER_HOLDER"`
+}
+
+// DefaultConfig is the Config of a deployment that sets no other.
+var DefaultConfig = Config{PerHolder: 20}
+
+// Validate returns an error that names the setting that is wrong.
+func (c Config) Validate() error {
+	if c.PerHolder < 1 || c.PerHolder > 1000 {
+		return errors.New("PIN_SESSIONS_PER_HOLDER must be 1 to 1000")
+	}
+	return nil
 }
 
 // NewStore returns a Store and registers its metrics. keys is the keyring of PINs.
-func NewStore(client redis.UniversalClient, keys *keyring.Ring, registry prometheus.Registerer) *Store {
+func NewStore(c Config, client redis.UniversalClient, keys *keyring.Ring, registry prometheus.Registerer) *Store {
 	void := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_sessions_void_total",
 		Help: "Sessions from Redis that count as absent: unknown_key (the key of their MAC is not in PIN_KEYS), forged (their MAC is missing or wrong)."}, []string{"reason"})
 	for _, reason := range []string{"unknown_key", "forged"} {
 		void.WithLabelValues(reason)
 	}
 	registry.MustRegister(void)
-	return &Store{client, keys, void}
+	return &Store{c, client, keys, void}
 }
 
 // encode returns the value of a session for its key in Redis.
@@ -100,8 +118,8 @@ func (s *Store) decode(key string, value []byte) *Session {
 	return &x
 }
 
-// Create stores a session for its TTL, adds it to the list of its holder, and returns the session's token. The error is an
-// error of Redis.
+// Create stores a session for its TTL, adds it to the list of its holder, and returns the session's token. If the holder would
+// then have too many sessions, the sessions that expire first end. The error is an error of Redis.
 func (s *Store) Create(ctx context.Context, x Session) (token.Token, error) {
 	t := token.New(token.Session, x.HolderID[:]...)
 	value, err := s.encode(key(t), x)
@@ -109,7 +127,7 @@ func (s *Store) Create(ctx context.Context, x Session) (token.Token, error) {
 		return token.Token{}, fmt.Errorf("encoding a session: %w", err)
 	}
 	keys := []string{key(t), listKey(x.HolderID)}
-	if err := createScript.Run(ctx, s.redis, keys, value, x.TTL.Milliseconds()).Err(); err != nil {
+	if err := createScript.Run(ctx, s.redis, keys, value, x.TTL.Milliseconds(), s.config.PerHolder).Err(); err != nil {
 		return token.Token{}, fmt.Errorf("storing a session: %w", err)
 	}
 	return t, nil

@@ -26,7 +26,7 @@ func newStore(t *testing.T, client redis.UniversalClient, keys string) *session.
 	if err != nil {
 		t.Fatal(err)
 	}
-	return session.NewStore(client, ring, prometheus.NewRegistry())
+	return session.NewStore(session.DefaultConfig, client, ring, prometheus.NewRegistry())
 }
 
 // stored is a session, its token, and its key in Redis.
@@ -89,7 +89,7 @@ func TestForgedSessionCountsAsAbsent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			store := session.NewStore(client, ring, registry)
+			store := session.NewStore(session.DefaultConfig, client, ring, registry)
 			x, other := create(t, client, store), create(t, client, store)
 			if store.Find(ctx, x.token) == nil {
 				t.Fatal("the session is absent before the intrusion")

@@ -44,7 +44,7 @@ func newSessionService(t *testing.T, client redis.UniversalClient) *sessionServi
 	ring, err := keyring.Parse(webtest.Keys)
 	must(t, err)
 	registry := prometheus.NewRegistry()
-	sessions := session.NewStore(s.redis, ring, registry)
+	sessions := session.NewStore(session.DefaultConfig, s.redis, ring, registry)
 	c := &sessionService{service: s, sessions: sessions, internal: db, verifier: pin.NewVerifier(pin.VerifierConfig{
 		DB: db, Redis: s.redis, Sessions: sessions, Keys: ring, Pool: slowhash.NewPool(2, 50), Budget: pin.DefaultBudget, Registry: registry}),
 		customer: s.people.Customer(), home: s.people.Instance(), elsewhere: s.people.Instance()}

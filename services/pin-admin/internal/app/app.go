@@ -43,7 +43,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := session.NewStore(r.Redis, r.Keys, r.Registry)
+	sessions := session.NewStore(session.DefaultConfig, r.Redis, r.Keys, r.Registry)
 	a := &App{
 		API: &api.API{
 			Spec:         spec,

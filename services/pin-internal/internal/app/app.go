@@ -33,7 +33,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := session.NewStore(r.Redis, r.Keys, r.Registry)
+	sessions := session.NewStore(s.Sessions, r.Redis, r.Keys, r.Registry)
 	a := &App{
 		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, TrustedProxies: r.TrustedProxies, RequestTime: requestTime}),
 		API: &api.API{

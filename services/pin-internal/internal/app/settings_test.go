@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/pkg/budget"
+	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/testkit/settingstest"
 )
 
@@ -21,6 +22,9 @@ func TestSettingsHaveDefaults(t *testing.T) {
 	s := DefaultSettings()
 	if err := settingstest.Load(t, s, valid); err != nil {
 		t.Fatal(err)
+	}
+	if s.Sessions != session.DefaultConfig {
+		t.Errorf("got %+v", s.Sessions)
 	}
 	if s.ListenAddr != ":8083" || s.OpsListenAddr != ":9083" || s.Budget != (budget.Limits{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}) {
 		t.Errorf("got %s, %s, %+v", s.ListenAddr, s.OpsListenAddr, s.Budget)
@@ -53,6 +57,8 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"PIN_BUDGET_ATTEMPTS=canary", "PIN_BUDGET_ATTEMPTS is not a valid int"},
 		{"PIN_BUDGET_FAILURES=4", "PIN_BUDGET_FAILURES must"},   // fewer than the attempts
 		{"PIN_BUDGET_FAILURES=101", "PIN_BUDGET_FAILURES must"}, // more than NIST SP 800-63B allows
+		{"PIN_SESSIONS_PER_HOLDER=0", "PIN_SESSIONS_PER_HOLDER must"},
+		{"PIN_SESSIONS_PER_HOLDER=1001", "PIN_SESSIONS_PER_HOLDER must"},
 		{"DATABASE_URL=", "DATABASE_URL is not set"},
 		{"DATABASE_CONNECTIONS=canary", "DATABASE_CONNECTIONS is not a valid int"},
 		{"HASH_PERMITS=-1", "HASH_PERMITS must"},
