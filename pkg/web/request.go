@@ -32,6 +32,17 @@ func setRequestID(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// forbidCaching sets headers that keep answers out of caches, because many answers contain a secret or personal data. A handler
+// of public data, for example of a static file, replaces Cache-Control. nosniff stops browsers from running an answer as a script.
+func forbidCaching(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		header := c.Response().Header()
+		header.Set(echo.HeaderCacheControl, "no-store")
+		header.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		return next(c)
+	}
+}
+
 // limitTime gives the context of each request a deadline; 0 means no deadline. Each statement has a timeout of its own, but
 // several statements, and the wait for a connection, can together take longer.
 func limitTime(timeout time.Duration) echo.MiddlewareFunc {

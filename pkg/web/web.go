@@ -39,7 +39,8 @@ func New(o Options) *echo.Echo {
 	e.IPExtractor = clientAddress(o.TrustedProxies)
 	e.HTTPErrorHandler = answerErrors(o)
 	e.Pre(middleware.RemoveTrailingSlash())
-	e.Use(setRequestID, logRequests(o.Log, o.Registry), reportForwarded(o.TrustedProxies, o.Log, o.Registry), allowOrigins(o.AllowedOrigins), refuseOptions, limitTime(o.RequestTime))
+	e.Use(forbidCaching, setRequestID, logRequests(o.Log, o.Registry), reportForwarded(o.TrustedProxies, o.Log, o.Registry),
+		allowOrigins(o.AllowedOrigins), refuseOptions, limitTime(o.RequestTime))
 	e.GET("/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", o.Spec.YAML) })
 	e.GET("/docs", docsPage(o.Spec))
 	return e

@@ -166,15 +166,23 @@ func (s *Server) Try(r Request) (Answer, error) {
 	if response.Header.Get("X-Request-Id") == "" {
 		return answer, fmt.Errorf("%s %s: the response has no X-Request-Id", r.Method, r.Path)
 	}
+	if response.Header.Get("X-Content-Type-Options") != "nosniff" {
+		return answer, fmt.Errorf("%s %s: the response has no X-Content-Type-Options", r.Method, r.Path)
+	}
 	return answer, s.validate(request, answer)
 }
 
-// validate validates a response against the OpenAPI document. It accepts every response of a route that is not in the document.
+// validate validates a response against the OpenAPI document. Its header Cache-Control must be no-store, unless the document
+// describes another. validate accepts every response of a route that is not in the document.
 func (s *Server) validate(request *http.Request, a Answer) error {
 	request.URL.Path = strings.TrimSuffix(request.URL.Path, "/")
 	route, params, err := s.router.FindRoute(request)
 	if err != nil {
 		return nil
+	}
+	described := route.Operation.Responses.Status(a.Status)
+	if a.Header.Get("Cache-Control") != "no-store" && (described == nil || described.Value.Headers["Cache-Control"] == nil) {
+		return fmt.Errorf("the response of %s %s may be cached: Cache-Control is %q", request.Method, route.Path, a.Header.Get("Cache-Control"))
 	}
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: request, PathParams: params, Route: route},

@@ -42,7 +42,7 @@ func (a *API) ExportAccount(ctx context.Context, _ gen.ExportAccountRequestObjec
 		})
 	}
 	return gen.ExportAccount200JSONResponse{Body: export, Headers: gen.ExportAccount200ResponseHeaders{
-		CacheControl: "no-store", ContentDisposition: `attachment; filename="countersign-account.json"`,
+		ContentDisposition: `attachment; filename="countersign-account.json"`,
 	}}, nil
 }
 

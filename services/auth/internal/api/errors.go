@@ -33,7 +33,6 @@ func renderOAuth(c echo.Context, a web.ErrorAnswer) error {
 	case a.Status == http.StatusInternalServerError:
 		a.Code = "server_error"
 	}
-	c.Response().Header().Set(echo.HeaderCacheControl, noStore)
 	c.Response().Header().Set(web.ErrorCodeHeader, a.Code)
 	return c.JSON(a.Status, map[string]any{"error": a.Code, "error_description": a.Text})
 }

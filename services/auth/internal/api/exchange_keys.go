@@ -90,9 +90,7 @@ func (a *API) DecryptExchangeKey(ctx context.Context, r gen.DecryptExchangeKeyRe
 	if passphrase := c.Passphrase.Reveal(); passphrase != "" {
 		answer.Data.Passphrase = &passphrase
 	}
-	return gen.DecryptExchangeKey200JSONResponse{
-		Body: answer, Headers: gen.DecryptExchangeKey200ResponseHeaders{CacheControl: "no-store"},
-	}, nil
+	return gen.DecryptExchangeKey200JSONResponse(answer), nil
 }
 
 // TestExchangeKey tests a key at its exchange. A refusal by the exchange is an answer with status 200.

@@ -30,9 +30,6 @@ var (
 	errGrantType  = fault.New(fault.Malformed, "unsupported_grant_type", "grant_type must be refresh_token or client_credentials")
 )
 
-// noStore forbids caching. All answers about tokens have it.
-const noStore = "no-store"
-
 // credentials are the credentials of a client in the Authorization header.
 type credentials struct {
 	id     string
@@ -144,10 +141,7 @@ func (a *API) refreshGrant(ctx context.Context, body *gen.TokenRequest) (gen.Iss
 
 func tokens(access secret.Text, expires time.Time, refresh, scope *string) gen.IssueToken200JSONResponse {
 	return gen.IssueToken200JSONResponse{
-		Headers: gen.IssueToken200ResponseHeaders{CacheControl: noStore},
-		Body: gen.TokenAnswer{
-			AccessToken: access.Reveal(), TokenType: "Bearer", ExpiresIn: int(time.Until(expires).Seconds()), RefreshToken: refresh, Scope: scope,
-		},
+		AccessToken: access.Reveal(), TokenType: "Bearer", ExpiresIn: int(time.Until(expires).Seconds()), RefreshToken: refresh, Scope: scope,
 	}
 }
 
@@ -161,14 +155,13 @@ func (a *API) IntrospectToken(ctx context.Context, r gen.IntrospectTokenRequestO
 		return nil, errClient
 	}
 	claims, isRefresh, err := a.OAuth.Introspect(ctx, secret.New(r.Body.Token))
-	answer := gen.IntrospectToken200JSONResponse{Headers: gen.IntrospectToken200ResponseHeaders{CacheControl: noStore}}
-	switch {
-	case err == nil:
-		answer.Body = introspection(claims, isRefresh)
-	case !errors.Is(err, caller.ErrInvalid):
+	if errors.Is(err, caller.ErrInvalid) {
+		return gen.IntrospectToken200JSONResponse{}, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	return answer, nil
+	return gen.IntrospectToken200JSONResponse(introspection(claims, isRefresh)), nil
 }
 
 func introspection(c accesstoken.Claims, isRefresh bool) gen.Introspection {

@@ -91,7 +91,9 @@ func (p longPoll) answer(conn net.Conn) int {
 }
 
 func (p longPoll) response(set bool) *http.Response {
-	header := http.Header{"X-Request-Id": {p.requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}
+	header := http.Header{
+		"X-Request-Id": {p.requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
+	}
 	response := &http.Response{ProtoMajor: 1, ProtoMinor: 1, StatusCode: http.StatusOK, Header: header, Close: true}
 	if !set {
 		response.StatusCode = http.StatusNotFound
@@ -99,6 +101,7 @@ func (p longPoll) response(set bool) *http.Response {
 		body, _ := json.Marshal(jsonAPIErrors(p.requestID, answer)) // strings always encode
 		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		header.Set("Content-Type", jsonAPIType)
+		header.Set(web.ErrorCodeHeader, errNotSet.Code)
 	}
 	return response
 }

@@ -1590,7 +1590,6 @@ type InvalidJSONResponse Problems
 type NotFoundJSONResponse Problem
 
 type OAuthClientResponseHeaders struct {
-	CacheControl    string
 	WWWAuthenticate string
 }
 type OAuthClientJSONResponse struct {
@@ -1599,18 +1598,10 @@ type OAuthClientJSONResponse struct {
 	Headers OAuthClientResponseHeaders
 }
 
-type OAuthRefusedResponseHeaders struct {
-	CacheControl string
-}
-type OAuthRefusedJSONResponse struct {
-	Body OAuthProblem
-
-	Headers OAuthRefusedResponseHeaders
-}
+type OAuthRefusedJSONResponse OAuthProblem
 
 type OAuthUnavailableResponseHeaders struct {
-	CacheControl string
-	RetryAfter   int
+	RetryAfter int
 }
 type OAuthUnavailableJSONResponse struct {
 	Body OAuthProblem
@@ -2541,23 +2532,15 @@ type DecryptExchangeKeyResponseObject interface {
 	VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error
 }
 
-type DecryptExchangeKey200ResponseHeaders struct {
-	CacheControl string
-}
-
-type DecryptExchangeKey200JSONResponse struct {
-	Body    RevealedKeyAnswer
-	Headers DecryptExchangeKey200ResponseHeaders
-}
+type DecryptExchangeKey200JSONResponse RevealedKeyAnswer
 
 func (response DecryptExchangeKey200JSONResponse) VisitDecryptExchangeKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3055,7 +3038,6 @@ type ExportAccountResponseObject interface {
 }
 
 type ExportAccount200ResponseHeaders struct {
-	CacheControl       string
 	ContentDisposition string
 }
 
@@ -3071,7 +3053,6 @@ func (response ExportAccount200JSONResponse) VisitExportAccountResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
@@ -5734,23 +5715,15 @@ type IntrospectTokenResponseObject interface {
 	VisitIntrospectTokenResponse(w http.ResponseWriter) error
 }
 
-type IntrospectToken200ResponseHeaders struct {
-	CacheControl string
-}
-
-type IntrospectToken200JSONResponse struct {
-	Body    Introspection
-	Headers IntrospectToken200ResponseHeaders
-}
+type IntrospectToken200JSONResponse Introspection
 
 func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5761,11 +5734,10 @@ type IntrospectToken400JSONResponse struct{ OAuthRefusedJSONResponse }
 func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(400)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5780,30 +5752,21 @@ func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type IntrospectToken413ResponseHeaders struct {
-	CacheControl string
-}
-
-type IntrospectToken413JSONResponse struct {
-	Body    OAuthProblem
-	Headers IntrospectToken413ResponseHeaders
-}
+type IntrospectToken413JSONResponse OAuthProblem
 
 func (response IntrospectToken413JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(413)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5818,38 +5781,28 @@ func (response IntrospectToken429JSONResponse) VisitIntrospectTokenResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type IntrospectToken500ResponseHeaders struct {
-	CacheControl string
-}
-
-type IntrospectToken500JSONResponse struct {
-	Body    OAuthProblem
-	Headers IntrospectToken500ResponseHeaders
-}
+type IntrospectToken500JSONResponse OAuthProblem
 
 func (response IntrospectToken500JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type IntrospectToken503ResponseHeaders struct {
-	CacheControl string
-	RetryAfter   int
+	RetryAfter int
 }
 
 type IntrospectToken503JSONResponse struct {
@@ -5864,7 +5817,6 @@ func (response IntrospectToken503JSONResponse) VisitIntrospectTokenResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
@@ -5892,11 +5844,10 @@ type RevokeToken400JSONResponse struct{ OAuthRefusedJSONResponse }
 func (response RevokeToken400JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(400)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5911,30 +5862,21 @@ func (response RevokeToken401JSONResponse) VisitRevokeTokenResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type RevokeToken413ResponseHeaders struct {
-	CacheControl string
-}
-
-type RevokeToken413JSONResponse struct {
-	Body    OAuthProblem
-	Headers RevokeToken413ResponseHeaders
-}
+type RevokeToken413JSONResponse OAuthProblem
 
 func (response RevokeToken413JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(413)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5949,38 +5891,28 @@ func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type RevokeToken500ResponseHeaders struct {
-	CacheControl string
-}
-
-type RevokeToken500JSONResponse struct {
-	Body    OAuthProblem
-	Headers RevokeToken500ResponseHeaders
-}
+type RevokeToken500JSONResponse OAuthProblem
 
 func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type RevokeToken503ResponseHeaders struct {
-	CacheControl string
-	RetryAfter   int
+	RetryAfter int
 }
 
 type RevokeToken503JSONResponse struct {
@@ -5995,7 +5927,6 @@ func (response RevokeToken503JSONResponse) VisitRevokeTokenResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
@@ -6010,23 +5941,15 @@ type IssueTokenResponseObject interface {
 	VisitIssueTokenResponse(w http.ResponseWriter) error
 }
 
-type IssueToken200ResponseHeaders struct {
-	CacheControl string
-}
-
-type IssueToken200JSONResponse struct {
-	Body    TokenAnswer
-	Headers IssueToken200ResponseHeaders
-}
+type IssueToken200JSONResponse TokenAnswer
 
 func (response IssueToken200JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6037,11 +5960,10 @@ type IssueToken400JSONResponse struct{ OAuthRefusedJSONResponse }
 func (response IssueToken400JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(400)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6056,30 +5978,21 @@ func (response IssueToken401JSONResponse) VisitIssueTokenResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type IssueToken413ResponseHeaders struct {
-	CacheControl string
-}
-
-type IssueToken413JSONResponse struct {
-	Body    OAuthProblem
-	Headers IssueToken413ResponseHeaders
-}
+type IssueToken413JSONResponse OAuthProblem
 
 func (response IssueToken413JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(413)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6094,38 +6007,28 @@ func (response IssueToken429JSONResponse) VisitIssueTokenResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type IssueToken500ResponseHeaders struct {
-	CacheControl string
-}
-
-type IssueToken500JSONResponse struct {
-	Body    OAuthProblem
-	Headers IssueToken500ResponseHeaders
-}
+type IssueToken500JSONResponse OAuthProblem
 
 func (response IssueToken500JSONResponse) VisitIssueTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type IssueToken503ResponseHeaders struct {
-	CacheControl string
-	RetryAfter   int
+	RetryAfter int
 }
 
 type IssueToken503JSONResponse struct {
@@ -6140,7 +6043,6 @@ func (response IssueToken503JSONResponse) VisitIssueTokenResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
