@@ -61,7 +61,7 @@ func (s *Spec) validateBody(r *http.Request, operation *openapi3.Operation) ([]I
 		return nil, errTooLarge
 	}
 	if operation.RequestBody == nil {
-		return nil, nil
+		return s.refuseFields(r, operation)
 	}
 	content := operation.RequestBody.Value.Content
 	media, form := content["application/json"], content[echo.MIMEApplicationForm] // Get would also match */*
@@ -95,6 +95,26 @@ func (s *Spec) validateBody(r *http.Request, operation *openapi3.Operation) ([]I
 		return issues, nil
 	}
 	r.Body = validatedBody{http.NoBody, value}
+	return nil, nil
+}
+
+// noFields is the schema of the body of an operation that takes no body.
+var noFields = openapi3.NewObjectSchema().WithoutAdditionalProperties()
+
+// refuseFields returns an issue for each field in the body of an operation that takes no body. A body that is not a JSON object is
+// ignored.
+func (s *Spec) refuseFields(r *http.Request, operation *openapi3.Operation) ([]Issue, error) {
+	if r.Body == http.NoBody || !isJSON(r.Header.Get(echo.HeaderContentType)) {
+		return nil, nil
+	}
+	raw, err := readBody(r, operation)
+	if err != nil {
+		return nil, err
+	}
+	value, _ := decodeJSON(raw)
+	if object, ok := value.(map[string]any); ok {
+		return s.validateValue([]any{"body"}, noFields, object), nil
+	}
 	return nil, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,6 +33,17 @@ func (e *Invalid) Error() string {
 	}
 	return "invalid request: " + strings.Join(parts, ", ")
 }
+
+// extraForbidden is the issue of an unknown field at loc, or of an unknown query parameter.
+func extraForbidden(loc []any, name string) Issue {
+	if !fieldName.MatchString(name) {
+		name = "(name not shown)"
+	}
+	return Issue{Type: "extra_forbidden", Loc: append(slices.Clone(loc), name), Msg: "Extra inputs are not permitted"}
+}
+
+// fieldName matches the unknown names that an answer repeats. A name is text of the caller: a PIN and a token do not match.
+var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,39}$`)
 
 func missing(loc []any) Issue { return Issue{Type: "missing", Loc: loc, Msg: "Field required"} }
 

@@ -3,14 +3,19 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 )
+
+// maxIssues is how many issues an answer lists. A small body can have thousands of unknown fields.
+const maxIssues = 100
 
 // Validate validates a request against its operation and answers 422 with all issues. The generated handler gets the
 // validated value. Validate runs after the middleware that checks credentials, so an unauthenticated caller learns nothing.
@@ -26,7 +31,7 @@ func (s *Spec) Validate(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		if issues = append(issues, more...); len(issues) > 0 {
-			return &Invalid{Issues: issues}
+			return &Invalid{Issues: issues[:min(len(issues), maxIssues)]}
 		}
 		return next(c)
 	}
@@ -59,6 +64,14 @@ func (s *Spec) validateParameters(c echo.Context, operation *openapi3.Operation)
 			issues = append(issues, s.validateValue(loc, p.Schema.Value, parseText(p.Schema.Value, given[0]))...)
 		}
 	}
+	if ignored, _ := operation.Extensions["x-ignore-unknown"].(bool); ignored {
+		return issues
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
+			issues = append(issues, extraForbidden([]any{openapi3.ParameterInQuery}, name))
+		}
+	}
 	return issues
 }
 
@@ -83,7 +96,7 @@ func parseText(schema *openapi3.Schema, text string) any {
 // validateValue returns the issues of a value, at most one for each location.
 func (s *Spec) validateValue(loc []any, schema *openapi3.Schema, value any) []Issue {
 	var issues []Issue
-	seen := map[string]bool{}
+	seen, searched := map[string]bool{}, map[string]bool{}
 	add := func(issue Issue) {
 		if key := fmt.Sprint(issue.Loc); !seen[key] {
 			seen[key] = true
@@ -95,12 +108,29 @@ func (s *Spec) validateValue(loc []any, schema *openapi3.Schema, value any) []Is
 		for _, step := range e.JSONPointer() {
 			at = append(at, step)
 		}
+		if e.SchemaField == "properties" { // there is one such error for each unknown field, and it does not name the field
+			if object := fmt.Sprint(at); !searched[object] {
+				searched[object] = true
+				unknownFields(at, e, add)
+			}
+			continue
+		}
 		add(describe(at, e))
 	}
 	if len(issues) == 0 {
 		refuseNUL(loc, value, add)
 	}
 	return issues
+}
+
+// unknownFields adds an issue for each field of an object that its schema does not have.
+func unknownFields(loc []any, e *openapi3.SchemaError, add func(Issue)) {
+	object, _ := e.Value.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if e.Schema.Properties[name] == nil {
+			add(extraForbidden(loc, name))
+		}
+	}
 }
 
 func flatten(err error) []*openapi3.SchemaError {

@@ -184,3 +184,33 @@ func TestWithoutPostgresEveryAnswerIs503(t *testing.T) {
 	}
 	s.want(s.profile(tokens.access), http.StatusOK)
 }
+
+func TestUnknownFieldsAndParametersAreRefused(t *testing.T) {
+	t.Parallel()
+	b := newService(t).bearer()
+	id := strings.TrimPrefix(b.stored(sandboxKey()), "/api/v1/api-keys/")
+	ids := strings.NewReplacer("{id}", id, "{session_id}", id)
+	b.server.RefusesUnknownInputs(b.app.API.Spec, ids, map[string]string{"Authorization": "Bearer " + b.access})
+}
+
+// RFC 6749, section 3.2: an authorization server ignores parameters that it does not know. A vendor may add fields to its events.
+func TestOAuthEndpointsAndWebhooksIgnoreUnknownParameters(t *testing.T) {
+	t.Parallel()
+	var ignoring []string
+	s := newService(t)
+	for path, item := range s.app.API.Spec.Doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if operation.Extensions["x-ignore-unknown"] == true {
+				ignoring = append(ignoring, method+" "+path)
+			}
+		}
+	}
+	slices.Sort(ignoring)
+	if want := []string{"POST /api/kyc/webhook", "POST /oauth/introspect", "POST /oauth/revoke", "POST /oauth/token"}; !slices.Equal(ignoring, want) {
+		t.Errorf("%q ignore unknown parameters, want %q", ignoring, want)
+	}
+	c := s.client("read")
+	s.want(s.form("/oauth/token?x=1", "grant_type", "client_credentials", "resource", "https://example.test", "|", "Authorization", basic(c.id, c.key.Reveal())), http.StatusOK)
+	s.want(s.form("/oauth/introspect?x=1", "token", "x", "x", "1", "|", "Authorization", basic(c.id, c.key.Reveal())), http.StatusOK)
+	s.want(s.form("/oauth/revoke?x=1", "token", "x", "x", "1"), http.StatusOK)
+}

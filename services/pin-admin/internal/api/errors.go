@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -35,8 +36,11 @@ func jsonAPIErrors(requestID string, a web.ErrorAnswer) map[string]any {
 	var objects []any
 	for _, issue := range a.Issues {
 		o := object(issue.Msg)
-		if len(issue.Loc) == 2 && issue.Loc[0] == "query" {
+		switch {
+		case len(issue.Loc) == 2 && issue.Loc[0] == "query":
 			o["source"] = map[string]any{"parameter": issue.Loc[1]}
+		case len(issue.Loc) == 2 && issue.Loc[0] == "body":
+			o["source"] = map[string]any{"pointer": fmt.Sprint("/", issue.Loc[1])}
 		}
 		objects = append(objects, o)
 	}

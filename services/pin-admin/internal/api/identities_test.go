@@ -26,8 +26,10 @@ func TestCreateChangeAndDeleteAnIdentity(t *testing.T) {
 	s.Fields(s.Want(s.ask("PATCH", path, object{"display_name": nil}), 200), object{"role_override": "owner", "display_name": nil})
 	s.Fields(s.Want(s.ask("PATCH", path, object{"role_override": nil}), 200), object{"role_override": nil, "external_id": "é"})
 	// The customer and the instance of an identity cannot be changed.
-	s.Fields(s.Want(s.ask("PATCH", path, object{"customer_id": s.people.Customer(), "instance_id": elsewhere, "id": uuid.New()}), 200), object{
-		"customer_id": customer.String(), "instance_id": instance.String(), "id": created.JSON("id")})
+	for field, value := range (object{"customer_id": s.people.Customer(), "instance_id": elsewhere, "id": uuid.New()}) {
+		s.Fields(s.Want(s.ask("PATCH", path, object{field: value}), 422), object{"detail.0.type": "extra_forbidden", "detail.0.loc.1": field})
+	}
+	s.Fields(s.Want(s.ask("GET", path, nil), 200), object{"customer_id": customer.String(), "instance_id": instance.String(), "id": created.JSON("id")})
 
 	stranger := "/v1/customers/" + s.people.Customer().String() + "/identities" + path[len(list):]
 	for _, at := range []string{stranger, list + "/" + uuid.NewString()} {

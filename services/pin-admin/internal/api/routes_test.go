@@ -205,6 +205,9 @@ func TestRightsOfEachCredential(t *testing.T) {
 				continue
 			}
 			s.status(rule.name, webtest.Request{Method: "POST", Path: pinPath, Header: rule.header, Body: body}, want)
+			if _, valid := body.(object); valid {
+				body = object{"pin_session_ttl_minutes": 30}
+			}
 			s.status(rule.name, webtest.Request{Method: "PATCH", Path: policyPath, Header: rule.header, Body: body}, want)
 		}
 		s.status(rule.name, webtest.Request{Method: "GET", Path: pinPath, Header: rule.header}, rule.read)
@@ -266,4 +269,21 @@ func TestAccessTokenOfAnAPIKey(t *testing.T) {
 	if s.people.Get(&used, `select last_used_at is not null from api_keys`); !used {
 		t.Error("last_used_at is not set")
 	}
+}
+
+func TestUnknownFieldsAndParametersAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer, instance := s.people.Customer(), s.people.Instance()
+	var email string
+	s.people.Get(&email, `select email from customers where id = $1`, customer)
+	admin, _ := s.signIn(email, "admin") // an admin who is a customer may call every operation
+	ids := strings.NewReplacer("{customer_id}", customer.String(), "{instance_id}", instance.String(),
+		"{identity_id}", s.people.Identity(customer, instance).String(), "{key_id}", uuid.NewString())
+	s.RefusesUnknownInputs(s.app.API.Spec, ids, map[string]string{"Authorization": "Bearer " + admin})
+
+	policy := "/v1/instances/" + instance.String() + "/pin-policy"
+	a := s.Want(s.ask("PATCH", policy, `{"pin_required_skill": ["payments.*"]}`), 422)
+	s.Fields(a, object{"detail.0.type": "extra_forbidden", "detail.0.loc.0": "body", "detail.0.loc.1": "pin_required_skill", "detail.0.msg": "Extra inputs are not permitted", "detail.1": nil})
+	s.Fields(s.Want(s.ask("GET", policy, nil), 200), object{"pin_required_skills.0": nil})
 }

@@ -96,7 +96,11 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/docs", 200, nil, ""},
 		{"GET", "/docs/", 200, nil, ""},
 	} {
-		a := s.Do(webtest.Request{Method: rule.method, Path: rule.path, Header: s.bearer(), Body: map[string]any{"pin": right}})
+		var body any
+		if rule.method == "POST" {
+			body = map[string]any{"pin": right}
+		}
+		a := s.Do(webtest.Request{Method: rule.method, Path: rule.path, Header: s.bearer(), Body: body})
 		if a.Status != rule.status || a.JSON("detail") != rule.detail || a.Header.Get("Allow") != rule.allow {
 			t.Errorf("%s %s: %d %v, Allow %q; want %d %v %q", rule.method, rule.path, a.Status, a.JSON("detail"), a.Header.Get("Allow"), rule.status, rule.detail, rule.allow)
 		}
@@ -139,4 +143,11 @@ func TestPostgresIsDown(t *testing.T) {
 			t.Errorf("%s %s: %s", r.Method, r.Path, a.Body)
 		}
 	}
+}
+
+func TestUnknownFieldsAndParametersAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ids := strings.NewReplacer("{instance_id}", s.instance.String(), "{identity_id}", s.identity.String())
+	s.RefusesUnknownInputs(s.app.API.Spec, ids, s.bearer())
 }
