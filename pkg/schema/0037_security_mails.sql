@@ -15,7 +15,7 @@ alter table mails
 comment on table mails is 'mails to users and customers, sent and unsent';
 comment on column mails.user_id is 'user that receives the mail; null: a customer receives it';
 comment on column mails.customer_id is 'customer that receives the mail; null: a user receives it; no foreign key, because a lock of a PIN must not wait for a lock on the customer''s row';
-comment on column mails.address is 'address that the mail is sent to; null: the present address of the user or customer';
+comment on column mails.address is 'address that the mail is sent to; null: the present address of the user; a security mail goes to the address that the person had at the event, also if an attacker has changed it since';
 comment on column mails.source is 'security mails: who caused the event, or from which network address; null: another kind';
 comment on column mails.kind is 'confirm: the link proves that the address of a signup is the user''s; reset: the link sets a new password; notice: says that the address is already registered, without a link; new_address: the link changes the user''s address to this address; every other kind: a security mail about this event, without a link';
 comment on column mails.used_at is 'time when this link, or another link of the user that it replaces, was followed or withdrawn; null: not used';
@@ -31,8 +31,8 @@ declare
     event  constant text := replace(new.action, '.', '_');
     locked constant boolean := new.action = 'pin.locked';
 begin
-    insert into mails (id, customer_id, kind, source, expires_at)
-    select gen_random_uuid(), c.id, event,
+    insert into mails (id, customer_id, address, kind, source, expires_at)
+    select gen_random_uuid(), c.id, c.email, event,
            case when exists (select from users u where new.actor_kind = 'user' and u.id = new.actor_id and lower(u.email) = lower(c.email)) then new.address
                 when new.actor_kind = 'proxy_key' then 'an agent of this service'
                 else 'an administrator of this service' end,

@@ -1,7 +1,7 @@
 // Package mail sends mails to users: links that confirm an address or reset a password, notices, and security mails. The security
-// mails about PINs go to customers; a trigger in the database writes them. A mail is written to the outbox, in the transaction of the change that it is about. Then
-// a sender of any replica sends it at least once. It retries while the mail server is unreachable, until the link expires.
-// The database does not contain the links' tokens: they are derived from a key.
+// mails about PINs go to customers; a trigger in the database writes them. A mail is written to the outbox, in the transaction of
+// the change that it is about. Then a sender of any replica sends it at least once. It retries while the mail server is
+// unreachable, until the link expires. The database does not contain the links' tokens: they are derived from a key.
 package mail
 
 import (

@@ -29,8 +29,9 @@ const (
 // operator is the source of an event that a caller without a network address caused.
 const operator = "an administrator of this service"
 
-// Notify stores a security mail to a user, in the transaction of the event that it is about. It tells the user the network
-// address of the caller in the context. A user gets at most ten mails of one kind an hour, so that an attacker who repeats an
+// Notify stores a security mail to a user, in the transaction of the event that it is about. The mail goes to the address that the
+// user has now: an attacker who changes the address before it is sent does not get it. It contains the network address of the
+// caller in the context. A user gets at most ten mails of one kind an hour, so that an attacker who repeats an
 // act does not flood the mailbox.
 func Notify(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kind Kind) error {
 	return notify(ctx, tx, user, kind, "")
@@ -49,7 +50,7 @@ func notify(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kind Kind, address
 	}
 	const q = `
 		insert into mails (id, user_id, kind, address, source, expires_at)
-		select gen_random_uuid(), id, $2, nullif($3, ''), $4, now() + make_interval(secs => $5)
+		select gen_random_uuid(), id, $2, coalesce(nullif($3, ''), email), $4, now() + make_interval(secs => $5)
 		  from users
 		 where id = $1 and (select count(*) from mails where user_id = $1 and kind = $2 and created_at > now() - interval '1 hour') < 10`
 	if _, err := tx.ExecContext(ctx, q, user, kind, address, source, lifetime(kind).Seconds()); err != nil {

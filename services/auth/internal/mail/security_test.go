@@ -108,6 +108,22 @@ func TestLocksOfAPINAreMailedOnceADay(t *testing.T) {
 	box.Last(address, 12)
 }
 
+// An attacker changes the address while the mail server does not answer.
+func TestSecurityMailGoesToTheAddressAtTheEvent(t *testing.T) {
+	d := newDeployment(t)
+	owner, attacker := newAddress(), newAddress()
+	customer := d.people.Customer()
+	user := d.userAt(owner)
+	d.people.Exec(`update customers set email = $1`, owner)
+	d.notify(t.Context(), user, mail.PasswordChanged)
+	d.pinEvent("pin.set", customer, "api_key", uuid.New())
+	d.people.Exec(`update users set email = $1`, attacker)
+	d.people.Exec(`update customers set email = $1`, attacker)
+	box := mailtest.NewBox(t, d.people, publicURL, d.db, d.outbox, discard)
+	box.Last(owner, 2)
+	box.Last(attacker, 0)
+}
+
 func TestMailToADeletedCustomerIsGivenUp(t *testing.T) {
 	d := newDeployment(t)
 	customer := d.people.Customer()

@@ -123,7 +123,8 @@ func (s *Sender) next(ctx context.Context) (bool, error) {
 		 where m.id = (select id from mails where due_at <= now() order by due_at limit 1 for update skip locked)
 		returning m.id, m.user_id, m.customer_id, m.kind, m.token_hash, m.created_at, m.expires_at, m.tries, m.expires_at <= now() as expired,
 		          coalesce(m.source, '') as source,
-		          coalesce(m.address, (select email from users where id = m.user_id), (select email from customers where id = m.customer_id), '') as email`
+		          case when m.user_id is not null or exists (select from customers where id = m.customer_id)
+		               then coalesce(m.address, (select email from users where id = m.user_id)) else '' end as email`
 	var c claimed
 	err := s.db.GetContext(ctx, &c, q, lease.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
