@@ -7,46 +7,6 @@ import (
 	"testing"
 )
 
-func TestWeakPINs(t *testing.T) {
-	t.Parallel()
-	for _, rule := range []struct {
-		name string
-		pins []string
-		want bool
-	}{
-		{"strong PINs", []string{"1235", "9875", "1012", "1123", "4378", "8317", "402917", "9182734650"}, false},
-		{"runs in both directions, also over 9 and 0", []string{"1234", "9012", "0987", "6543", "7890", "234567", "210987654"}, true},
-		{"fewer than three different digits", []string{"1111", "1122", "1212", "7077", "900009", "550505505"}, true},
-		{"equal steps", []string{"2468", "1357", "8642", "1470", "13579", "086420"}, true},
-		{"repeated blocks", []string{"123123", "45674567", "902902902"}, true},
-		{"doubled digits", []string{"112233", "77889900", "445566"}, true},
-		{"years", []string{"1900", "1987", "2026", "2099"}, true},
-		{"common choices", []string{"2580", "1397", "159753", "5683"}, true},
-		{"not years", []string{"1873", "2138", "198703"}, false},
-	} {
-		t.Run(rule.name, func(t *testing.T) {
-			for _, digits := range rule.pins {
-				if got := weak(must(Parse(digits))); got != rule.want {
-					t.Errorf("weak(%s) = %v, want %v", digits, got, rule.want)
-				}
-			}
-		})
-	}
-}
-
-func TestWeakPINsAreAboutATenth(t *testing.T) {
-	t.Parallel()
-	refused := 0
-	for n := range 10000 {
-		if weak(must(Parse(fmt.Sprintf("%04d", n)))) {
-			refused++
-		}
-	}
-	if refused < 900 || refused > 1100 {
-		t.Errorf("%d of 10000 are refused, want about a tenth", refused)
-	}
-}
-
 func TestPINForm(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{

@@ -10,7 +10,7 @@ import (
 func TestWeakPINsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	for _, weak := range []string{"1234", "9012", "0987", "1122", "1111", "1987", "123123"} {
+	for _, weak := range []string{"1234", "9012", "0987", "1122", "1111", "1987", "123123", "123450", "121314", "010203", "311299", "19991231"} {
 		a := s.Want(s.post(s.identityPath(), map[string]any{"pin": weak}), 422)
 		s.Fields(a, map[string]any{"detail.0.type": "value_error", "detail.0.loc.1": "pin", "detail.0.msg": "Value error, The PIN is too easy to guess"})
 	}
