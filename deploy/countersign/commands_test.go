@@ -207,6 +207,31 @@ func TestKYCSendPostsASignedWebhook(t *testing.T) {
 	}
 }
 
+func TestKYCResolve(t *testing.T) {
+	db := withDatabase(t)
+	const rejected = `insert into users (id, email, password_hash, email_confirmed_at) values ('00000000-0000-4000-8000-000000000001', 'ann@example.test', '', now());
+		insert into kyc_events (provider, event_id, user_id, type, status, occurred_at) select p, p, id, 'x', s, now() from users,
+			(values ('sumsub', 'rejected'), ('veriff', 'approved')) v (p, s)`
+	if _, err := db.Exec(rejected); err != nil {
+		t.Fatal(err)
+	}
+	const status = `select status from kyc_states`
+	if got := get[string](t, db, status); got != "rejected" {
+		t.Errorf("before: %s", got)
+	}
+	runs(t, "", "kyc", "resolve", "--email", "ann", "--vendor", "sumsub").want(t, exitUsage)
+	runs(t, "", "kyc", "resolve", "--email", "ann@example.test", "--vendor", "operator").want(t, exitUsage)
+	runs(t, "", "kyc", "resolve", "--email", "bea@example.test", "--vendor", "sumsub").want(t, exitFailed)
+	runs(t, "", "kyc", "resolve", "--email", "Ann@example.test", "--vendor", "sumsub").want(t, 0)
+	if got := get[string](t, db, status); got != "approved" {
+		t.Errorf("after: %s", got)
+	}
+	runs(t, "", "kyc", "resolve", "--email", "ann@example.test", "--vendor", "sumsub").want(t, exitFailed)
+	if got := get[string](t, db, `select string_agg(actor_kind || ' ' || action || ' ' || details, ', ') from audit`); got != `operator kyc.resolved {"provider": "sumsub"}` {
+		t.Errorf("the audit trail: %s", got)
+	}
+}
+
 func TestStoresPassesFlagsAndTheExitCode(t *testing.T) {
 	withDatabase(t) // the servers of the tests run already, so stores starts none
 	runs(t, "", "stores", "--", "sh", "-c", `test "$TEST_REDIS_URL" && test "$1 $2" = "--help -x" || exit 8; exit 7`, "sh", "--help", "-x").want(t, 7)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,13 @@ import (
 	"github.com/countersign/countersign/deploy/countersign/local"
 	"github.com/countersign/countersign/deploy/countersign/secrets"
 	"github.com/countersign/countersign/deploy/countersign/webhook"
+	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/services/auth/operator"
 )
 
 func kycCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "kyc", Short: "Test identity verification (KYC) without a vendor", Args: noArguments, RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "kyc", Short: "Resolve a rejection of identity verification (KYC), or test without a vendor", Args: noArguments, RunE: needSubcommand}
 	var k kyc
 	send := &cobra.Command{
 		Use: "send", Short: "Send a vendor's webhook to auth, signed as the vendor signs it",
@@ -44,8 +46,52 @@ A setting that is not set is taken from the stack in this folder.`,
 	send.Flags().StringVar(&k.at, "at", "", "the time of the event by the vendor's clock, as 2026-01-31T12:00:00Z (default: now)")
 	send.Flags().StringVar(&k.event, "event", "", "the event's id; auth ignores an event whose id it already has (default: random)")
 	send.Flags().StringVar(&k.url, "url", "", "the URL of auth (default: the URL of the stack in this folder)")
-	cmd.AddCommand(send)
+	cmd.AddCommand(send, resolveCommand())
 	return cmd
+}
+
+func resolveCommand() *cobra.Command {
+	var email, vendor string
+	cmd := &cobra.Command{
+		Use: "resolve --email ADDRESS --vendor NAME", Short: "Resolve a vendor's rejection of a user",
+		Long: `resolve makes a vendor's rejection of a user count no more. While one vendor rejects a user, no event of another vendor approves
+the user. After resolve, the events of the other vendors decide. A later event of the vendor counts again. Resolve a rejection only
+after you have found out why the vendor rejected the person. The audit trail gets a row (kyc.resolved).
+
+Settings: DATABASE_URL, with the user that owns the schema.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return resolve(cmd.Context(), cmd.OutOrStdout(), email, vendor)
+		},
+	}
+	cmd.Flags().StringVar(&email, "email", "", "the user's email address (required)")
+	cmd.Flags().StringVar(&vendor, "vendor", "", "the vendor that rejected the user: "+strings.Join(webhook.Vendors(), ", ")+" (required)")
+	return cmd
+}
+
+func resolve(ctx context.Context, out io.Writer, email, vendor string) error {
+	if _, err := directory.ParseEmail(email); err != nil {
+		return usageError{errors.New("--email must be an email address")}
+	}
+	if !slices.Contains(webhook.Vendors(), vendor) {
+		return usageError{errors.New("--vendor must be one of " + strings.Join(webhook.Vendors(), ", "))}
+	}
+	var cfg struct {
+		DatabaseURL string `envconfig:"DATABASE_URL"`
+	}
+	if err := service.Load(&cfg); err != nil {
+		return err
+	}
+	db, err := database.Open(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := operator.ResolveKYC(ctx, db, email, vendor); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "the rejection of %s by %s does not count any more\n", strings.ToLower(email), vendor)
+	return err
 }
 
 type kyc struct{ vendor, user, status, at, event, url string }

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/signing"
@@ -29,6 +30,9 @@ const (
 
 // ErrNoUser says that no user has this address.
 var ErrNoUser = account.ErrNoUser
+
+// ErrNotRejected says that a vendor's latest event about a user is not a rejection.
+var ErrNotRejected = kyc.ErrNotRejected
 
 // PutUser creates the user with this address, unless the user exists, sets the role and marks the address as confirmed. It also
 // sets the password. If password is empty, a user whose address was already confirmed keeps the password, and every other user gets a random
@@ -60,6 +64,16 @@ func ResetSecondFactor(ctx context.Context, db *sqlx.DB, email string) error {
 		return err
 	}
 	return mfa.Reset(ctx, db, user)
+}
+
+// ResolveKYC makes a vendor's rejection of the user with this address count no more. The error is directory.ErrEmail, ErrNoUser or
+// ErrNotRejected.
+func ResolveKYC(ctx context.Context, db *sqlx.DB, email, vendor string) error {
+	user, err := UserID(ctx, db, email)
+	if err != nil {
+		return err
+	}
+	return kyc.ResolveRejection(ctx, db, user, vendor)
 }
 
 // RotateSigningKeys replaces the keys that sign access tokens within 15 minutes. Issued tokens stay valid.

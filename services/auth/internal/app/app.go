@@ -89,6 +89,9 @@ func New(s *Settings, r service.Resources) (*App, error) {
 		sender:       mail.NewSender(s.Mail, s.PublicURL, r.DB, outbox, r.Log, r.Registry),
 		pruner:       retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
+	if names := s.KYC.Vendors.WithoutLevels(); len(names) > 0 {
+		r.Log.Warn("an approval at any verification level counts: set KYC_…_LEVELS", "vendors", names)
+	}
 	a.API.Routes(a.Echo)
 	for path, page := range pages.All() {
 		a.Echo.GET(path, echo.WrapHandler(page))

@@ -39,7 +39,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"PUBLIC_URL=https://example.test?canary=1"}, {"PUBLIC_URL=https://[canary"},
 		{"SIGN_IN_URL=canary"}, {"SIGN_IN_URL=https://example.test/#canary"}, {"EMAIL_LINK_URL=javascript:canary"}, {"EMAIL_LINK_URL=https://example.test?canary"},
 		{"SMTP_URL=canary"}, {"SMTP_URL=smtp://ann:canary@:587"}, {"SMTP_URL=smtp://ann:canary@mail?tls=1"}, {"MAIL_FROM=canary"}, {"MAIL_FROM=Canary <canary@exämple.test>"},
-		{"RETENTION_SESSIONS=23h"}, {"RETENTION_UNCONFIRMED_USERS=23h"}, {"RETENTION_MAILS=59m"}, {"RETENTION_GUESS_BUDGETS=2159h"}, {"RETENTION_GUESS_BUDGETS=0"},
+		{"KYC_SUMSUB_LEVELS=a, canary"}, {"KYC_VERIFF_LEVELS=canary,,b"}, {"RETENTION_SESSIONS=23h"}, {"RETENTION_UNCONFIRMED_USERS=23h"}, {"RETENTION_MAILS=59m"}, {"RETENTION_GUESS_BUDGETS=2159h"}, {"RETENTION_GUESS_BUDGETS=0"},
 		{"ALLOWED_ORIGINS=canary.example.test"}, {"ALLOWED_ORIGINS=*"}, {"ALLOWED_ORIGINS=https://canary.example.test/"},
 		{"ALLOWED_ORIGINS=https://example.test, https://canary.example.test"}, {"ALLOWED_ORIGINS=https://Canary.example.test"},
 		{"TRUSTED_PROXIES=canary"}, {"TRUSTED_PROXIES=10.0.0.0/8,10.0.0.1"},

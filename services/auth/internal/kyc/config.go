@@ -25,6 +25,16 @@ func (v Vendors) all() []vendor {
 	return all
 }
 
+// WithoutLevels returns the vendors that may send events and whose every verification level is accepted.
+func (v Vendors) WithoutLevels() (names []string) {
+	for _, v := range v.all() {
+		if len(v.secrets) > 0 && len(v.levels) == 0 {
+			names = append(names, v.name)
+		}
+	}
+	return names
+}
+
 // Config has the secrets that authenticate the senders of events. While a secret is replaced, the new secret and the old secret
 // are both set.
 type Config struct {
@@ -43,7 +53,11 @@ const (
 func (c Config) Validate() error {
 	problems := []error{check("KYC_BEARER_TOKEN", c.Bearer, minBearer)}
 	for _, v := range c.Vendors.all() {
-		problems = append(problems, check("KYC_"+strings.ToUpper(v.name)+"_SECRET", v.secrets, 1))
+		setting := "KYC_" + strings.ToUpper(v.name)
+		problems = append(problems, check(setting+"_SECRET", v.secrets, 1))
+		if slices.ContainsFunc(v.levels, func(name string) bool { return name == "" || strings.TrimSpace(name) != name }) {
+			problems = append(problems, fmt.Errorf("%s_LEVELS must be a list of names, separated by commas without spaces around them", setting))
+		}
 	}
 	return errors.Join(problems...)
 }

@@ -1,6 +1,6 @@
 // Package kyc records identity-verification results sent by vendors. An event counts only with the vendor's signature of the
-// received bytes. Repeated events change nothing, and the latest event by the vendor's clock decides, in whatever order they
-// arrive.
+// received bytes. Repeated events change nothing. The latest event of each vendor, by the vendor's clock, is the vendor's result, in
+// whatever order events arrive. A rejection by one vendor decides until that vendor or an operator changes it.
 package kyc
 
 import (
@@ -63,15 +63,22 @@ func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
 	}
 }
 
-// errRepeated means that an event is already stored.
-var errRepeated = errors.New("the event is already stored")
+// Why an event is not stored.
+var (
+	errRepeated = errors.New("the event is already stored")
+	errNoUser   = errors.New("the user does not exist")
+)
 
-// Receive stores an event. It ignores an event that is already stored, that reports no status, or that is not about a user. It
-// returns ErrForm for a body that does not have the vendor's form.
+// Receive stores an event. It ignores an event that is already stored, that reports no status, that is not about a user, or that
+// approves a user at a level that is not accepted. A user that does not exist was deleted: a vendor sends an event again for hours.
+// Receive returns ErrForm for a body that does not have the vendor's form.
 func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 	provider := w.vendor.name
-	e, err := w.vendor.event(w.body)
+	e, err := w.vendor.event(w.body, w.level)
 	switch {
+	case errors.Is(err, errLevel):
+		k.events.WithLabelValues(provider, "level_not_accepted").Inc()
+		return nil
 	case errors.Is(err, errIgnored):
 		k.events.WithLabelValues(provider, "ignored").Inc()
 		return nil
@@ -84,11 +91,14 @@ func (k *KYC) Receive(ctx context.Context, w Webhook) error {
 		event := audit.Event{Action: "kyc.event", TargetID: audit.ID(e.user), Details: map[string]any{"provider": provider}}
 		return event, insert(ctx, tx, provider, e)
 	})
-	if errors.Is(err, errRepeated) {
+	switch {
+	case errors.Is(err, errRepeated):
 		k.events.WithLabelValues(provider, "repeated").Inc()
 		return nil
-	}
-	if err == nil {
+	case errors.Is(err, errNoUser):
+		k.events.WithLabelValues(provider, "unknown_user").Inc()
+		return nil
+	case err == nil:
 		k.events.WithLabelValues(provider, "stored").Inc()
 	}
 	return err
@@ -100,6 +110,9 @@ func insert(ctx context.Context, tx *sqlx.Tx, provider string, e event) error {
 		values ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8)
 		on conflict do nothing`
 	result, err := tx.ExecContext(ctx, q, provider, e.id, e.user, e.kind, e.status, e.level, pq.Array(e.labels), e.at)
+	if pgErr := (*pq.Error)(nil); errors.As(err, &pgErr) && pgErr.Code == "23503" { // foreign_key_violation
+		return errNoUser
+	}
 	if err != nil {
 		return fmt.Errorf("storing an event: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"math/rand/v2"
@@ -66,7 +67,7 @@ func (k testKYC) user() (id uuid.UUID) {
 // receive stores an event of Sumsub.
 func (k testKYC) receive(body string) {
 	k.t.Helper()
-	if err := k.Receive(context.Background(), Webhook{Sumsub{}.vendor(), []byte(body)}); err != nil {
+	if err := k.Receive(context.Background(), Webhook{vendor: Sumsub{}.vendor(), body: []byte(body)}); err != nil {
 		k.t.Error(err)
 	}
 }
@@ -133,7 +134,7 @@ func TestRepeatedEventIDChangesNothing(t *testing.T) {
 	user := k.user()
 	approved := personaSample.approved(user, time.Now())
 	for _, body := range []string{approved, " " + strings.Replace(approved, "inquiry.approved", "inquiry.declined", 1)} {
-		if err := k.Receive(t.Context(), Webhook{Persona{}.vendor(), []byte(body)}); err != nil {
+		if err := k.Receive(t.Context(), Webhook{vendor: Persona{}.vendor(), body: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,22 +179,122 @@ func TestConcurrentCopiesOfAnEventAreStoredOnce(t *testing.T) {
 	}
 }
 
-func TestEventsArriveBeforeTheirUserAndAreDeletedWithIt(t *testing.T) {
+func TestEventsOfDeletedAndUnknownUsersAreNotStored(t *testing.T) {
 	k := newTestKYC(t)
-	early, user := uuid.New(), k.user()
-	k.receive(review(early, "applicantReviewed", green, time.Now()))
-	k.receive(review(user, "applicantReviewed", green, time.Now()))
-	k.wantStatus(early, NotStarted)
-	k.people.Exec(`delete from users where id = $1`, user)
+	user := k.user()
+	approved := review(user, "applicantReviewed", green, time.Now())
+	k.receive(approved)
 	if n := k.events(); n != 1 {
-		t.Errorf("%d events after the deletion of one of two users", n)
+		t.Fatalf("%d events, want 1", n)
 	}
-	k.people.Exec(`insert into users (id, email, password_hash, email_confirmed_at) values ($1, 'later@example.test', 'x', now())`, early)
-	k.wantStatus(early, Approved)
-	k.people.Exec(`delete from users where id = $1`, early)
-	if n := k.events(); n != 0 {
-		t.Errorf("%d events of a deleted user", n)
+	k.people.Exec(`delete from users where id = $1`, user)
+	for _, body := range []string{approved, review(user, "applicantDeleted", "{}", time.Now()), review(uuid.New(), "applicantReviewed", green, time.Now())} {
+		k.receive(body) // the vendor sends it again, because its first request had no answer
 	}
+	var rows int
+	k.people.Get(&rows, `select count(*) from audit where action = 'kyc.event'`)
+	if n := k.events(); n != 0 || rows != 1 {
+		t.Errorf("%d events and %d audit rows, want 0 and 1", n, rows)
+	}
+}
+
+// from stores an event of a vendor: pending, approved or rejected.
+func (k testKYC) from(vendor string, user uuid.UUID, status Status, at time.Time) {
+	k.t.Helper()
+	k.people.Exec(`insert into kyc_events (provider, event_id, user_id, type, status, occurred_at) values ($1, gen_random_uuid(), $2, '', $3, $4)`, vendor, user, status, at)
+}
+
+func TestRejectionByAnotherVendorStays(t *testing.T) {
+	type event struct {
+		vendor string
+		status Status
+	}
+	k := newTestKYC(t)
+	for name, rule := range map[string]struct {
+		events []event
+		want   Status
+		vendor string
+	}{
+		"an approval by another vendor":                  {[]event{{"sumsub", Rejected}, {"veriff", Approved}}, Rejected, "sumsub"},
+		"an earlier approval by another vendor":          {[]event{{"veriff", Approved}, {"sumsub", Rejected}}, Rejected, "sumsub"},
+		"a new start with another vendor":                {[]event{{"sumsub", Rejected}, {"veriff", Pending}}, Rejected, "sumsub"},
+		"the same vendor reverses its rejection":         {[]event{{"sumsub", Rejected}, {"veriff", Pending}, {"sumsub", Approved}}, Approved, "sumsub"},
+		"the same vendor starts again, another approves": {[]event{{"sumsub", Rejected}, {"sumsub", Pending}, {"veriff", Approved}}, Approved, "veriff"},
+		"two rejections":                                 {[]event{{"sumsub", Rejected}, {"veriff", Rejected}, {"onfido", Approved}}, Rejected, "veriff"},
+		"a hold is not a rejection":                      {[]event{{"sumsub", OnHold}, {"veriff", Approved}}, Approved, "veriff"},
+		"approved, then on hold at another vendor":       {[]event{{"veriff", Approved}, {"sumsub", OnHold}}, OnHold, "sumsub"},
+	} {
+		user, at := k.user(), time.Now().Add(-time.Hour)
+		for i, e := range rule.events {
+			k.from(e.vendor, user, e.status, at.Add(time.Duration(i)*time.Second))
+		}
+		if s := k.wantStatus(user, rule.want); *s.Provider != rule.vendor {
+			t.Errorf("%s: %s decides, want %s", name, *s.Provider, rule.vendor)
+		}
+	}
+}
+
+func TestOperatorResolvesARejection(t *testing.T) {
+	k := newTestKYC(t)
+	user, at := k.user(), time.Now().Add(-time.Hour)
+	resolve := func(vendor string) error { return ResolveRejection(t.Context(), k.db, user, vendor) }
+	k.from("veriff", user, Approved, at)
+	if err := resolve("veriff"); !errors.Is(err, ErrNotRejected) {
+		t.Errorf("resolving an approval: %v", err)
+	}
+	k.from("sumsub", user, Rejected, at.Add(2*time.Hour)) // the vendor's clock is ahead
+	k.wantStatus(user, Rejected)
+	if err := resolve("sumsub"); err != nil {
+		t.Fatal(err)
+	}
+	k.wantStatus(user, Approved)
+	if err := resolve("sumsub"); !errors.Is(err, ErrNotRejected) {
+		t.Errorf("resolving twice: %v", err)
+	}
+	k.from("sumsub", user, Rejected, at.Add(3*time.Hour))
+	k.wantStatus(user, Rejected)
+	if err := resolve("sumsub"); err != nil {
+		t.Fatal(err)
+	}
+	k.people.Exec(`delete from kyc_events where provider = 'veriff'`)
+	k.wantStatus(user, NotStarted)
+}
+
+func TestOnlyAcceptedLevelsApprove(t *testing.T) {
+	k := newTestKYC(t)
+	user, now := k.user(), time.Now()
+	secrets := []string{"secret-of-a-vendor"}
+	config := Vendors{
+		Sumsub: Sumsub{secrets, []string{"other", "basic-kyc-level"}}, Persona: Persona{secrets, []string{"itmpl_known"}},
+		Onfido: Onfido{secrets, []string{"74ac8f4d"}}, Veriff: Veriff{secrets, []string{"key-of-integration"}},
+	}
+	for _, v := range config.all() {
+		s := samples[v.name]
+		for accepted, body := range map[bool]string{true: s.approved(user, now), false: strings.NewReplacer("basic-kyc-level", "basic", "itmpl_known", "itmpl_", "74ac8f4d", "x").Replace(s.approved(user, now))} {
+			h := s.sign(secrets[0], body, now)
+			if v.name == "veriff" && accepted {
+				h.Set("X-AUTH-CLIENT", "key-of-integration")
+			}
+			one := KYC{vendors: []vendor{v}, db: k.db, events: k.KYC.events, unverified: k.unverified}
+			webhook, err := one.Authenticate(t.Context(), h, "", func() ([]byte, error) { return []byte(body), nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := one.Receive(t.Context(), webhook); err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool]Status{true: Approved, false: NotStarted}[accepted]; k.wantStatus(user, want).Status != want {
+				t.Errorf("%s, accepted level: %t", v.name, accepted)
+			}
+			k.people.Exec(`delete from kyc_events`)
+		}
+	}
+	// A rejection counts at every level.
+	v := Sumsub{Levels: []string{"other"}}.vendor()
+	if err := k.Receive(t.Context(), Webhook{vendor: v, body: []byte(review(user, "applicantReviewed", final, now))}); err != nil {
+		t.Fatal(err)
+	}
+	k.wantStatus(user, Rejected)
 }
 
 func TestIgnoredEventsAreNotStored(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 )
 
 const onfidoBody = `{"payload":{"resource_type":"workflow_run","action":"workflow_run.%s","object":{"id":"2f152409","status":"%s",%s"href":"https://api.onfido.com"},` +
-	`"resource":{"id":"2f152409","customer_user_id":"%s","reasons":["selfie_mismatch","The person is Canary Jones"]}}}`
+	`"resource":{"id":"2f152409","workflow_id":"74ac8f4d","customer_user_id":"%s","reasons":["selfie_mismatch","The person is Canary Jones"]}}}`
 
 // onfidoEvent is an event about recordedUser.
 func onfidoEvent(action, status, times string) string {

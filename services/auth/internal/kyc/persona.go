@@ -1,6 +1,7 @@
 package kyc
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
@@ -9,14 +10,17 @@ import (
 	"time"
 )
 
-// Persona has the secrets of Persona.
+// Persona has the settings of Persona. A webhook of the sandbox has another secret than a webhook of production; nothing else in an
+// event names the environment.
 type Persona struct {
 	Secrets []string `envconfig:"KYC_PERSONA_SECRET"`
+	// Levels are the ids of the inquiry templates (itmpl_…) whose approval counts. Default: every template.
+	Levels []string `envconfig:"KYC_PERSONA_LEVELS"`
 }
 
 func (p Persona) vendor() vendor {
 	return vendor{
-		name: "persona", secrets: p.Secrets, headers: []string{"Persona-Signature"},
+		name: "persona", secrets: p.Secrets, levels: p.Levels, headers: []string{"Persona-Signature"},
 		verify: verifyPersona, read: readPersona, timeLayout: time.RFC3339,
 	}
 }
@@ -64,6 +68,14 @@ var personaEvents = map[string]Status{
 	"inquiry.declined":          Rejected,
 	"inquiry.failed":            Rejected,
 	"inquiry.expired":           Resubmission,
+	"account.archived":          OnHold, // the account's reference id is the user too
+}
+
+// personaRelation names a related object.
+type personaRelation struct {
+	Data struct {
+		ID string `json:"id"`
+	} `json:"data"`
 }
 
 func readPersona(body []byte) (report, error) {
@@ -78,6 +90,10 @@ func readPersona(body []byte) (report, error) {
 						Attributes struct {
 							ReferenceID string `json:"reference-id"`
 						} `json:"attributes"`
+						Relationships struct {
+							InquiryTemplate personaRelation `json:"inquiry-template"`
+							Template        personaRelation `json:"template"` // of older inquiries
+						} `json:"relationships"`
 					} `json:"data"`
 				} `json:"payload"`
 			} `json:"attributes"`
@@ -85,7 +101,9 @@ func readPersona(body []byte) (report, error) {
 	}
 	err := json.Unmarshal(body, &p)
 	e := p.Data.Attributes
+	templates := e.Payload.Data.Relationships
 	return report{
 		id: p.Data.ID, kind: e.Name, status: personaEvents[e.Name], user: e.Payload.Data.Attributes.ReferenceID, at: e.CreatedAt,
+		level: cmp.Or(templates.InquiryTemplate.Data.ID, templates.Template.Data.ID),
 	}, err
 }

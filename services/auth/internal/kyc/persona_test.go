@@ -12,7 +12,7 @@ import (
 )
 
 const personaBody = `{"data":{"type":"event","id":"%s","attributes":{"name":"%s","payload":{"data":{"type":"inquiry","id":"inq_2CVZ4HyVg7qaboXz",` +
-	`"attributes":{"status":"approved","reference-id":"%s","name-first":"Canary"}}},"created-at":"%s"}}}`
+	`"attributes":{"status":"approved","reference-id":"%s","name-first":"Canary"},"relationships":{"inquiry-template":{"data":{"type":"inquiry-template","id":"itmpl_known"}}}}},"created-at":"%s"}}}`
 
 // personaEvent is an event about recordedUser.
 func personaEvent(name string) string {
@@ -66,6 +66,7 @@ func TestPersonaEvents(t *testing.T) {
 		{personaEvent("inquiry.approved"), Approved, at, nil},
 		{personaEvent("inquiry.declined"), Rejected, at, nil},
 		{personaEvent("inquiry.expired"), Resubmission, at, nil},
+		{personaEvent("account.archived"), OnHold, at, nil},
 		{personaEvent("verification.passed"), "", "", nil},
 	})
 }

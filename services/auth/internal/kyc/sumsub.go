@@ -10,15 +10,17 @@ import (
 	"time"
 )
 
-// Sumsub has the secrets of Sumsub. Its events have no id: an applicantId identifies the person, and several events can have
+// Sumsub has the settings of Sumsub. Its events have no id: an applicantId identifies the person, and several events can have
 // the same correlationId.
 type Sumsub struct {
 	Secrets []string `envconfig:"KYC_SUMSUB_SECRET"`
+	// Levels are the level names whose approval counts. Default: every level.
+	Levels []string `envconfig:"KYC_SUMSUB_LEVELS"`
 }
 
 func (s Sumsub) vendor() vendor {
 	return vendor{
-		name: "sumsub", secrets: s.Secrets, headers: []string{"X-Payload-Digest", "X-Payload-Digest-Alg"},
+		name: "sumsub", secrets: s.Secrets, levels: s.Levels, headers: []string{"X-Payload-Digest", "X-Payload-Digest-Alg"},
 		verify: verifySumsub, read: readSumsub, timeLayout: "2006-01-02 15:04:05", // in UTC; a fraction may follow
 	}
 }
@@ -41,6 +43,7 @@ var sumsubSteps = map[string]Status{
 	"applicantAwaitingService": InReview,
 	"applicantPrechecked":      InReview,
 	"applicantOnHold":          OnHold,
+	"applicantDeactivated":     OnHold, // an activated applicant must be reviewed again
 	"applicantReset":           NotStarted,
 	"applicantDeleted":         NotStarted,
 }
@@ -51,6 +54,8 @@ func readSumsub(body []byte) (report, error) {
 		ExternalUserID string `json:"externalUserId"`
 		CreatedAtMs    string `json:"createdAtMs"`
 		LevelName      string `json:"levelName"`
+		ApplicantType  string `json:"applicantType"`
+		SandboxMode    bool   `json:"sandboxMode"`
 		ReviewResult   struct {
 			ReviewAnswer     string   `json:"reviewAnswer"`
 			ReviewRejectType string   `json:"reviewRejectType"`
@@ -64,6 +69,9 @@ func readSumsub(body []byte) (report, error) {
 	switch p.Type {
 	case "applicantReviewed", "applicantWorkflowCompleted", "applicantWorkflowFailed":
 		r.status = sumsubAnswer(p.ReviewResult.ReviewAnswer, p.ReviewResult.ReviewRejectType)
+	}
+	if p.SandboxMode || p.ApplicantType != "" && p.ApplicantType != "individual" {
+		r.status = "" // a test or a company, so no person was verified
 	}
 	return r, err
 }

@@ -14,6 +14,9 @@ import (
 const sumsubBody = `{"applicantId":"5cb56e8e0a975a35f333cb83","inspectionId":"5cb56e8e0a975a35f333cb84","correlationId":"req-a260b669","levelName":"basic-kyc-level",` +
 	`"externalUserId":"%s","type":"%s","reviewResult":%s,"reviewStatus":"completed","createdAtMs":"%s"}`
 
+// with adds fields to an event.
+func with(event, fields string) string { return "{" + fields + "," + event[1:] }
+
 // sumsubEvent is an event about recordedUser.
 func sumsubEvent(kind, result string) string {
 	return fmt.Sprintf(sumsubBody, recordedUser, kind, result, "2020-02-21 13:23:19.321")
@@ -75,6 +78,14 @@ func TestSumsubEvents(t *testing.T) {
 		{sumsubEvent("applicantReviewed", `{"reviewAnswer":"RED"}`), Rejected, at, nil},
 		{sumsubEvent("applicantReviewed", `{"reviewAnswer":"green"}`), InReview, at, nil},
 		{sumsubEvent("applicantReviewed", `null`), InReview, at, nil},
+		{sumsubEvent("applicantDeactivated", `{"reviewAnswer":"GREEN"}`), OnHold, at, nil},
+		{sumsubEvent("applicantActivated", `{"reviewAnswer":"GREEN"}`), "", "", nil},
+		{with(sumsubGreen, `"sandboxMode":false,"applicantType":"individual"`), Approved, at, nil},
+		{with(sumsubGreen, `"sandboxMode":null,"applicantType":null`), Approved, at, nil},
+		{with(sumsubGreen, `"sandboxMode":true`), "", "", nil},
+		{with(sumsubGreen, `"applicantType":"company"`), "", "", nil},
+		{with(sumsubGreen, `"applicantType":"Individual"`), "", "", nil},
+		{with(sumsubEvent("applicantReset", `{}`), `"sandboxMode":true`), "", "", nil},
 		{sumsubEvent("applicantActionReviewed", `{"reviewAnswer":"GREEN"}`), "", "", nil},
 		{sumsubEvent("somethingNew", `"in another form"`), "", "", nil},
 	})

@@ -1,6 +1,7 @@
 package kyc
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"hash"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,11 +25,18 @@ var ErrForm = fault.New(fault.Malformed, "kyc_form", "The body is not an event o
 // errIgnored means that an event reports no status, or is not about a user.
 var errIgnored = errors.New("the event reports no user's status")
 
+// errLevel means that an event approves a user at a level that is not accepted.
+var errLevel = errors.New("the level is not accepted")
+
 // vendor describes how a vendor signs and writes its events.
 type vendor struct {
 	// name is the vendor's name in lower case. The setting of its secrets is KYC_NAME_SECRET.
 	name    string
 	secrets []string
+	// levels are the verification levels whose approval counts. Empty: every level.
+	levels []string
+	// levelHeader is the header that names the level, if the body does not.
+	levelHeader string
 	// headers are the headers that only this vendor sends.
 	headers []string
 	// verify reports whether the headers contain a signature of the body with this secret that is valid now.
@@ -42,7 +51,7 @@ type vendor struct {
 type report struct {
 	// id is the vendor's id of this event, empty if the vendor sends no id.
 	id string
-	// kind is the vendor's name of the event. status is empty when the event reports no status.
+	// kind is the vendor's name of the event. status is empty when the event reports no status of a person's verification.
 	kind   string
 	status Status
 	// user is the user's id. at is the time of the event.
@@ -70,8 +79,9 @@ var (
 	level = regexp.MustCompile(`^[A-Za-z0-9_./: -]{1,100}$`)
 )
 
-// event returns the event in a body, errIgnored, or ErrForm.
-func (v vendor) event(body []byte) (event, error) {
+// event returns the event in a body, errIgnored, errLevel, or ErrForm. headerLevel is the value of levelHeader. Only an approval
+// depends on the level: a rejection counts at every level.
+func (v vendor) event(body []byte, headerLevel string) (event, error) {
 	r, err := v.read(body)
 	var typeError *json.UnmarshalTypeError
 	if r.status == "" && (err == nil || errors.As(err, &typeError)) {
@@ -91,8 +101,11 @@ func (v vendor) event(body []byte) (event, error) {
 	if !eventID.MatchString(e.id) {
 		e.id = fmt.Sprintf("sha256:%x", sha256.Sum256(body))
 	}
-	if level.MatchString(r.level) {
+	if r.level = cmp.Or(r.level, headerLevel); level.MatchString(r.level) {
 		e.level = r.level
+	}
+	if e.status == Approved && len(v.levels) > 0 && !slices.Contains(v.levels, r.level) {
+		return event{}, errLevel
 	}
 	for _, text := range r.labels {
 		if label.MatchString(text) && len(e.labels) < maxLabels {

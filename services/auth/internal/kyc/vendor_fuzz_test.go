@@ -15,14 +15,14 @@ func FuzzVeriff(f *testing.F)  { fuzzEvents(f, Veriff{}.vendor()) }
 // fuzzEvents checks that every event can be stored and answered, and is the same when its body is read again.
 func fuzzEvents(f *testing.F, v vendor) {
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, err := v.event(body)
+		e, err := v.event(body, "")
 		if err != nil {
 			if err != ErrForm && err != errIgnored {
 				t.Errorf("%v", err)
 			}
 			return
 		}
-		if again, err := v.event(body); err != nil || again.id != e.id || again.status != e.status || !again.at.Equal(e.at) {
+		if again, err := v.event(body, ""); err != nil || again.id != e.id || again.status != e.status || !again.at.Equal(e.at) {
 			t.Errorf("read %+v, and then %+v, %v", e, again, err)
 		}
 		text := e.id + e.kind + e.level + strings.Join(e.labels, "")

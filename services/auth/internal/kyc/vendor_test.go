@@ -55,7 +55,7 @@ type eventCase struct {
 func checkEvents(t *testing.T, v vendor, cases []eventCase) {
 	t.Parallel()
 	for _, c := range cases {
-		e, err := v.event([]byte(c.body))
+		e, err := v.event([]byte(c.body), "")
 		if c.want == "" {
 			if err != errIgnored {
 				t.Errorf("%s: read %+v, %v", c.body, e, err)
@@ -73,7 +73,7 @@ func checkEvents(t *testing.T, v vendor, cases []eventCase) {
 
 func (v vendor) eventIDOf(t *testing.T, body string) string {
 	t.Helper()
-	e, err := v.event([]byte(body))
+	e, err := v.event([]byte(body), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +91,11 @@ func TestMalformedEventsAreRefused(t *testing.T) {
 		"a number as user":           strings.Replace(green, `"`+recordedUser+`"`, "7", 1),
 		"the year 0":                 strings.Replace(green, "2020", "0000", 1),
 		"labels that are not a list": strings.Replace(green, `"GREEN"`, `"GREEN","rejectLabels":"x"`, 1),
+		"a text as sandbox mode":     with(green, `"sandboxMode":"true"`),
+		"a number as applicant type": with(green, `"applicantType":1`),
 		"a result as text":           strings.Replace(green, `{"reviewAnswer":"GREEN"}`, `"GREEN"`, 1),
 	} {
-		if e, err := v.event([]byte(body)); err != ErrForm {
+		if e, err := v.event([]byte(body), ""); err != ErrForm {
 			t.Errorf("%s: read %+v, %v", name, e, err)
 		}
 	}
@@ -107,7 +109,7 @@ func TestEventsWithoutAStatusOrAUserAreIgnored(t *testing.T) {
 		"no user":              strings.Replace(sumsubGreen, "externalUserId", "externalId", 1),
 		"a user without an id": strings.Replace(sumsubGreen, recordedUser, "canary@example.test", 1),
 	} {
-		if e, err := v.event([]byte(body)); err != errIgnored {
+		if e, err := v.event([]byte(body), ""); err != errIgnored {
 			t.Errorf("%s: read %+v, %v", name, e, err)
 		}
 	}

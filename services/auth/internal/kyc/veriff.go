@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// Veriff has the secrets of Veriff. Only its events about decisions are used. They have no id: a session can have several
+// Veriff has the settings of Veriff. Each integration, also a test integration, has its own secret. Only its events about decisions are used. They have no id: a session can have several
 // decisions.
 type Veriff struct {
 	Secrets []string `envconfig:"KYC_VERIFF_SECRET"`
+	// Levels are the API keys of the integrations, which Veriff sends in X-AUTH-CLIENT, whose approval counts. Default: every integration.
+	Levels []string `envconfig:"KYC_VERIFF_LEVELS"`
 }
 
 func (v Veriff) vendor() vendor {
 	return vendor{
-		name: "veriff", secrets: v.Secrets, headers: []string{"X-HMAC-SIGNATURE", "X-AUTH-CLIENT"},
+		name: "veriff", secrets: v.Secrets, levels: v.Levels, headers: []string{"X-HMAC-SIGNATURE", "X-AUTH-CLIENT"}, levelHeader: "X-AUTH-CLIENT",
 		verify: verifyVeriff, read: readVeriff, timeLayout: time.RFC3339,
 	}
 }

@@ -28,6 +28,8 @@ func names(vendors []vendor) (names []string) {
 type Webhook struct {
 	vendor vendor
 	body   []byte
+	// level is the verification level in a header, empty if the vendor sends it in the body.
+	level string
 }
 
 // Authenticate returns a webhook whose sender is authenticated. The headers identify the vendor, and contain its signature of the
@@ -69,7 +71,7 @@ func (k *KYC) Authenticate(ctx context.Context, h http.Header, bearer string, bo
 	if !slices.ContainsFunc(v.secrets, func(secret string) bool { return v.verify(secret, h, raw, now) }) {
 		return Webhook{}, k.refuse(ctx, v.name, "signature")
 	}
-	return Webhook{v, raw}, nil
+	return Webhook{v, raw, single(h, v.levelHeader)}, nil
 }
 
 // relayed authenticates a static token. The header X-KYC-Provider names the vendor whose event the body contains.
@@ -86,7 +88,7 @@ func (k *KYC) relayed(ctx context.Context, h http.Header, bearer string, body fu
 		return Webhook{}, ErrProvider
 	}
 	raw, err := body()
-	return Webhook{k.vendors[i], raw}, err
+	return Webhook{vendor: k.vendors[i], body: raw}, err
 }
 
 // refuse records a refusal, even when the client has disconnected, and returns caller.ErrInvalid. It records equal refusals
