@@ -35,7 +35,7 @@ attack: ## attack the guess budget with faults, on real processes; RUN=TestRedis
 	cd deploy/tests/attack && go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' ).
 
 attack-pooled: ## run make attack through pgbouncer, without the attacks that start their own stores
-	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls' .
+	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls|SynchronousStandby' .
 
 model: ## explore every order of guesses, crashes and changes, in a model of the guess budget
 	MODEL=large go test -count=1 -v ./pkg/pin/model

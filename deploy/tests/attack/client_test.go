@@ -27,6 +27,7 @@ type answer struct {
 	status     int
 	verified   bool
 	error      string
+	code       string
 	token      string
 	remaining  *int
 	lockedAt   *time.Time
@@ -69,13 +70,14 @@ func parseAnswer(response *http.Response, text []byte, took time.Duration) answe
 	var verdict struct {
 		Verified    bool       `json:"verified"`
 		Error       string     `json:"error"`
+		Code        string     `json:"code"`
 		Token       string     `json:"session_token"`
 		Remaining   *int       `json:"remaining_attempts"`
 		LockedUntil *time.Time `json:"locked_until"`
 		Active      bool       `json:"active"`
 	}
 	_ = json.Unmarshal(text, &verdict) // other answers have none of these fields
-	return answer{response.StatusCode, verdict.Verified, verdict.Error, verdict.Token, verdict.Remaining, verdict.LockedUntil,
+	return answer{response.StatusCode, verdict.Verified, verdict.Error, verdict.Code, verdict.Token, verdict.Remaining, verdict.LockedUntil,
 		response.Header.Get("Retry-After"), verdict.Active, took}
 }
 

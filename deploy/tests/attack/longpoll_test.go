@@ -40,7 +40,7 @@ const (
 // they wait for.
 func TestTenThousandLongPolls(t *testing.T) {
 	s := newStack(t, 0)
-	admin := s.startAdmin()
+	admin := s.startAdmin(loginURL(s.database.URL, schema.RolePinAdmin))
 	access := s.accessToken()
 	before := admin.resident(t)
 	connections := make([]net.Conn, longPolls)
@@ -104,7 +104,8 @@ type adminProcess struct {
 	pid     int
 }
 
-func (s *stack) startAdmin() adminProcess {
+// startAdmin starts a pin-admin that connects to Postgres at databaseURL.
+func (s *stack) startAdmin(databaseURL string) adminProcess {
 	s.t.Helper()
 	path := filepath.Join(run.folder, "pin-admin")
 	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/countersign/countersign/services/pin-admin").CombinedOutput()
@@ -115,7 +116,7 @@ func (s *stack) startAdmin() adminProcess {
 	ops := fmt.Sprintf("127.0.0.1:%d", freePort())
 	cmd := exec.Command(path)
 	cmd.Env = append(os.Environ(), "LISTEN_ADDR="+a.address, "OPS_LISTEN_ADDR="+ops, "PIN_KEYS="+pinKeys, "AUTH_ISSUER="+issuer,
-		"DATABASE_URL="+loginURL(s.database.URL, schema.RolePinAdmin), "REDIS_URL="+s.redis.URL)
+		"DATABASE_URL="+databaseURL, "REDIS_URL="+s.redis.URL)
 	a.process, err = child.StartLogged(cmd, path+".log", syscall.SIGKILL)
 	must(s.t, err)
 	a.pid = cmd.Process.Pid
@@ -181,13 +182,19 @@ func (s *stack) accessToken() string {
 // setPINByAPI sets the customer's PIN with the API of pin-admin.
 func (s *stack) setPINByAPI(a adminProcess) {
 	s.t.Helper()
-	r, err := http.NewRequest("POST", "http://"+a.address+"/v1/customers/"+s.customer.String()+"/pin", strings.NewReader(`{"pin":"`+right+`"}`))
+	if status := s.setByAPI(a, "/v1/customers/"+s.customer.String()+"/pin", right); status != http.StatusOK {
+		s.t.Fatalf("setting the PIN: status %d", status)
+	}
+}
+
+// setByAPI sets a PIN with the API of pin-admin, and returns the status of the answer.
+func (s *stack) setByAPI(a adminProcess, path, digits string) int {
+	s.t.Helper()
+	r, err := http.NewRequest("POST", "http://"+a.address+path, strings.NewReader(`{"pin":"`+digits+`"}`))
 	must(s.t, err)
 	r.Header.Set("X-Api-Key", s.people.APIKey("admin").Reveal())
 	answer, err := http.DefaultClient.Do(r)
 	must(s.t, err)
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		s.t.Fatalf("setting the PIN: %s", answer.Status)
-	}
+	answer.Body.Close()
+	return answer.StatusCode
 }
