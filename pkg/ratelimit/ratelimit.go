@@ -31,13 +31,15 @@ type Quota struct {
 
 // Limiter counts requests.
 type Limiter struct {
-	redis redis.UniversalClient
-	local *localCounts
+	redis  redis.UniversalClient
+	prefix string
+	local  *localCounts
 }
 
-// New returns a Limiter. The client must fail fast, as the client of stores.OpenRedis does.
-func New(r redis.UniversalClient) *Limiter {
-	return &Limiter{redis: r, local: &localCounts{windows: map[string]window{}}}
+// New returns a Limiter. All keys in Redis begin with the name of the service, because its Redis user may use only these keys. The
+// client must fail fast, as the client of stores.OpenRedis does.
+func New(r redis.UniversalClient, service string) *Limiter {
+	return &Limiter{redis: r, prefix: "rate:" + service + ":", local: &localCounts{windows: map[string]window{}}}
 }
 
 //go:embed count.lua
@@ -47,7 +49,7 @@ var countScript = redis.NewScript(countLua)
 
 // Take counts one request against a limit of requests for each Window. rule names the limit, and client is the client's id.
 func (l *Limiter) Take(ctx context.Context, rule, client string, limit int) Quota {
-	return l.take(ctx, []count{{"rate:" + rule + ":" + client, limit}})
+	return l.take(ctx, []count{{l.prefix + rule + ":" + client, limit}})
 }
 
 // wider is how many times the limit of a network is the limit of the next wider network of Networks: a /56 and a /48 have many
@@ -61,7 +63,7 @@ func (l *Limiter) TakeAddress(ctx context.Context, rule, address string, limit i
 	tag := networks[len(networks)-1] // the part in braces puts all keys on one server of a Redis Cluster
 	counts := make([]count, len(networks))
 	for i, network := range networks {
-		counts[i] = count{"rate:" + rule + ":{" + tag + "}:" + network, limit}
+		counts[i] = count{l.prefix + rule + ":{" + tag + "}:" + network, limit}
 		limit *= wider
 	}
 	return l.take(ctx, counts)

@@ -34,7 +34,7 @@ func takeAtOnce(limiters []*Limiter, n, limit int, client string) int {
 func TestReplicasShareALimit(t *testing.T) {
 	t.Parallel()
 	r := storetest.RedisClient(t, storetest.Redis(t))
-	replicas, client := []*Limiter{New(r), New(r)}, uuid.NewString()
+	replicas, client := []*Limiter{New(r, "x"), New(r, "x")}, uuid.NewString()
 	if got := takeAtOnce(replicas, 50, 7, client); got != 7 {
 		t.Errorf("%d requests were within a limit of 7", got)
 	}
@@ -54,13 +54,13 @@ func TestReplicasShareALimit(t *testing.T) {
 func TestWindowEnds(t *testing.T) {
 	t.Parallel()
 	r := storetest.RedisClient(t, storetest.Redis(t))
-	limiter, client, ctx := New(r), uuid.NewString(), context.Background()
+	limiter, client, ctx := New(r, "x"), uuid.NewString(), context.Background()
 	take := func() Quota { return limiter.Take(ctx, "test", client, 1) }
 	take()
 	if !take().Exceeded {
 		t.Error("the second request is within a limit of 1")
 	}
-	key := "rate:test:" + client
+	key := "rate:x:test:" + client
 	if left := r.PTTL(ctx, key).Val(); left <= 0 || left > Window {
 		t.Errorf("the window ends in %v, want at most %v", left, Window)
 	}
@@ -82,7 +82,7 @@ func TestEachReplicaCountsWithoutRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	limiter, client := New(r), uuid.NewString()
+	limiter, client := New(r, "x"), uuid.NewString()
 	server.Pause()
 	if got := takeAtOnce([]*Limiter{limiter}, 50, 7, client); got != 7 {
 		t.Errorf("frozen Redis: %d requests were within a limit of 7", got)
@@ -123,7 +123,7 @@ func TestIPv6IsLimitedBy64And56And48(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	limiter := New(r)
+	limiter := New(r, "x")
 	for _, kind := range []string{"Redis", "memory"} {
 		if kind == "memory" {
 			server.Stop()

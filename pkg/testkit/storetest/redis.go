@@ -2,15 +2,19 @@ package storetest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/redisuser"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
@@ -109,4 +113,21 @@ func (s *RedisServer) signal(sig syscall.Signal) {
 	if err := s.server.Signal(sig); err != nil {
 		s.t.Fatalf("signalling Redis: %v", err)
 	}
+}
+
+// RedisAs returns a URL that connects to the Redis of another URL with the privileges of a service's user, for example
+// schema.RoleAuth. Users belong to the whole server, so the name of the user also depends on its rules.
+func RedisAs(t testing.TB, address, role string) string {
+	t.Helper()
+	rules := redisuser.Rules(role)
+	sum := sha256.Sum256([]byte(strings.Join(rules, " ")))
+	name := "test_" + role + "_" + hex.EncodeToString(sum[:4])
+	if err := redisuser.Create(context.Background(), RedisClient(t, address), name, name, rules); err != nil {
+		t.Fatal(err)
+	}
+	as, err := redisuser.URLAs(address, name, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return as
 }

@@ -83,7 +83,7 @@ func newService(t *testing.T) *service {
 	settings.PublicURL, settings.SignInURL, settings.SigningKeyLifetime = issuer, signIn, keyLifetime
 	settings.Config, settings.Rates, settings.KYC = lifetimes, plenty, kycSecrets
 	d := &deployment{t: t, owner: database.Open(t, ""), people: storetest.NewPeople(t, database), asService: database.URLAs(schema.RoleAuth),
-		redisURL: storetest.Redis(t), settings: *settings, log: &webtest.Log{}, secrets: map[string]bool{}}
+		redisURL: storetest.RedisAs(t, storetest.Redis(t), schema.RoleAuth), settings: *settings, log: &webtest.Log{}, secrets: map[string]bool{}}
 	d.clock.Store(1_800_000_000)
 	s := d.replica(oldKey)
 	t.Cleanup(func() {

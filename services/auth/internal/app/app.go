@@ -77,7 +77,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Factors:      factors,
 			Keys:         keys,
 			ExchangeKeys: &exchange.Keys{DB: r.DB, Ring: r.Keys, Connections: exchange.NewConnections(sandbox)},
-			Limiter:      ratelimit.New(r.Redis),
+			Limiter:      ratelimit.New(r.Redis, "auth"),
 			Rates:        s.Rates,
 			KYC:          kyc.New(s.KYC, r.DB, r.Registry),
 			Links:        api.Links{SignIn: s.SignInURL, Resend: strings.TrimSuffix(s.PublicURL, "/") + "/auth/resend-verification"},

@@ -54,13 +54,17 @@ type service struct {
 }
 
 func newService(t testing.TB, change ...func(*app.Settings)) *service {
-	return newServiceOn(t, storetest.RedisClient(t, storetest.Redis(t)), change...)
+	return newServiceOn(t, storetest.Redis(t), change...)
 }
 
-func newServiceOn(t testing.TB, client redis.UniversalClient, change ...func(*app.Settings)) *service {
+// newServiceOn starts a service that connects to Redis with its own user. The field redis is the administrator's client.
+func newServiceOn(t testing.TB, redisURL string, change ...func(*app.Settings)) *service {
 	t.Helper()
 	database := storetest.Postgres(t)
-	return serve(t, database, webtest.Postgres(t, database.URLAs(schema.RolePinAdmin)), client, change...)
+	client := storetest.RedisClient(t, storetest.RedisAs(t, redisURL, schema.RolePinAdmin))
+	s := serve(t, database, webtest.Postgres(t, database.URLAs(schema.RolePinAdmin)), client, change...)
+	s.redis = storetest.RedisClient(t, redisURL)
+	return s
 }
 
 // serve starts pin-admin with the test's database, and with settings that each change may change. A test can pass a connection that observes the statements.

@@ -35,9 +35,9 @@ type sessionService struct {
 	asOwner, asIdentity, asElse token.Token
 }
 
-func newSessionService(t *testing.T, client redis.UniversalClient) *sessionService {
+func newSessionService(t *testing.T, redisURL string) *sessionService {
 	t.Helper()
-	s := newServiceOn(t, client)
+	s := newServiceOn(t, redisURL)
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: s.database.URLAs(schema.RolePinInternal), Connections: 5})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
@@ -155,7 +155,7 @@ func TestChangesThatEndSessions(t *testing.T) {
 			if rule.name == "flushing Redis" {
 				url = storetest.OwnRedis(t).URL
 			}
-			c := newSessionService(t, storetest.RedisClient(t, url))
+			c := newSessionService(t, url)
 			rule.do(c)
 			listed := c.Want(c.ask("GET", c.at("/sessions"), nil), 200)
 			c.Fields(listed, object{"total": float64(rule.left), fmt.Sprintf("items.%d", rule.left): nil})
@@ -168,7 +168,7 @@ func TestChangesThatEndSessions(t *testing.T) {
 
 func TestListSessions(t *testing.T) {
 	t.Parallel()
-	c := newSessionService(t, storetest.RedisClient(t, storetest.Redis(t)))
+	c := newSessionService(t, storetest.Redis(t))
 	listed := c.Want(c.ask("GET", c.at("/sessions"), nil), 200)
 	c.Fields(listed, object{"total": 3.0, "page": 1.0, "per_page": 20.0,
 		"items.0.instance_id": c.elsewhere.String(), "items.0.identity_id": c.other.String(),
@@ -209,7 +209,7 @@ func TestListSessions(t *testing.T) {
 
 func TestEndedSessionsAreRemovedFromRedis(t *testing.T) {
 	t.Parallel()
-	c := newSessionService(t, storetest.RedisClient(t, storetest.Redis(t)))
+	c := newSessionService(t, storetest.Redis(t))
 	c.Want(c.ask("DELETE", c.at("/sessions"), nil), 204)
 	kept, err := c.redis.Keys(t.Context(), "pin:{"+c.customer.String()+"}:session*").Result()
 	must(t, err)
@@ -237,7 +237,7 @@ func TestEndedSessionsAreRemovedFromRedis(t *testing.T) {
 func TestEndingSessionsWhileRedisIsDown(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
-	c := newSessionService(t, storetest.RedisClient(t, server.URL))
+	c := newSessionService(t, server.URL)
 	db, err := stores.OpenPostgres(stores.PostgresConfig{URL: c.database.URLAs(schema.RolePinAdmin), Connections: 2})
 	must(t, err)
 	t.Cleanup(func() { db.Close() })

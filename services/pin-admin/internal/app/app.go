@@ -56,7 +56,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Sessions:     pin.Sessions{DB: r.DB, Store: sessions},
 			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
 			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
-			Limiter:      ratelimit.New(r.Redis),
+			Limiter:      ratelimit.New(r.Redis, "pin-admin"),
 			Rates:        s.Rates,
 		},
 		Echo:   web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies}),

@@ -29,7 +29,9 @@ type service struct {
 	key                          token.Token
 }
 
-func newService(t testing.TB) *service { return newServiceOn(t, storetest.Redis(t)) }
+func newService(t testing.TB) *service {
+	return newServiceOn(t, storetest.RedisAs(t, storetest.Redis(t), schema.RolePinInternal))
+}
 
 func newServiceOn(t testing.TB, redisURL string) *service {
 	t.Helper()
