@@ -790,6 +790,15 @@ type TokenRequest struct {
 	Scope *string `json:"scope,omitempty"`
 }
 
+// UnavailableProblem defines model for UnavailableProblem.
+type UnavailableProblem struct {
+	// Code outcome_unknown: an attempt may have been charged; do not repeat it by program. not_charged: nothing was charged,
+	// because the database was busy. charging_paused: nothing was charged, because the database does not confirm writes.
+	// Any other code: no attempt was charged.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // VerificationStatus defines model for VerificationStatus.
 type VerificationStatus struct {
 	// Email In lower case.
@@ -860,7 +869,7 @@ type TooMany = Problem
 type Unauthorized = Problem
 
 // Unavailable defines model for Unavailable.
-type Unavailable = Problem
+type Unavailable = UnavailableProblem
 
 // Wrong defines model for Wrong.
 type Wrong = Problem
@@ -1647,7 +1656,7 @@ type UnavailableResponseHeaders struct {
 	RetryAfter int
 }
 type UnavailableJSONResponse struct {
-	Body Problem
+	Body UnavailableProblem
 
 	Headers UnavailableResponseHeaders
 }

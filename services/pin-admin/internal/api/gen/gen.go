@@ -452,6 +452,15 @@ type SessionPage struct {
 // SessionTTLMinutes How long a PIN session lasts.
 type SessionTTLMinutes = int
 
+// UnavailableProblem defines model for UnavailableProblem.
+type UnavailableProblem struct {
+	// Code outcome_unknown: an attempt may have been charged; do not repeat it by program. not_charged: nothing was charged,
+	// because the database was busy. charging_paused: nothing was charged, because the database does not confirm writes.
+	// Any other code: no attempt was charged.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // CustomerID defines model for CustomerID.
 type CustomerID = openapi_types.UUID
 
@@ -510,7 +519,7 @@ type TooMany = Problem
 type Unauthorized = Problem
 
 // Unavailable defines model for Unavailable.
-type Unavailable = Problem
+type Unavailable = UnavailableProblem
 
 // Unproved defines model for Unproved.
 type Unproved = Problem
@@ -1819,7 +1828,7 @@ type UnavailableResponseHeaders struct {
 	RetryAfter *string
 }
 type UnavailableJSONResponse struct {
-	Body Problem
+	Body UnavailableProblem
 
 	Headers UnavailableResponseHeaders
 }

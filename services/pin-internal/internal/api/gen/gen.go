@@ -283,6 +283,15 @@ type SetRequest struct {
 	PIN PIN `json:"pin"`
 }
 
+// UnavailableProblem defines model for UnavailableProblem.
+type UnavailableProblem struct {
+	// Code outcome_unknown: an attempt may have been charged; do not repeat it by program. not_charged: nothing was charged,
+	// because the database was busy. charging_paused: nothing was charged, because the database does not confirm writes.
+	// Any other code: no attempt was charged.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // Verification defines model for Verification.
 type Verification struct {
 	// Error Why verified is false. invalid_pin: the PIN is wrong. pin_locked: the PIN is locked. pin_inactive: too many failures deactivated the PIN. pin_not_set: no PIN applies.
@@ -345,7 +354,7 @@ type TooLarge = Problem
 type Unauthorized = Problem
 
 // Unavailable defines model for Unavailable.
-type Unavailable = Problem
+type Unavailable = UnavailableProblem
 
 // RemoveIdentityPINParams defines parameters for RemoveIdentityPIN.
 type RemoveIdentityPINParams struct {
@@ -725,7 +734,7 @@ type UnavailableResponseHeaders struct {
 	RetryAfter *string
 }
 type UnavailableJSONResponse struct {
-	Body Problem
+	Body UnavailableProblem
 
 	Headers UnavailableResponseHeaders
 }
