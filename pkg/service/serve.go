@@ -10,12 +10,20 @@ import (
 	"time"
 )
 
+const (
+	readTime  = 10 * time.Second
+	writeTime = 30 * time.Second
+	// requestTime is longer than readTime, so that a slow body leaves time for the request, and shorter than writeTime, so that an
+	// answer can still be sent.
+	requestTime = 15 * time.Second
+)
+
 func newServer(log *slog.Logger, addr string, handler http.Handler) *http.Server {
 	return &http.Server{
 		Addr: addr, Handler: handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		ReadTimeout:       readTime,
+		WriteTimeout:      writeTime,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),

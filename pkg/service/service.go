@@ -39,6 +39,8 @@ type Resources struct {
 	Keys *keyring.Ring
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is trusted.
 	TrustedProxies []netip.Prefix
+	// RequestTime is the deadline of a request. A service may set a shorter one.
+	RequestTime time.Duration
 	// OpenAPI is the service's OpenAPI document, in YAML.
 	OpenAPI []byte
 }
@@ -112,7 +114,7 @@ func Run[S settings, A App](ctx context.Context, log *slog.Logger, openAPI []byt
 	permits := shared.permits() // before RaiseGOMAXPROCS, which changes GOMAXPROCS
 	slowhash.RaiseGOMAXPROCS(permits)
 	app, err := newApp(s, Resources{Log: log, DB: db, Redis: redis, Pool: slowhash.NewPool(permits, shared.HashPlaces), Registry: registry,
-		Keys: keys, TrustedProxies: proxies, OpenAPI: openAPI})
+		Keys: keys, TrustedProxies: proxies, RequestTime: requestTime, OpenAPI: openAPI})
 	if err != nil {
 		return err
 	}

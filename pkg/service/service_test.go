@@ -73,6 +73,9 @@ func start(t *testing.T, a *fakeApp, s *testSettings) (stop func() error) {
 		if string(r.OpenAPI) != "the document" || r.Keys.Current() != "one" || len(r.TrustedProxies) != 1 {
 			t.Errorf("got the resources %q, %v, %v", r.OpenAPI, r.Keys.IDs(), r.TrustedProxies)
 		}
+		if r.RequestTime <= readTime || r.RequestTime >= writeTime {
+			t.Errorf("the deadline of requests is %s", r.RequestTime)
+		}
 		return a, nil
 	}
 	go func() { ended <- Run(ctx, slog.New(slog.DiscardHandler), []byte("the document"), s, newApp) }()

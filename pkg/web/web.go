@@ -20,7 +20,7 @@ type Options struct {
 	Spec     *Spec
 	// Unavailable reports whether an error means that a store is unreachable or cannot answer now. The answer is then 503.
 	Unavailable func(error) bool
-	// RequestTime is the deadline of a request's context. 0 means no deadline, which a service with long polls needs.
+	// RequestTime is the deadline of a request's context. 0 means no deadline. A long poll (Later) may answer after it.
 	RequestTime time.Duration
 	// ErrorRenderers maps path prefixes to the shape of errors below them, also for paths that do not exist. Other errors have
 	// FastAPI's shape.

@@ -56,6 +56,8 @@ type deployment struct {
 	settings app.Settings
 	// proxies are their trusted proxies.
 	proxies []netip.Prefix
+	// requestTime is the deadline of their requests. 0: none.
+	requestTime time.Duration
 	// sandbox is the URL of the sandbox exchange for these replicas. Empty: the service's own.
 	sandbox string
 	// clock is the time for TOTP codes, in seconds since 1970. Only the test changes it.
@@ -104,7 +106,7 @@ func (d *deployment) replicaOver(keys string, pool *slowhash.Pool) *service {
 	r := webtest.Resources(d.t, d.log, webtest.Postgres(d.t, d.asService), storetest.RedisClient(d.t, d.redisURL))
 	ring, err := keyring.Parse(keys)
 	must(d.t, err)
-	r.Keys, r.Pool, r.TrustedProxies = ring, pool, d.proxies
+	r.Keys, r.Pool, r.TrustedProxies, r.RequestTime = ring, pool, d.proxies, d.requestTime
 	settings := d.settings
 	a, err := app.New(&settings, r)
 	must(d.t, err)

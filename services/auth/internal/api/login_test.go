@@ -180,6 +180,22 @@ func TestTenWrongPasswordsLockAnAddress(t *testing.T) {
 	s.login(p)
 }
 
+// In a pool without permits, a request waits for a hash until its deadline.
+func TestRequestTimeEndsARequestThatWaitsForAHash(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.user()
+	s.requestTime = 300 * time.Millisecond
+	slow := s.replicaOver(oldKey, slowhash.NewPool(0, 10))
+	for range 2 {
+		if a := s.want(slow.post("/auth/login", p.form()), http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" || a.body["detail"] == "" {
+			t.Errorf("got %s %v", a.Body, a.Header)
+		}
+	}
+	s.want(slow.post("/auth/signup", newPerson().form()), http.StatusServiceUnavailable)
+	slow.want(slow.request(http.MethodGet, "/auth/verification-status?email="+p.email, nil), http.StatusOK)
+}
+
 func TestOverloadedLoginIsRefusedAndNotCharged(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

@@ -82,7 +82,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			KYC:          kyc.New(s.KYC, r.DB, r.Registry),
 			Links:        api.Links{SignIn: s.SignInURL, Resend: strings.TrimSuffix(s.PublicURL, "/") + "/auth/resend-verification"},
 		},
-		Echo:         web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, AllowedOrigins: s.AllowedOrigins, TrustedProxies: r.TrustedProxies}),
+		Echo:         web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, AllowedOrigins: s.AllowedOrigins, TrustedProxies: r.TrustedProxies, RequestTime: r.RequestTime}),
 		Outbox:       outbox,
 		CloseSandbox: closeSandbox,
 		log:          r.Log,

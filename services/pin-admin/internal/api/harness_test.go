@@ -71,7 +71,7 @@ func newServiceOn(t testing.TB, redisURL string, change ...func(*app.Settings)) 
 func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient, change ...func(*app.Settings)) *service {
 	t.Helper()
 	settings := app.DefaultSettings()
-	settings.Issuer, settings.MyPIN = issuer, 1000
+	settings.Issuer, settings.MyPIN, settings.LongPolls = issuer, 1000, 10
 	for _, change := range change {
 		change(settings)
 	}

@@ -37,12 +37,19 @@ func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (ge
 	if err != nil {
 		return nil, err
 	}
-	waiter := a.Waiting.Join(customer)
+	var waiter *wakeup.Waiter
+	if r.Params.Timeout != nil {
+		if waiter, err = a.Waiting.Join(customer); err != nil {
+			return nil, err
+		}
+	}
 	set, err := a.Waiting.IsSet(ctx, customer)
-	if err == nil && !set && r.Params.Timeout != nil {
+	if err == nil && !set && waiter != nil {
 		return longPoll{waiter, time.Duration(*r.Params.Timeout) * time.Second, who.RequestID}, nil
 	}
-	waiter.Leave()
+	if waiter != nil {
+		waiter.Leave()
+	}
 	switch {
 	case err != nil:
 		return nil, err

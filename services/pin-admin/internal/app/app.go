@@ -55,11 +55,11 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Policies:     policy.Store{DB: r.DB},
 			Sessions:     pin.Sessions{DB: r.DB, Store: sessions},
 			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
-			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log),
+			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log, s.LongPolls),
 			Limiter:      ratelimit.New(r.Redis, "pin-admin"),
 			Rates:        s.Rates,
 		},
-		Echo:   web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies}),
+		Echo:   web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies, RequestTime: r.RequestTime}),
 		pruner: retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
 	a.API.Routes(a.Echo)

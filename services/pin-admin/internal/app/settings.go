@@ -18,6 +18,8 @@ type Settings struct {
 	Retention retention.PinAdminConfig
 	// Issuer is the public URL of auth. Access tokens must name it as their issuer.
 	Issuer string `envconfig:"AUTH_ISSUER"`
+	// LongPolls is how many requests of one user may wait for a PIN at the same time, at one replica: at least 1.
+	LongPolls int `envconfig:"LONG_POLLS_PER_USER" default:"10"`
 }
 
 // DefaultSettings returns the defaults that are not in tags.
@@ -28,5 +30,8 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := console.Pages(s.Issuer)
+	if s.LongPolls < 1 {
+		err = errors.Join(err, errors.New("LONG_POLLS_PER_USER is not positive"))
+	}
 	return errors.Join(s.Settings.Validate(), s.Config.Validate(), s.Rates.Validate(), s.Retention.Validate(), err)
 }

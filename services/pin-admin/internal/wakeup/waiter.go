@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/countersign/countersign/pkg/fault"
 )
 
 // Waiter is one request that waits.
@@ -20,20 +22,26 @@ type Waiter struct {
 
 var errDisconnected = errors.New("the client disconnected")
 
-// Join registers a request that waits for a customer's PIN. From now on, Wait does not miss a PIN that is set, so the caller
-// checks IsSet after Join. The caller calls Leave after it has answered the request.
-func (b *Board) Join(customer uuid.UUID) *Waiter {
+// ErrTooMany means that too many requests wait for one customer at this replica. A place becomes free when one is answered.
+var ErrTooMany = fault.New(fault.RateLimited, "too-many-waiting", "Too many requests of this user are waiting").RetryAfter(5 * time.Second)
+
+// Join registers a request that waits for a customer's PIN, or returns ErrTooMany. From now on, Wait does not miss a PIN that is
+// set, so the caller checks IsSet after Join. The caller calls Leave after it has answered the request.
+func (b *Board) Join(customer uuid.UUID) (*Waiter, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w := &Waiter{board: b, customer: customer, woken: b.closed}
 	if b.closed {
-		return w
+		return w, nil
+	}
+	if len(b.waiting[customer]) >= b.most {
+		return nil, ErrTooMany
 	}
 	if b.waiting[customer] == nil {
 		b.waiting[customer] = map[*Waiter]struct{}{}
 	}
 	b.waiting[customer][w] = struct{}{}
-	return w
+	return w, nil
 }
 
 // Leave removes the request from the board.

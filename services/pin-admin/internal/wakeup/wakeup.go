@@ -28,6 +28,8 @@ type Board struct {
 	redis redis.UniversalClient
 	db    *sqlx.DB
 	log   *slog.Logger
+	// most is how many requests may wait for one customer.
+	most int
 
 	mu      sync.Mutex
 	waiting map[uuid.UUID]map[*Waiter]struct{} // by customer
@@ -36,9 +38,9 @@ type Board struct {
 	left *sync.Cond
 }
 
-// NewBoard returns a board without requests.
-func NewBoard(db *sqlx.DB, r redis.UniversalClient, log *slog.Logger) *Board {
-	b := &Board{redis: r, db: db, log: log, waiting: map[uuid.UUID]map[*Waiter]struct{}{}}
+// NewBoard returns a board without requests. At most the given number of requests may wait for one customer.
+func NewBoard(db *sqlx.DB, r redis.UniversalClient, log *slog.Logger, most int) *Board {
+	b := &Board{redis: r, db: db, log: log, most: most, waiting: map[uuid.UUID]map[*Waiter]struct{}{}}
 	b.left = sync.NewCond(&b.mu)
 	return b
 }

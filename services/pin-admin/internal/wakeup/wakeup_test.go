@@ -2,8 +2,11 @@ package wakeup_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +18,9 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
+
+// most is how many requests may wait for one customer.
+const most = 10
 
 // replica is a running board with a Redis of its own.
 type replica struct {
@@ -33,7 +39,7 @@ func newReplica(t *testing.T) replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	board := wakeup.NewBoard(db, redis, (&webtest.Log{}).Logger())
+	board := wakeup.NewBoard(db, redis, (&webtest.Log{}).Logger(), most)
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	go func() {
@@ -67,7 +73,10 @@ func (r replica) wait(customer uuid.UUID, timeout time.Duration, n int) []reques
 		client, server := net.Pipe()
 		r.t.Cleanup(func() { client.Close() })
 		result := make(chan string, 1)
-		waiter := r.Join(customer)
+		waiter, err := r.Join(customer)
+		if err != nil {
+			r.t.Fatal(err)
+		}
 		go func() {
 			defer waiter.Leave()
 			set, err := waiter.Wait(server, timeout)
@@ -137,6 +146,37 @@ func TestFalseAnnouncementWakesNoRequest(t *testing.T) {
 	r.want(waiting, "not set")
 }
 
+func TestTooManyRequestsOfACustomerAreRefused(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t)
+	customer := r.people.Customer()
+	var joined atomic.Int64
+	var running sync.WaitGroup
+	waiters := make(chan *wakeup.Waiter, 10*most)
+	for range 10 * most {
+		running.Go(func() {
+			waiter, err := r.Join(customer)
+			switch {
+			case err == nil:
+				joined.Add(1)
+				waiters <- waiter
+			case !errors.Is(err, wakeup.ErrTooMany):
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	if joined.Load() != most {
+		t.Errorf("%d requests wait, want %d", joined.Load(), most)
+	}
+	r.wait(r.people.Customer(), time.Minute, 1) // another customer
+	(<-waiters).Leave()
+	r.wait(customer, time.Minute, 1)
+	for range most - 1 {
+		(<-waiters).Leave()
+	}
+}
+
 func TestWaitEndsAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
@@ -167,7 +207,11 @@ func TestWakingBeforeWaitIsNotLost(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	customer := r.people.Customer()
-	early, sentinel := r.Join(customer), r.wait(customer, time.Minute, 1)
+	early, err := r.Join(customer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentinel := r.wait(customer, time.Minute, 1)
 	r.setPIN(customer)
 	r.Announce(context.Background(), customer)
 	if got := <-sentinel[0].result; got != "set" { // so the board has woken both

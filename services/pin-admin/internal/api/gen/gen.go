@@ -1930,6 +1930,28 @@ func (response AwaitMyPIN413ApplicationVndAPIPlusJSONResponse) VisitAwaitMyPINRe
 	return err
 }
 
+type AwaitMyPIN429ResponseHeaders struct {
+	RetryAfter int
+}
+
+type AwaitMyPIN429ApplicationVndAPIPlusJSONResponse struct {
+	Body    JSONAPIErrors
+	Headers AwaitMyPIN429ResponseHeaders
+}
+
+func (response AwaitMyPIN429ApplicationVndAPIPlusJSONResponse) VisitAwaitMyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/vnd.api+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AwaitMyPIN500ApplicationVndAPIPlusJSONResponse JSONAPIErrors
 
 func (response AwaitMyPIN500ApplicationVndAPIPlusJSONResponse) VisitAwaitMyPINResponse(w http.ResponseWriter) error {
