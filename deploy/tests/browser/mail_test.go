@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -112,6 +113,39 @@ func TestConfirmationAsksForAPasswordAfterTwoSignups(t *testing.T) {
 	for text, want := range map[string]int{strangers: http.StatusUnauthorized, password: http.StatusOK} {
 		if status := signInStatus(t, address, text); status != want {
 			t.Errorf("the status is %d, want %d", status, want)
+		}
+	}
+}
+
+// A user changes the address: the link in the mail to the new address opens a page with a button.
+func TestNewAddressIsConfirmedOnAPage(t *testing.T) {
+	const old, address, password = "mover@example.com", "moved@example.com", "an unusual password"
+	if status, answer := request(t, "POST", stack.AuthURL+"/auth/signup", map[string]any{"email": old, "password": password}); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	p := newPage(t)
+	p.do(chromedp.Navigate(link(t, old, "/verify-email")))
+	p.press("Confirm")
+	p.see("Your email address is confirmed")
+	status := http.StatusUnauthorized
+	for try := 0; try < 5 && status == http.StatusUnauthorized; try++ { // access tokens expire after 2 seconds
+		_, answer := request(t, "POST", stack.AuthURL+"/auth/login", map[string]any{"email": old, "password": password})
+		session, _ := answer["session"].(map[string]any)
+		status, _ = request(t, "POST", stack.AuthURL+"/auth/new-email", map[string]any{"email": address}, fmt.Sprint("Authorization: Bearer ", session["access_token"]))
+	}
+	if status != http.StatusOK {
+		t.Fatalf("the request for a new address: %d", status)
+	}
+	p.do(chromedp.Navigate(link(t, address, "/confirm-new-email")))
+	p.heading("Confirm your new email address")
+	p.screenshot("confirm-new-email")
+	p.press("Change the address")
+	p.see("Your email address is changed")
+	p.do(chromedp.Navigate(stack.AuthURL + "/confirm-new-email"))
+	p.see("The link is incomplete. Open it from the mail again.")
+	for text, want := range map[string]int{old: http.StatusUnauthorized, address: http.StatusOK} {
+		if status := signInStatus(t, text, password); status != want {
+			t.Errorf("%s: the status is %d, want %d", text, status, want)
 		}
 	}
 }

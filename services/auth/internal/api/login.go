@@ -78,7 +78,7 @@ func refusal(err error) (gen.RefusedJSONResponse, bool) {
 	}
 	return gen.RefusedJSONResponse{
 		Body:    result,
-		Headers: gen.RefusedResponseHeaders{WWWAuthenticate: "Bearer"},
+		Headers: gen.RefusedResponseHeaders{WWWAuthenticate: "Bearer", XErrorCode: why.Code},
 	}, true
 }
 

@@ -31,10 +31,13 @@ func (a *API) ConfirmNewEmail(ctx context.Context, request gen.ConfirmNewEmailRe
 	case errors.Is(err, account.ErrLink):
 		return gen.ConfirmNewEmail401JSONResponse{
 			Body:    gen.Outcome{Message: account.ErrLink.Text},
-			Headers: gen.ConfirmNewEmail401ResponseHeaders{WWWAuthenticate: "Bearer"},
+			Headers: gen.ConfirmNewEmail401ResponseHeaders{WWWAuthenticate: "Bearer", XErrorCode: account.ErrLink.Code},
 		}, nil
 	case errors.Is(err, account.ErrAddressUsed):
-		return gen.ConfirmNewEmail409JSONResponse{Message: account.ErrAddressUsed.Text}, nil
+		return gen.ConfirmNewEmail409JSONResponse{
+			Body:    gen.Outcome{Message: account.ErrAddressUsed.Text},
+			Headers: gen.ConfirmNewEmail409ResponseHeaders{XErrorCode: account.ErrAddressUsed.Code},
+		}, nil
 	case err != nil:
 		return nil, err
 	}

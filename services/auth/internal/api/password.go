@@ -35,7 +35,7 @@ func (a *API) ResetPassword(ctx context.Context, request gen.ResetPasswordReques
 	if errors.Is(err, account.ErrLink) {
 		return gen.ResetPassword401JSONResponse{
 			Body:    gen.Outcome{Message: account.ErrLink.Text},
-			Headers: gen.ResetPassword401ResponseHeaders{WWWAuthenticate: "Bearer"},
+			Headers: gen.ResetPassword401ResponseHeaders{WWWAuthenticate: "Bearer", XErrorCode: account.ErrLink.Code},
 		}, nil
 	}
 	if err != nil {

@@ -178,7 +178,7 @@ func TestWithoutPostgresEveryAnswerIs503(t *testing.T) {
 		"signup": down.post("/auth/signup", newPerson().form()), "login": down.post("/auth/login", p.form()), "refresh": down.refresh(tokens.refresh),
 		"challenge": down.answers(token.New(token.Challenge).Reveal(), "123456"), "logout": down.logout(tokens.access), "profile": down.profile(tokens.access), "keys": down.request(http.MethodGet, "/.well-known/jwks.json", nil),
 	} {
-		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || len(a.body) != 1 {
+		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || a.body["code"] != "unavailable" || len(a.body) != 2 {
 			t.Errorf("%s: got %d %s", name, a.Status, a.Body)
 		}
 	}
@@ -213,4 +213,26 @@ func TestOAuthEndpointsAndWebhooksIgnoreUnknownParameters(t *testing.T) {
 	s.want(s.form("/oauth/token?x=1", "grant_type", "client_credentials", "resource", "https://example.test", "|", "Authorization", basic(c.id, c.key.Reveal())), http.StatusOK)
 	s.want(s.form("/oauth/introspect?x=1", "token", "x", "x", "1", "|", "Authorization", basic(c.id, c.key.Reveal())), http.StatusOK)
 	s.want(s.form("/oauth/revoke?x=1", "token", "x", "x", "1"), http.StatusOK)
+}
+
+// Answers with a shape of their own have the code of the error too.
+func TestEveryErrorHasItsCodeInAHeader(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	p := s.signedUp()
+	s.want(s.resend(p.email), http.StatusTooManyRequests)
+	for code, a := range map[string]answer{
+		"login_refused": s.post("/auth/login", newPerson().form()), "email_unconfirmed": s.post("/auth/login", p.form()),
+		"challenge_over": s.answers(token.New(token.Challenge).Reveal(), "123456"), "link_refused": s.verify("canary"),
+		"mail_too_soon": s.resend(p.email), "not_authenticated": s.request(http.MethodGet, "/auth/profile", nil), "invalid": s.post("/auth/login", `{}`),
+	} {
+		if got := a.Header.Get("X-Error-Code"); got != code {
+			t.Errorf("%s: got %q, %s", code, got, a.Body)
+		}
+	}
+	for path, a := range map[string]answer{"reset": s.reset("canary", newPerson().password), "new address": s.confirmNewEmail("canary"), "refresh": s.refresh("canary")} {
+		if a.Status != http.StatusUnauthorized || a.Header.Get("X-Error-Code") == "" {
+			t.Errorf("%s: got %d %v", path, a.Status, a.Header)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
 )
@@ -26,7 +27,7 @@ func (a *API) VerifyEmail(ctx context.Context, request gen.VerifyEmailRequestObj
 	switch {
 	case errors.As(err, &why) && why.Kind == fault.Unauthenticated:
 		answer.Message, answer.ResendURL = why.Text, &a.Links.Resend
-		return gen.VerifyEmail401JSONResponse{Body: answer, Headers: gen.VerifyEmail401ResponseHeaders{WWWAuthenticate: "Bearer"}}, nil
+		return gen.VerifyEmail401JSONResponse{Body: answer, Headers: gen.VerifyEmail401ResponseHeaders{WWWAuthenticate: "Bearer", XErrorCode: why.Code}}, nil
 	case errors.As(err, &why) && why.Kind == fault.Conflict:
 		answer.Message = why.Text
 		return gen.VerifyEmail409JSONResponse{Body: answer, Headers: gen.VerifyEmail409ResponseHeaders{XErrorCode: why.Code}}, nil
@@ -63,6 +64,7 @@ func rateLimitAsResendResult(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		seconds := int(math.Ceil(why.After.Seconds()))
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(seconds))
+		c.Response().Header().Set(web.ErrorCodeHeader, why.Code)
 		return c.JSON(http.StatusTooManyRequests, gen.ResendResult{Message: why.Text, RetryAfter: &seconds})
 	}
 }

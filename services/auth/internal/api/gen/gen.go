@@ -1620,6 +1620,7 @@ type OAuthUnavailableJSONResponse struct {
 
 type RefusedResponseHeaders struct {
 	WWWAuthenticate string
+	XErrorCode      string
 }
 type RefusedJSONResponse struct {
 	Body SignInResult
@@ -2928,6 +2929,7 @@ func (response ConfirmNewEmail200JSONResponse) VisitConfirmNewEmailResponse(w ht
 
 type ConfirmNewEmail401ResponseHeaders struct {
 	WWWAuthenticate string
+	XErrorCode      string
 }
 
 type ConfirmNewEmail401JSONResponse struct {
@@ -2943,20 +2945,29 @@ func (response ConfirmNewEmail401JSONResponse) VisitConfirmNewEmailResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
-type ConfirmNewEmail409JSONResponse Outcome
+type ConfirmNewEmail409ResponseHeaders struct {
+	XErrorCode string
+}
+
+type ConfirmNewEmail409JSONResponse struct {
+	Body    Outcome
+	Headers ConfirmNewEmail409ResponseHeaders
+}
 
 func (response ConfirmNewEmail409JSONResponse) VisitConfirmNewEmailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3271,6 +3282,7 @@ func (response Login401JSONResponse) VisitLoginResponse(w http.ResponseWriter) e
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3572,6 +3584,7 @@ func (response AnswerChallenge401JSONResponse) VisitAnswerChallengeResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4650,6 +4663,7 @@ func (response Refresh401JSONResponse) VisitRefreshResponse(w http.ResponseWrite
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4784,6 +4798,7 @@ func (response ResendVerification422JSONResponse) VisitResendVerificationRespons
 
 type ResendVerification429ResponseHeaders struct {
 	RetryAfter int
+	XErrorCode string
 }
 
 type ResendVerification429JSONResponse struct {
@@ -4799,6 +4814,7 @@ func (response ResendVerification429JSONResponse) VisitResendVerificationRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
@@ -4857,6 +4873,7 @@ func (response ResetPassword200JSONResponse) VisitResetPasswordResponse(w http.R
 
 type ResetPassword401ResponseHeaders struct {
 	WWWAuthenticate string
+	XErrorCode      string
 }
 
 type ResetPassword401JSONResponse struct {
@@ -4872,6 +4889,7 @@ func (response ResetPassword401JSONResponse) VisitResetPasswordResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5597,6 +5615,7 @@ func (response VerifyEmail200JSONResponse) VisitVerifyEmailResponse(w http.Respo
 
 type VerifyEmail401ResponseHeaders struct {
 	WWWAuthenticate string
+	XErrorCode      string
 }
 
 type VerifyEmail401JSONResponse struct {
@@ -5612,6 +5631,7 @@ func (response VerifyEmail401JSONResponse) VisitVerifyEmailResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Error-Code", fmt.Sprint(response.Headers.XErrorCode))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
