@@ -9,7 +9,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -26,10 +28,62 @@ func limitOf(operation *openapi3.Operation) int64 {
 	return bodyLimit
 }
 
+// The rest of a large body is read in parts. So a sender that stops or sends slowly does not keep its place.
+const (
+	partSize = 64 << 10
+	// partTime is how long one part may take, and restTime all parts together.
+	partTime = 2 * time.Second
+	restTime = 8 * time.Second
+)
+
+var errTooSlow = echo.NewHTTPError(http.StatusRequestTimeout)
+
 // RawBody reads a request's body without parsing it, up to the operation's limit. A webhook's signature covers these bytes
-// and is checked before validation.
-func (s *Spec) RawBody(c echo.Context) ([]byte, error) {
-	return readBody(c.Request(), s.operations[c.Request().Method+" "+c.Path()])
+// and is checked before validation, so every client on the internet can make the service read them. The first 16 KiB are read as
+// every body is. Only then RawBody calls place, which limits how many large bodies are read at a time, and returns its error. It
+// answers 408 if the body arrives too slowly.
+func (s *Spec) RawBody(c echo.Context, place func() error) ([]byte, error) {
+	r := c.Request()
+	limit := limitOf(s.operations[r.Method+" "+c.Path()])
+	if r.ContentLength > limit {
+		return nil, errTooLarge
+	}
+	var raw bytes.Buffer
+	body := http.MaxBytesReader(nil, r.Body, limit)
+	n, err := io.CopyN(&raw, body, bodyLimit)
+	if n == bodyLimit && err == nil && r.ContentLength != bodyLimit {
+		if err := place(); err != nil {
+			return nil, err
+		}
+		err = readRest(c.Response(), &raw, body)
+	}
+	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case err == nil, err == io.EOF:
+		return raw.Bytes(), nil
+	case errors.As(err, &tooLarge):
+		return nil, errTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errTooSlow
+	}
+	return nil, fmt.Errorf("reading the body: %w", err)
+}
+
+// readRest reads the rest of a body in parts. It returns io.EOF at the end of the body.
+func readRest(w http.ResponseWriter, to io.Writer, body io.Reader) error {
+	connection, end := http.NewResponseController(w), time.Now().Add(restTime)
+	defer connection.SetReadDeadline(time.Time{}) // a deadline that passes later would look like a client that disconnects
+	for {
+		deadline := time.Now().Add(partTime)
+		if end.Before(deadline) {
+			deadline = end
+		}
+		if err := connection.SetReadDeadline(deadline); err != nil {
+			return fmt.Errorf("limiting the time to read: %w", err)
+		}
+		if _, err := io.CopyN(to, body, partSize); err != nil {
+			return err
+		}
+	}
 }
 
 func readBody(r *http.Request, operation *openapi3.Operation) ([]byte, error) {

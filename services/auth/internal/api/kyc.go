@@ -23,14 +23,28 @@ func (a *API) kycVendor(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		setCaller(c, caller.Caller{Kind: caller.Anonymous})
 		ctx := c.Request().Context()
-		bearer, _ := web.Bearer(c.Request())
-		webhook, err := a.KYC.Authenticate(ctx, c.Request().Header, bearer, func() ([]byte, error) { return a.Spec.RawBody(c) })
+		webhook, err := a.authenticateVendor(c)
 		if err != nil {
 			return err
 		}
 		c.SetRequest(c.Request().WithContext(context.WithValue(ctx, webhookKey{}, webhook)))
 		return next(c)
 	}
+}
+
+// authenticateVendor reads and checks a webhook. It gives the place of a large body back when the body's signature is checked.
+func (a *API) authenticateVendor(c echo.Context) (kyc.Webhook, error) {
+	release := func() {}
+	defer func() { release() }()
+	place := func() error {
+		if err := a.largeBodies.take(c.RealIP()); err != nil {
+			return err
+		}
+		release = func() { a.largeBodies.release(c.RealIP()) }
+		return nil
+	}
+	bearer, _ := web.Bearer(c.Request())
+	return a.KYC.Authenticate(c.Request().Context(), c.Request().Header, bearer, func() ([]byte, error) { return a.Spec.RawBody(c, place) })
 }
 
 // ReceiveKYCEvent stores an event of a vendor.

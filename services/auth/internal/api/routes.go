@@ -39,6 +39,8 @@ type API struct {
 	Rates        Rates
 	KYC          *kyc.KYC
 	Links        Links
+
+	largeBodies largeBodies
 }
 
 // Links are URLs that answers contain.

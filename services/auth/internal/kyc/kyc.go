@@ -39,17 +39,11 @@ type KYC struct {
 	bearer  []string
 	db      *sqlx.DB
 	events  *prometheus.CounterVec
-	// unverified has a place for each body that is read before its signature is verified.
-	unverified chan struct{}
 
 	mu sync.Mutex
 	// refused is when each kind of refusal was last recorded.
 	refused map[string]time.Time
 }
-
-// maxUnverified limits how many bodies of up to 1 MiB are in memory before their signatures are verified. Further requests
-// wait.
-const maxUnverified = 64
 
 // New returns a KYC and registers its metric. Without secrets it refuses every event.
 func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
@@ -59,7 +53,7 @@ func New(config Config, db *sqlx.DB, registry prometheus.Registerer) *KYC {
 	registry.MustRegister(events)
 	return &KYC{
 		vendors: config.Vendors.all(), bearer: config.Bearer, db: db, events: events,
-		unverified: make(chan struct{}, maxUnverified), refused: map[string]time.Time{},
+		refused: map[string]time.Time{},
 	}
 }
 

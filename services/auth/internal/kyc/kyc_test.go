@@ -275,7 +275,7 @@ func TestOnlyAcceptedLevelsApprove(t *testing.T) {
 			if v.name == "veriff" && accepted {
 				h.Set("X-AUTH-CLIENT", "key-of-integration")
 			}
-			one := KYC{vendors: []vendor{v}, db: k.db, events: k.KYC.events, unverified: k.unverified}
+			one := KYC{vendors: []vendor{v}, db: k.db, events: k.KYC.events}
 			webhook, err := one.Authenticate(t.Context(), h, "", func() ([]byte, error) { return []byte(body), nil })
 			if err != nil {
 				t.Fatal(err)

@@ -2059,6 +2059,20 @@ func (response ReceiveKYCEvent401JSONResponse) VisitReceiveKYCEventResponse(w ht
 	return err
 }
 
+type ReceiveKYCEvent408JSONResponse Problem
+
+func (response ReceiveKYCEvent408JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReceiveKYCEvent413JSONResponse Problem
 
 func (response ReceiveKYCEvent413JSONResponse) VisitReceiveKYCEventResponse(w http.ResponseWriter) error {
