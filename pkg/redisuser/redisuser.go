@@ -76,11 +76,19 @@ func Create(ctx context.Context, client redis.UniversalClient, name, password st
 // ErrURL says that a URL of Redis cannot be parsed. It does not contain the URL, because the URL may contain a password.
 var ErrURL = errors.New("the URL of Redis cannot be parsed")
 
-// URLAs replaces the user and the password of a URL of Redis.
+// URLAs replaces the user and the password of a URL of Redis. A redis+sentinel:// URL has them in its parameters, because the user
+// before the host is the user of the sentinels.
 func URLAs(address, name, password string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return "", ErrURL
+	}
+	if u.Scheme == "redis+sentinel" {
+		q := u.Query()
+		q.Set("username", name)
+		q.Set("password", password)
+		u.RawQuery = q.Encode()
+		return u.String(), nil
 	}
 	u.User = url.UserPassword(name, password)
 	return u.String(), nil

@@ -2,6 +2,7 @@ package redisuser_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,34 @@ func TestACLFile(t *testing.T) {
 	if err := storetest.RedisClient(t, server.URL).FlushAll(t.Context()).Err(); err != nil {
 		t.Errorf("the administrator: %v", err)
 	}
+}
+
+func TestURLAs(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"redis://:top@h:1/2":               "redis://x:y@h:1/2",
+		"rediss://h:1":                     "rediss://x:y@h:1",
+		"redis+cluster://a:b@h:1?addr=i:2": "redis+cluster://x:y@h:1?addr=i:2",
+		"redis+sentinel://s:t@h:1?master_name=m&password=top": "redis+sentinel://s:t@h:1?master_name=m&password=y&username=x",
+	} {
+		if got, err := redisuser.URLAs(address, "x", "y"); got != want {
+			t.Errorf("%s: %s, %v", address, got, err)
+		}
+	}
 	if _, err := redisuser.URLAs("redis://a b", "x", "y"); err == nil || strings.Contains(err.Error(), "a b") {
 		t.Errorf("a malformed URL: %v", err)
+	}
+}
+
+func TestRulesAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range schema.Roles {
+		if line := "user " + role + " " + strings.Join(redisuser.Rules(role), " ") + "\n"; !strings.Contains(string(page), line) {
+			t.Errorf("docs/operate.md has no line: %s", line)
+		}
 	}
 }

@@ -15,11 +15,16 @@ import (
 
 // Config has the settings of the doctor. The doctor skips the checks whose settings are empty.
 type Config struct {
-	DatabaseURL    string `envconfig:"DATABASE_URL"`
-	RedisURL       string `envconfig:"REDIS_URL"`
-	Auth           string `envconfig:"AUTH_DB_PASSWORD"`
-	PinAdmin       string `envconfig:"PIN_ADMIN_DB_PASSWORD"`
-	PinInternal    string `envconfig:"PIN_INTERNAL_DB_PASSWORD"`
+	DatabaseURL string `envconfig:"DATABASE_URL"`
+	RedisURL    string `envconfig:"REDIS_URL"`
+	Auth        string `envconfig:"AUTH_DB_PASSWORD"`
+	PinAdmin    string `envconfig:"PIN_ADMIN_DB_PASSWORD"`
+	PinInternal string `envconfig:"PIN_INTERNAL_DB_PASSWORD"`
+	// The passwords of the services' users in Redis.
+	AuthRedis        string `envconfig:"AUTH_REDIS_PASSWORD"`
+	PinAdminRedis    string `envconfig:"PIN_ADMIN_REDIS_PASSWORD"`
+	PinInternalRedis string `envconfig:"PIN_INTERNAL_REDIS_PASSWORD"`
+
 	PinKeys        string `envconfig:"PIN_KEYS"`
 	AuthKeys       string `envconfig:"AUTH_KEYS"`
 	PinInternalURL string `envconfig:"PIN_INTERNAL_URL"`
@@ -107,7 +112,7 @@ func Examine(ctx context.Context, c Config) *Report {
 	if c.RedisURL == "" {
 		r.add(skipped, "Redis", "set REDIS_URL")
 	} else {
-		r.redis(ctx, c.RedisURL)
+		r.redis(ctx, c)
 	}
 	if c.PinInternalURL == "" {
 		r.add(skipped, "whether pin-internal answers on a public network", "run countersign doctor on a machine of the public network, with PIN_INTERNAL_URL")

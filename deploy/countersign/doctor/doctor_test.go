@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
+	"github.com/countersign/countersign/pkg/redisuser"
+	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
@@ -28,7 +32,25 @@ const (
 type deployment struct {
 	Config
 	db    *sqlx.DB
-	redis *redis.Client
+	redis *redis.Options
+}
+
+// inRedis sends a command as the administrator. It uses a new connection, because the doctor reports a long one.
+func (d *deployment) inRedis(t *testing.T, command string) {
+	t.Helper()
+	client := redis.NewClient(d.redis)
+	defer client.Close()
+	args := strings.Split(command, " ")
+	if args[0] == "config" {
+		args = strings.SplitN(command, " ", 4) // the value may contain spaces or be empty
+	}
+	sent := make([]any, len(args))
+	for i, arg := range args {
+		sent[i] = arg
+	}
+	if err := client.Do(t.Context(), sent...).Err(); err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
 }
 
 func newDeployment(t *testing.T) *deployment {
@@ -43,7 +65,8 @@ func newDeployment(t *testing.T) *deployment {
 		}
 	})
 	d := &deployment{Config: Config{
-		DatabaseURL: server.URL, RedisURL: storetest.OwnRedis(t).URL, Auth: "a", PinAdmin: "b", PinInternal: "c", PinKeys: ringOne, AuthKeys: ringTwo,
+		DatabaseURL: server.URL, RedisURL: storetest.OwnRedis(t).URL, Auth: "a", PinAdmin: "b", PinInternal: "c",
+		AuthRedis: "d", PinAdminRedis: "e", PinInternalRedis: "f", PinKeys: ringOne, AuthKeys: ringTwo,
 	}}
 	if err := service.Load(&d.AuthRetention); err != nil {
 		t.Fatal(err)
@@ -62,8 +85,14 @@ func newDeployment(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.redis = redis.NewClient(options)
-	t.Cleanup(func() { d.redis.Close() })
+	d.redis = options
+	administrator := redis.NewClient(options)
+	defer administrator.Close()
+	for role, password := range map[string]string{schema.RoleAuth: d.AuthRedis, schema.RolePinAdmin: d.PinAdminRedis, schema.RolePinInternal: d.PinInternalRedis} {
+		if err := redisuser.Create(t.Context(), administrator, role, password, redisuser.Rules(role)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return d
 }
 
@@ -153,13 +182,18 @@ func TestDoctorFindsEachProblem(t *testing.T) {
 	for _, fault := range []struct {
 		name, setting, cause, cure, want string
 	}{
-		{"eviction", "maxmemory-policy", "allkeys-lru", "noeviction", "WRONG Redis evicts"},
-		{"snapshots", "save", "60 1", "", "WRONG Redis restores"},
-		{"no password", "requirepass", "", d.redis.Options().Password, "WRONG Redis needs no password"},
+		{"eviction", "config set maxmemory-policy ", "allkeys-lru", "noeviction", "WRONG Redis evicts"},
+		{"snapshots", "config set save ", "60 1", "", "WRONG Redis restores"},
+		{"a user with all rights", "acl setuser countersign_auth ", "~* +@all", "reset #" + sha(d.AuthRedis) + " " + strings.Join(redisuser.Rules(schema.RoleAuth), " "),
+			"WRONG the Redis user countersign_auth may also do: config get save, client list, acl whoami, get pin:{doctor}:session:doctor"},
+		{"a user who may read a session", "acl setuser countersign_auth ", "~pin:* +get", "reset #" + sha(d.AuthRedis) + " " + strings.Join(redisuser.Rules(schema.RoleAuth), " "),
+			"WRONG the Redis user countersign_auth may also do: get pin:{doctor}:session:doctor, get pin:{doctor}:lock"},
+		{"another password", "acl setuser countersign_pin_admin ", "resetpass >x", "resetpass >" + d.PinAdminRedis, "WRONG the Redis user countersign_pin_admin cannot log in"},
+		{"no password", "config set requirepass ", "", d.redis.Password, "WRONG Redis needs no password"},
 	} {
-		d.redis.ConfigSet(t.Context(), fault.setting, fault.cause)
+		d.inRedis(t, fault.setting+fault.cause)
 		with := d.RedisURL
-		if fault.setting == "requirepass" {
+		if fault.name == "no password" {
 			u, _ := url.Parse(with) // newDeployment has parsed it
 			u.User = nil
 			d.RedisURL = u.String()
@@ -167,7 +201,7 @@ func TestDoctorFindsEachProblem(t *testing.T) {
 		if got := d.problems(t); len(got) != 1 || !strings.HasPrefix(got[0], fault.want) {
 			t.Errorf("%s: %q, want %s", fault.name, got, fault.want)
 		}
-		d.redis.ConfigSet(t.Context(), fault.setting, fault.cure)
+		d.inRedis(t, fault.setting+fault.cure)
 		d.RedisURL = with
 	}
 	for name, fault := range map[string]struct {
@@ -191,6 +225,24 @@ func TestDoctorFindsEachProblem(t *testing.T) {
 	}
 	if got := d.problems(t); len(got) != 0 {
 		t.Errorf("everything is repaired, but the doctor reports %q", got)
+	}
+}
+
+func sha(password string) string {
+	sum := sha256.Sum256([]byte(password))
+	return hex.EncodeToString(sum[:])
+}
+
+func TestAdministratorsOfRedis(t *testing.T) {
+	t.Parallel()
+	const list = `id=1 addr=10.0.0.1:1 name= age=3600 idle=0 flags=N db=0 user=countersign_auth
+id=2 addr=10.0.0.2:1 name= age=61 idle=0 flags=N db=0 user=default
+id=3 addr=10.0.0.3:1 name= age=59 idle=0 flags=N db=0 user=default
+id=4 addr=10.0.0.4:1 name= age=3600 idle=0 flags=S db=0 user=default
+id=5 addr=10.0.0.5:1 name= age=3600 idle=0 flags=N db=0 user=ops
+`
+	if got := administrators(list); got != 2 {
+		t.Errorf("%d connections, want 2: those of default for 61 s, and of ops", got)
 	}
 }
 

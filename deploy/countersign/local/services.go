@@ -14,6 +14,7 @@ import (
 	"github.com/countersign/countersign/deploy/countersign/database"
 	"github.com/countersign/countersign/deploy/countersign/folder"
 	"github.com/countersign/countersign/deploy/countersign/secrets"
+	"github.com/countersign/countersign/pkg/redisuser"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/testkit/localstores/child"
@@ -57,7 +58,13 @@ func newServices(base int, stores *stackStores, dir folder.Folder, kept secrets.
 		if err != nil {
 			return nil, err
 		}
-		envs[i]["DATABASE_URL"], envs[i]["REDIS_URL"] = databaseURL, stores.redisURL
+		redisURL := stores.redisURL
+		if stores.redisUsers {
+			if redisURL, err = redisuser.URLAs(redisURL, schema.Roles[i], kept.RedisPasswords()[schema.Roles[i]]); err != nil {
+				return nil, err
+			}
+		}
+		envs[i]["DATABASE_URL"], envs[i]["REDIS_URL"] = databaseURL, redisURL
 		services = append(services, process{name: name, port: base + 1 + i, env: envs[i]})
 	}
 	return services, nil
@@ -81,7 +88,7 @@ func startServices(ctx context.Context, services []process, dir folder.Folder) e
 // notInherited are the settings that a service must not inherit from this process's environment, with or without _FILE: each
 // service gets its own.
 var notInherited = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
-	"PIN_INTERNAL_DB_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
+	"PIN_INTERNAL_DB_PASSWORD", "AUTH_REDIS_PASSWORD", "PIN_ADMIN_REDIS_PASSWORD", "PIN_INTERNAL_REDIS_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
 	"KYC_SUMSUB_SECRET", "KYC_PERSONA_SECRET", "KYC_ONFIDO_SECRET", "KYC_VERIFF_SECRET"}
 
 func (s *process) start(dir folder.Folder) (err error) {

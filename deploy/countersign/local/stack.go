@@ -54,6 +54,9 @@ func Run(ctx context.Context, out, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stores.stop()) }()
+	if err := stores.createRedisUsers(ctx, kept, log); err != nil {
+		return err
+	}
 	d, err := prepare(ctx, stores, dir, kept)
 	if err != nil {
 		return err

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
 	"github.com/countersign/countersign/deploy/countersign/folder"
+	"github.com/countersign/countersign/deploy/countersign/secrets"
+	"github.com/countersign/countersign/pkg/redisuser"
 	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
@@ -18,6 +22,8 @@ const databaseName = "countersign"
 // stackStores are the stores of the stack: the servers of DATABASE_URL and REDIS_URL, or servers that the stack starts.
 type stackStores struct {
 	databaseURL, redisURL string
+	// redisUsers is true if each service has its own user in Redis. redisURL is the administrator's.
+	redisUsers bool
 	// servers are the servers that the stack started, by name.
 	servers map[string]*localstores.Server
 }
@@ -56,6 +62,29 @@ func openStores(ctx context.Context, dir folder.Folder, base int) (_ *stackStore
 		s.redisURL = server.URL
 	}
 	return s, nil
+}
+
+// createRedisUsers creates the users of the services in Redis. A Redis that the stack did not start may forbid that. Then the
+// services use REDIS_URL as it is.
+func (s *stackStores) createRedisUsers(ctx context.Context, kept secrets.Services, log io.Writer) error {
+	client, err := stores.OpenRedis(stores.RedisConfig{URL: s.redisURL})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for role, password := range kept.RedisPasswords() {
+		err := redisuser.Create(ctx, client, role, password, redisuser.Rules(role))
+		if err != nil && s.servers["Redis"] != nil {
+			return err
+		}
+		if err != nil {
+			fmt.Fprintf(log, "The Redis of REDIS_URL cannot get a user for each service (%v), so all services use REDIS_URL as it is. "+
+				"A break-in at one service then reaches the data of the others in Redis.\n", err)
+			return nil
+		}
+	}
+	s.redisUsers = true
+	return nil
 }
 
 type starter func(context.Context, localstores.Options) (*localstores.Server, error)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/countersign/countersign/pkg/redisuser"
 	"github.com/countersign/countersign/pkg/schema"
 )
 
@@ -22,25 +23,31 @@ func (c Config) distribute(s containers) error {
 		u := url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: c.Postgres, Path: name, RawQuery: "sslmode=disable"}
 		return u.String()
 	}
-	redis := url.URL{Scheme: "redis", User: url.UserPassword("", s.Redis), Host: c.Redis, Path: "0"}
+	redis := func(user, password string) string {
+		u := url.URL{Scheme: "redis", User: url.UserPassword(user, password), Host: c.Redis, Path: "0"}
+		return u.String()
+	}
 	service := func(role, password, ring, keys string) map[string]string {
-		return map[string]string{"database_url": database(role, password, databaseName), "redis_url": redis.String(), ring: keys}
+		return map[string]string{"database_url": database(role, password, databaseName), "redis_url": redis(role, s.RedisPasswords()[role]), ring: keys}
 	}
 	for container, files := range map[string]map[string]string{
 		"postgres":     {"password": s.Superuser},
-		"redis":        {"password": s.Redis, "redis.conf": "requirepass " + s.Redis},
+		"redis":        {"password": s.Redis, "redis.conf": "aclfile /secrets/users.acl", "users.acl": redisuser.File(s.Redis, s.RedisPasswords())},
 		"auth":         service(schema.RoleAuth, s.AuthDB, "auth_keys", s.AuthKeys),
 		"pin-admin":    service(schema.RolePinAdmin, s.PinAdminDB, "pin_keys", s.PinKeys),
 		"pin-internal": service(schema.RolePinInternal, s.PinInternalDB, "pin_keys", s.PinKeys),
 		"operator": {
-			"superuser_url":            database("postgres", s.Superuser, "postgres"),
-			"database_url":             database(databaseOwner, s.Owner, databaseName),
-			"redis_url":                redis.String(),
-			"auth_db_password":         s.AuthDB,
-			"pin_admin_db_password":    s.PinAdminDB,
-			"pin_internal_db_password": s.PinInternalDB,
-			"pin_keys":                 s.PinKeys,
-			"auth_keys":                s.AuthKeys,
+			"superuser_url":               database("postgres", s.Superuser, "postgres"),
+			"database_url":                database(databaseOwner, s.Owner, databaseName),
+			"redis_url":                   redis("", s.Redis),
+			"auth_db_password":            s.AuthDB,
+			"pin_admin_db_password":       s.PinAdminDB,
+			"pin_internal_db_password":    s.PinInternalDB,
+			"auth_redis_password":         s.AuthRedis,
+			"pin_admin_redis_password":    s.PinAdminRedis,
+			"pin_internal_redis_password": s.PinInternalRedis,
+			"pin_keys":                    s.PinKeys,
+			"auth_keys":                   s.AuthKeys,
 		},
 	} {
 		for name, content := range files {

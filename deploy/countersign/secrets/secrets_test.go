@@ -100,14 +100,17 @@ func TestEachContainerGetsOnlyItsOwnSecrets(t *testing.T) {
 	all := s.made(t)
 	got := s.distributed(t)
 	for secret, want := range map[string][]string{
-		all.Superuser:     {"kept", "operator", "postgres"},
-		all.Owner:         {"kept", "operator"},
-		all.Redis:         {"auth", "kept", "operator", "pin-admin", "pin-internal", "redis"},
-		all.AuthDB:        {"auth", "kept", "operator"},
-		all.PinAdminDB:    {"kept", "operator", "pin-admin"},
-		all.PinInternalDB: {"kept", "operator", "pin-internal"},
-		all.AuthKeys:      {"auth", "kept", "operator"},
-		all.PinKeys:       {"kept", "operator", "pin-admin", "pin-internal"},
+		all.Superuser:        {"kept", "operator", "postgres"},
+		all.Owner:            {"kept", "operator"},
+		all.Redis:            {"kept", "operator", "redis"},
+		all.AuthRedis:        {"auth", "kept", "operator"},
+		all.PinAdminRedis:    {"kept", "operator", "pin-admin"},
+		all.PinInternalRedis: {"kept", "operator", "pin-internal"},
+		all.AuthDB:           {"auth", "kept", "operator"},
+		all.PinAdminDB:       {"kept", "operator", "pin-admin"},
+		all.PinInternalDB:    {"kept", "operator", "pin-internal"},
+		all.AuthKeys:         {"auth", "kept", "operator"},
+		all.PinKeys:          {"kept", "operator", "pin-admin", "pin-internal"},
 	} {
 		var has []string
 		for _, container := range slices.Sorted(maps.Keys(got)) {
