@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -31,7 +32,8 @@ func TestOldOrSettledChargeIsNotSettledAsRight(t *testing.T) {
 			people := storetest.NewPeople(t, d)
 			holder := people.Customer()
 			people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, 'x', gen_random_uuid(), now())`, holder)
-			v := &Verifier{db: d.Open(t, schema.RolePinInternal), budget: DefaultBudget,
+			db := d.Open(t, schema.RolePinInternal)
+			v := &Verifier{db: db, gate: budget.NewGate(db), budget: DefaultBudget,
 				chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL}}
 			a, err := v.charge(t.Context(), Resolved{HolderID: uuid.NullUUID{UUID: holder, Valid: true}})
 			if err != nil {
