@@ -24,6 +24,15 @@ var (
 		"The outcome is unknown: the attempt may have been charged. Do not repeat it by program").RetryAfter(10 * time.Second)
 )
 
+// WithoutOutcome returns the error for an attempt that is charged but has no verdict. If a store failed, it is ErrUnknown, so that
+// the attempt is not repeated by a program.
+func WithoutOutcome(err error) error {
+	if stores.Unavailable(err) {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return err
+}
+
 // Gate is what each charge of a process passes. A process has one Gate for each pool of connections.
 //
 // It sends one charge of a row to Postgres at a time. Other charges of this row wait in the process, not on connections, so a

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
 )
 
 // Errors of changing a PIN.
@@ -26,6 +27,10 @@ var (
 	ErrUnidentified = fault.New(fault.Conflict, "kyc_required", "The customer's identity has to be verified before a PIN may be set (kyc_required)")
 	ErrChanged      = fault.New(fault.Conflict, "pin_changed", "The PIN was changed meanwhile")
 )
+
+// ErrChangeUnknown means that the connection to Postgres was lost during a change of a PIN. It has the code of budget.ErrUnknown.
+var ErrChangeUnknown = fault.New(fault.Unavailable, budget.ErrUnknown.Code,
+	"The outcome is unknown: the PIN may have been changed. Ask for its state").RetryAfter(budget.ErrUnknown.After)
 
 // Holder is the customer or the identity that a PIN and its guess budget belong to. It is an identity if IdentityID is given,
 // else the customer.
@@ -252,6 +257,8 @@ func (s *Store) change(ctx context.Context, action string, h Holder, do func(*sq
 		return nil
 	case errors.As(err, &pgErr) && pgErr.Code == "23503": // foreign_key_violation
 		return ErrGone
+	case stores.Unavailable(err) && !stores.ChangedNothing(err):
+		return fmt.Errorf("%w: %s: %w", ErrChangeUnknown, action, err)
 	case err != nil:
 		return fmt.Errorf("%s: %w", action, err)
 	}

@@ -254,3 +254,32 @@ func TestChargeThatPostgresEnds(t *testing.T) {
 		t.Errorf("%d left, want 4", *got.Remaining)
 	}
 }
+
+// A store that fails after the charge leaves an attempt without a verdict. The agent must not repeat it.
+func TestStoreFailureAfterTheChargeIsUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.people.Exec(`create function fail() returns trigger language plpgsql as $$ begin raise exception 'locked' using errcode = '55P03'; end $$`)
+	w.people.Exec(`create trigger fail before update on attempts for each row execute function fail()`)
+	for _, candidate := range []pin.PIN{rightPIN, wrongPIN} {
+		if _, err := w.verifier.Verify(context.Background(), w.key, w.subject(), candidate); !errors.Is(err, budget.ErrUnknown) {
+			t.Errorf("%v, want ErrUnknown", err)
+		}
+	}
+	w.people.Exec(`drop trigger fail on attempts`)
+	if got := w.verify(wrongPIN); *got.Remaining != 2 {
+		t.Errorf("%d left, want 2", *got.Remaining)
+	}
+}
+
+func TestChangeWhoseConnectionIsLostIsUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.people.Exec(`create function fail() returns trigger language plpgsql security definer as $$ begin
+		perform pg_terminate_backend(pg_backend_pid()); return new; end $$`)
+	w.people.Exec(`create trigger fail before insert on pin_holders for each row execute function fail()`)
+	if _, err := w.pins.Set(context.Background(), w.instance, w.customerHolder(), rightPIN, pin.ByAdmin); !errors.Is(err, pin.ErrChangeUnknown) {
+		t.Errorf("%v, want ErrChangeUnknown", err)
+	}
+}

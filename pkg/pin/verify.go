@@ -3,7 +3,6 @@ package pin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +15,6 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
-	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -151,7 +149,7 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 
 	right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)
 	if err != nil {
-		return Result{}, withoutOutcome(err)
+		return Result{}, budget.WithoutOutcome(err)
 	}
 	v.comparisons.Inc()
 	reached("compared")
@@ -169,12 +167,12 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 			return v.confirm(ctx, r, a, after), nil
 		}
 		if !errors.Is(err, errLost) {
-			return Result{}, withoutOutcome(err)
+			return Result{}, budget.WithoutOutcome(err)
 		}
 	}
 	after, err := v.settleWrong(ctx, a)
 	if err != nil {
-		return Result{}, withoutOutcome(err)
+		return Result{}, budget.WithoutOutcome(err)
 	}
 	return wrong(after, v.budget), nil
 }
@@ -225,15 +223,6 @@ func (v *Verifier) refusedByCharge(ctx context.Context, q question, resolve reso
 		return *refused, nil
 	}
 	return Result{}, ErrChanging // for example, an unlock between the charge and this query
-}
-
-// withoutOutcome returns the error for an attempt that is charged but has no verdict. If a store failed, it is
-// budget.ErrUnknown, so that the agent does not repeat the attempt.
-func withoutOutcome(err error) error {
-	if stores.Unavailable(err) {
-		return fmt.Errorf("%w: %w", budget.ErrUnknown, err)
-	}
-	return err
 }
 
 // confirm returns the result of a right PIN, with a new session. If Redis cannot store the session, the result has no session,

@@ -72,7 +72,7 @@ var mutants = []mutant{
 	single("a replica charges although the last charge was not confirmed", gate, "if g.covered.Load() == g.unknown.Load() {", "if true {"),
 	single("a charge whose connection was lost counts as not charged", outcome,
 		"if !errors.As(err, &pgErr) {\n\t\treturn false", "if !errors.As(err, &pgErr) {\n\t\treturn true"),
-	single("a statement that Postgres ended runs again", "pkg/stores/watched.go", "if err == driver.ErrBadConn && c.socket.sent.Load() > before {", "if false {"),
+	single("a statement that Postgres ended runs again", "pkg/stores/watched.go", "c.socket.sent.Load() > before {", "c.socket.sent.Load() < before {"),
 	single("a commit that the standby did not confirm counts as confirmed", "pkg/stores/watched.go", "c.warned = true", "c.warned = false"),
 	single("all charges of a row wait in Postgres", gate, "turn: make(chan struct{}, 1),", "turn: make(chan struct{}, 1000),"),
 	single("locks do not double", marks, "2 ^ least(h.locks, 30)", "1"),

@@ -62,9 +62,9 @@ func (f *Factors) check(ctx context.Context, user uuid.UUID, code Code, active b
 		return audit.Event{Action: action, TargetID: audit.ID(user), Details: map[string]any{"recovery_code": code.recovery}}, do(tx)
 	})
 	if errors.Is(err, ErrWrong) {
-		return f.refuse(ctx, user, code, attempt)
+		err = f.refuse(ctx, user, code, attempt)
 	}
-	return err
+	return budget.WithoutOutcome(err)
 }
 
 // factor is the second factor of a user.

@@ -66,7 +66,7 @@ func (p *Passwords) Compare(ctx context.Context, email string, candidate secret.
 }
 
 // compare charges an attempt to a guess budget and compares the candidate with the password of an address.
-func (p *Passwords) compare(ctx context.Context, place slowhash.Place, guesses budget.Guesses, subject, email string, candidate secret.Text) (Comparison, error) {
+func (p *Passwords) compare(ctx context.Context, place slowhash.Place, guesses budget.Guesses, subject, email string, candidate secret.Text) (_ Comparison, err error) {
 	attempt, err := guesses.Charge(ctx, subject)
 	if errors.Is(err, budget.ErrUsedUp) {
 		return Comparison{}, ErrUsedUp
@@ -74,6 +74,7 @@ func (p *Passwords) compare(ctx context.Context, place slowhash.Place, guesses b
 	if err != nil {
 		return Comparison{}, err
 	}
+	defer func() { err = budget.WithoutOutcome(err) }()
 	c, stored, err := p.find(ctx, email)
 	if err != nil {
 		return Comparison{}, err

@@ -285,9 +285,9 @@ type SetRequest struct {
 
 // UnavailableProblem defines model for UnavailableProblem.
 type UnavailableProblem struct {
-	// Code outcome_unknown: an attempt may have been charged; do not repeat it by program. not_charged: nothing was charged,
-	// because the database was busy. charging_paused: nothing was charged, because the database does not confirm writes.
-	// Any other code: no attempt was charged.
+	// Code outcome_unknown: an attempt may have been charged, or a PIN changed; do not repeat it by program. not_charged: nothing
+	// was charged, because the database was busy. charging_paused: nothing was charged, because the database does not
+	// confirm writes. Any other code: no attempt was charged.
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
