@@ -236,6 +236,7 @@ func (s *Store) Unlock(ctx context.Context, h Holder) (Status, error) {
 	err := s.change(ctx, "pin.unlocked", h, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &status, q, h.ID())
 		if errors.Is(err, sql.ErrNoRows) {
+			status = Status{}   // sqlx has set its pointers to zero times
 			return errUnchanged // the holder never had a PIN
 		}
 		return err

@@ -21,6 +21,7 @@ func TestSetReplaceAndRemoveAPIN(t *testing.T) {
 			absent := object{"has_pin": false, "is_active": false, "is_locked": false, "locked_until": nil, "created_at": nil}
 			s.Fields(s.Want(s.ask("GET", path, nil), 200), absent)
 			s.Want(s.ask("DELETE", path, nil), 204)
+			s.Fields(s.Want(s.ask("POST", strings.TrimSuffix(path, "/")+"/unlock", nil), 200), absent)
 			set := s.Want(s.ask("POST", path, object{"pin": goodPIN}), 200)
 			s.Fields(set, object{"has_pin": true, "is_active": true, "is_locked": false, "locked_until": nil})
 			if at, _ := set.JSON("created_at").(string); !strings.HasSuffix(at, "Z") {
