@@ -75,9 +75,10 @@ func TestIssueAndRevokeAPIKey(t *testing.T) {
 	p.press("Done")
 	for _, rule := range []struct {
 		method string
+		body   any
 		want   int
-	}{{"GET", http.StatusOK}, {"POST", http.StatusForbidden}} { // the key has the scope read
-		if status, _ := request(t, rule.method, stack.PinAdminURL+"/v1/instances", map[string]any{"name": "x"}, "X-Api-Key: "+key); status != rule.want {
+	}{{"GET", nil, http.StatusOK}, {"POST", map[string]any{"name": "x"}, http.StatusForbidden}} { // the key has the scope read
+		if status, _ := request(t, rule.method, stack.PinAdminURL+"/v1/instances", rule.body, "X-Api-Key: "+key); status != rule.want {
 			t.Errorf("%s with the new key: %d", rule.method, status)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,8 +44,9 @@ func newPage(t *testing.T) *page {
 	p.do(chromedp.EmulateViewport(1280, 900))
 	t.Cleanup(func() {
 		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, text := range p.browserErrors {
+		browserErrors := slices.Clone(p.browserErrors)
+		p.mu.Unlock() // onEvent needs the lock while the browser evaluates the text below
+		for _, text := range browserErrors {
 			if p.allowedError == "" || !strings.Contains(text, p.allowedError) {
 				t.Errorf("the browser reports an error: %s", text)
 			}
