@@ -149,6 +149,15 @@ func (g Guesses) Renew(ctx context.Context, tx sqlx.ExecerContext, subject strin
 	return nil
 }
 
+// Forget deletes the budget of a subject, in the transaction that deletes the subject.
+func (g Guesses) Forget(ctx context.Context, tx sqlx.ExecerContext, subject string) error {
+	row := g.row(subject)
+	if _, err := tx.ExecContext(ctx, `delete from guess_budgets where subject = $1`, row[:]); err != nil {
+		return fmt.Errorf("deleting a guess budget: %w", err)
+	}
+	return nil
+}
+
 // row returns the key of a subject's row. It is not a keyed hash, because a new key would renew every budget.
 func (g Guesses) row(subject string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(string(g.Kind) + "\x00" + subject))

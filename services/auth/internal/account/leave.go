@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/audit"
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/fault"
 )
@@ -45,9 +46,9 @@ func (a *Accounts) Export(ctx context.Context, user uuid.UUID) (Export, error) {
 	return e, nil
 }
 
-// Delete deletes a user and all of the user's data, so that all of the user's tokens become invalid. It locks all admins
-// while it counts them: otherwise the last two could delete themselves at the same time. It returns ErrOnlyAdmin, and
-// caller.ErrInvalid when the user was already deleted.
+// Delete deletes a user and all of the user's data, so that all of the user's tokens become invalid. Only the guess budget of the
+// address stays: an address without an account has one too. Delete locks all admins while it counts them: otherwise the last two
+// could delete themselves at the same time. It returns ErrOnlyAdmin, and caller.ErrInvalid when the user was already deleted.
 func (a *Accounts) Delete(ctx context.Context, user uuid.UUID) error {
 	const lockAdmins = `
 		select id from users
@@ -67,6 +68,11 @@ func (a *Accounts) Delete(ctx context.Context, user uuid.UUID) error {
 		}
 		if err != nil {
 			return audit.Event{}, fmt.Errorf("deleting a user: %w", err)
+		}
+		for _, kind := range []budget.Kind{budget.PasswordSignedIn, budget.SecondFactor, budget.SecondFactorSignedIn} {
+			if err := (budget.Guesses{Kind: kind}).Forget(ctx, tx, user.String()); err != nil {
+				return audit.Event{}, err
+			}
 		}
 		return audit.Event{Action: "user.deleted", TargetID: audit.ID(user)}, nil
 	})

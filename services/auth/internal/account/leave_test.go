@@ -7,8 +7,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/services/auth/internal/account"
+	"github.com/countersign/countersign/services/auth/internal/password"
 )
 
 // deleteConcurrently calls Delete for each user while the users are locked, so that all calls run at the same time.
@@ -47,6 +49,29 @@ func TestConcurrentDeletesDeleteAUserOnce(t *testing.T) {
 	}
 	if n := one[int](d, `select count(*) from audit where action = 'user.deleted' and target_id = $1 and details = '{}'`, user); n != 1 {
 		t.Errorf("%d audit rows", n)
+	}
+}
+
+func TestDeletedUserLeavesOnlyTheBudgetOfTheAddress(t *testing.T) {
+	d := newDeployment(t)
+	gate := budget.NewGate(d.db)
+	deleted, other := d.signUp(newAddress(), newPassword()), d.signUp(newAddress(), newPassword())
+	for _, user := range []account.User{deleted, other} {
+		for _, kind := range []budget.Kind{budget.PasswordSignedIn, budget.SecondFactor, budget.SecondFactorSignedIn, budget.Password} {
+			subject := user.ID.String()
+			if kind == budget.Password {
+				subject = user.Email
+			}
+			if _, err := (budget.Guesses{DB: d.db, Gate: gate, Kind: kind, Limits: password.DefaultBudget}).Charge(t.Context(), subject); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := d.Delete(t.Context(), deleted.ID); err != nil {
+		t.Fatal(err)
+	}
+	if left := one[string](d, `select string_agg(kind, ' ' order by kind) from guess_budgets`); left != "password password password_signed_in second_factor second_factor_signed_in" {
+		t.Errorf("left: %s", left)
 	}
 }
 
