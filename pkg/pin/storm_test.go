@@ -128,7 +128,7 @@ func TestUnsettledChargeIsAFailure(t *testing.T) {
 	}
 }
 
-func TestLockHasOneAuditRow(t *testing.T) {
+func TestLockHasOneAuditRowAndOneMail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.budget = budget.Limits{Attempts: 2, Lock: time.Minute, LockMax: time.Minute, Failures: 4}
@@ -154,6 +154,11 @@ func TestLockHasOneAuditRow(t *testing.T) {
 	w.people.Get(&last, `select action from audit order by id desc limit 1`)
 	if last != "pin.deactivated" {
 		t.Errorf("the last row is %s, want pin.deactivated", last)
+	}
+	var mails string
+	w.people.Get(&mails, `select string_agg(kind || ' ' || source, ', ' order by created_at) from mails where customer_id = $1 and kind in ('pin_locked', 'pin_deactivated')`, w.customer)
+	if mails != "pin_locked an agent of this service, pin_deactivated an agent of this service" {
+		t.Errorf("the customer gets the mails %s", mails)
 	}
 }
 
