@@ -12,6 +12,8 @@ import (
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/redisuser"
+	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
@@ -121,13 +123,13 @@ func TestRedisClusterLosesAMaster(t *testing.T) {
 		servers, nodes = append(servers, server), append(nodes, redisClient(t, server.URL))
 	}
 	password, _ := mustParseURL(servers[0].URL).User.Password()
-	address := url.URL{Scheme: "redis+cluster", User: url.UserPassword("", password), Host: mustParseURL(servers[0].URL).Host}
+	address := url.URL{Scheme: "redis+cluster", User: url.UserPassword(schema.RolePinInternal, password), Host: mustParseURL(servers[0].URL).Host}
 	for i, node := range nodes {
 		must(t, node.ClusterAddSlotsRange(ctx, i*16384/3, (i+1)*16384/3-1).Err())
 		at := mustParseURL(servers[i].URL)
 		must(t, nodes[0].ClusterMeet(ctx, at.Hostname(), at.Port()).Err())
 		address.RawQuery += "&addr=" + at.Host
-		must(t, node.Do(ctx, "CONFIG", "SET", "requirepass", password).Err())
+		must(t, redisuser.Create(ctx, node, schema.RolePinInternal, password, redisuser.Rules(schema.RolePinInternal)))
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		if info := nodes[2].ClusterInfo(ctx).Val(); strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_size:3") {
@@ -143,11 +145,13 @@ func TestRedisClusterLosesAMaster(t *testing.T) {
 		s.replicas = append(s.replicas, s.start("pin-internal"))
 	}
 	r := s.guessInParallel(budget, func(int) map[string]any { return s.withPIN(wrong) })
-	r.add(s.guessInParallel(3, func(int) map[string]any { return s.withPIN(wrong) })) // the replicas remember the refusal
 	slot := nodes[0].ClusterKeySlot(ctx, s.lockKey()).Val()
 	owner := int(slot * 3 / 16384)
-	if nodes[owner].Exists(ctx, s.lockKey()).Val() != 1 {
-		t.Fatalf("the master with slot %d does not have the lock key", slot)
+	for end := time.Now().Add(10 * time.Second); nodes[owner].Exists(ctx, s.lockKey()).Val() == 0; {
+		if time.Now().After(end) {
+			t.Fatalf("the master with slot %d does not have the lock key", slot)
+		}
+		r.add(s.guessInParallel(3, func(int) map[string]any { return s.withPIN(wrong) })) // the replicas remember the refusal
 	}
 	killed := make(chan struct{})
 	go func() { time.Sleep(20 * time.Millisecond); servers[owner].Stop(); close(killed) }()
