@@ -4,7 +4,8 @@
 -- +goose Up
 
 -- The function makes the missing partitions of a table, from this month to three months ahead, and a partition for each month
--- of which the default partition has rows; it moves these rows there. Then it drops each partition whose month ended before
+-- of which the default partition has rows; it moves these rows there, before it attaches the partition, so no trigger of the table
+-- runs again for them. Then it drops each partition whose month ended before
 -- now() - keep. keep = null: it drops nothing. Its locks stop inserts for some milliseconds. If a lock cannot be had within
 -- half a second, it changes nothing.
 -- +goose StatementBegin

@@ -148,6 +148,26 @@ func TestPartitionsAreMadeAheadAndDroppedWhenOld(t *testing.T) {
 	}
 }
 
+// A trigger on the table, for example one that sends a mail, runs once for each row: not again when the row moves to its month.
+func TestTriggersDoNotRunAgainForMovedRows(t *testing.T) {
+	t.Parallel()
+	d := storetest.Postgres(t)
+	db := d.Open(t, "")
+	exec(t, db, `create table fired (id bigint)`)
+	exec(t, db, `create function fire() returns trigger language plpgsql as $$ begin insert into fired values (new.id); return null; end $$`)
+	exec(t, db, `create trigger fire after insert on audit for each row execute function fire()`)
+	exec(t, db, partitioned["audit"], inMonth(-2))
+	exec(t, db, `select prune_audit(null)`)
+	if got := months(t, db, "audit"); !strings.HasPrefix(got, month(-2)+":1 ") {
+		t.Fatalf("the row did not move: %s", got)
+	}
+	exec(t, db, partitioned["audit"], inMonth(-2)) // the new partition has the trigger too
+	var fired int
+	if err := db.Get(&fired, `select count(*) from fired`); err != nil || fired != 2 {
+		t.Errorf("the trigger ran %d times for 2 rows, %v", fired, err)
+	}
+}
+
 // Two replicas that prune at the same time make each partition once, and no insert fails meanwhile.
 func TestPartitionsAreMadeByTwoReplicasDuringInserts(t *testing.T) {
 	t.Parallel()
