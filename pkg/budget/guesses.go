@@ -44,10 +44,10 @@ const chargeTime = stores.LockTimeout + probeTime + stores.AnswerTimeout
 
 // Guesses charges and settles attempts at secrets of one kind.
 type Guesses struct {
-	DB     *sqlx.DB
-	Gate   *Gate
-	Kind   Kind
-	Limits Limits
+	DB      *sqlx.DB
+	Charger *Charger
+	Kind    Kind
+	Limits  Limits
 }
 
 // Attempt is one charged attempt.
@@ -79,8 +79,8 @@ const chargeSQL = `
 
 // Charge charges one attempt at the secret of a subject, whether or not the subject exists, in a transaction of its own. A
 // client that disconnects does not cancel it. It returns ErrLocked or ErrUsedUp if the budget allows no attempt; then nothing was
-// charged. It also returns the errors of Gate.Charge. A first attempt and a later attempt run the same statement, so the time that Charge takes does not reveal whether there
-// were attempts before.
+// charged. It also returns the errors of Charger.Charge. A first attempt and a later attempt run the same statement, so the time
+// that Charge takes does not reveal whether there were attempts before.
 func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chargeTime)
 	defer cancel()
@@ -90,7 +90,7 @@ func (g Guesses) Charge(ctx context.Context, subject string) (Attempt, error) {
 		Seconds float64 `db:"locked_for"`
 	}
 	args := append([]any{a.subject[:]}, g.Limits.Args()...)
-	err := g.Gate.Charge(ctx, string(a.subject[:]), func(ctx context.Context) error {
+	err := g.Charger.Charge(ctx, string(a.subject[:]), func(ctx context.Context) error {
 		return g.DB.GetContext(ctx, &row, chargeSQL, append(args, g.Kind)...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

@@ -33,7 +33,7 @@ func newWorld(t *testing.T) world {
 	}
 	t.Cleanup(func() { db.Close() })
 	limits := budget.Limits{Attempts: 3, Lock: time.Minute, LockMax: 4 * time.Minute, Failures: 9}
-	return world{t, budget.Guesses{DB: db, Gate: budget.NewGate(db), Kind: budget.Password, Limits: limits}, storetest.NewPeople(t, database)}
+	return world{t, budget.Guesses{DB: db, Charger: budget.NewCharger(db), Kind: budget.Password, Limits: limits}, storetest.NewPeople(t, database)}
 }
 
 func (w world) charged() budget.Attempt {

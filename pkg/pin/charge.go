@@ -59,7 +59,7 @@ const chargeSQL = `
 	select * from charge`
 
 // charge charges one attempt at the PIN that applies, in a transaction of its own. It returns errNotCharged if the budget
-// allows no further attempt, and the errors of budget.Gate.
+// allows no further attempt, and the errors of budget.Charger.
 func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
 	c := caller.From(ctx)
 	if c.Kind == caller.ProxyKey {
@@ -72,7 +72,7 @@ func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
 	}
 	var a attempt
 	args := append(append([]any{r.HolderID}, v.budget.Args()...), r.InstanceID, c.RequestID)
-	err = v.gate.Charge(ctx, r.HolderID.UUID.String(), func(ctx context.Context) error {
+	err = v.charger.Charge(ctx, r.HolderID.UUID.String(), func(ctx context.Context) error {
 		return v.chargeQ.get(ctx, v.db, &a, append(args, row...)...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

@@ -33,7 +33,7 @@ func TestOldOrSettledChargeIsNotSettledAsRight(t *testing.T) {
 			holder := people.Customer()
 			people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, 'x', gen_random_uuid(), now())`, holder)
 			db := d.Open(t, schema.RolePinInternal)
-			v := &Verifier{db: db, gate: budget.NewGate(db), budget: DefaultBudget,
+			v := &Verifier{db: db, charger: budget.NewCharger(db), budget: DefaultBudget,
 				chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL}}
 			a, err := v.charge(t.Context(), Resolved{HolderID: uuid.NullUUID{UUID: holder, Valid: true}})
 			if err != nil {

@@ -56,7 +56,7 @@ type Result struct {
 // Verifier verifies PINs.
 type Verifier struct {
 	db       *sqlx.DB
-	gate     *budget.Gate
+	charger  *budget.Charger
 	refusals refusals
 	hasher   hasher
 	sessions *session.Store
@@ -83,7 +83,7 @@ type VerifierConfig struct {
 // NewVerifier returns a Verifier and registers its metrics.
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
-		db: c.DB, gate: budget.NewGate(c.DB), refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
+		db: c.DB, charger: budget.NewCharger(c.DB), refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
 		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),

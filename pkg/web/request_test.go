@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,5 +33,8 @@ func TestRequestTimeEndsWith503(t *testing.T) {
 	e.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
 	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" {
 		t.Errorf("%d, Retry-After %q", answer.Code, answer.Header().Get("Retry-After"))
+	}
+	if body := answer.Body.String(); !strings.Contains(body, `"code":"unavailable"`) {
+		t.Errorf("a 503 without its code: %s", body)
 	}
 }

@@ -19,7 +19,7 @@ const (
 	marks     = "pkg/budget/marks.go"
 	pool      = "pkg/slowhash/pool.go"
 	retention = "pkg/retention/rules.go"
-	gate      = "pkg/budget/gate.go"
+	charger   = "pkg/budget/charger.go"
 	outcome   = "pkg/stores/outcome.go"
 	refresh   = "services/auth/internal/usersession/refresh.go"
 	compare   = "services/auth/internal/password/compare.go"
@@ -69,12 +69,12 @@ var mutants = []mutant{
 	single("a right PIN ends the lock of a later attempt", marks, "locked_until = case when h.locked_by <= $2 then null else h.locked_until end", "locked_until = null"),
 	single("the fiftieth failure does not deactivate the PIN", marks, "$5 > 0 and n - h.forgiven >= $5 as ends", "$5 < 0 as ends"),
 	single("a lock has no row in the audit trail until the attempt is settled", charge, "from charge where locked_until is not null or deactivated", "from charge where false"),
-	single("a replica charges although the last charge was not confirmed", gate, "if g.covered.Load() == g.unknown.Load() {", "if true {"),
+	single("a replica charges although the last charge was not confirmed", charger, "if c.covered.Load() == c.unknown.Load() {", "if true {"),
 	single("a charge whose connection was lost counts as not charged", outcome,
 		"if !errors.As(err, &pgErr) {\n\t\treturn false", "if !errors.As(err, &pgErr) {\n\t\treturn true"),
 	single("a statement that Postgres ended runs again", "pkg/stores/watched.go", "c.socket.sent.Load() > before {", "c.socket.sent.Load() < before {"),
 	single("a commit that the standby did not confirm counts as confirmed", "pkg/stores/watched.go", "c.warned = true", "c.warned = false"),
-	single("all charges of a row wait in Postgres", gate, "turn: make(chan struct{}, 1),", "turn: make(chan struct{}, 1000),"),
+	single("all charges of a row wait in Postgres", charger, "turn: make(chan struct{}, 1),", "turn: make(chan struct{}, 1000),"),
 	single("locks do not double", marks, "2 ^ least(h.locks, 30)", "1"),
 	single("a lock does not end the sessions", charge, "case when fills or ends then gen_random_uuid() else h.session_generation end", "h.session_generation"),
 	single("a right PIN creates a session although a later attempt locked the PIN", verify, "if after.LockedUntil != nil || after.Deactivated {\n\t\treturn result", "if false {\n\t\treturn result"),

@@ -43,7 +43,7 @@ func newDeployment(t *testing.T) *deployment {
 	}
 	d := &deployment{t: t, db: db, people: storetest.NewPeople(t, database), pool: slowhash.NewPool(2, 400)}
 	networks := &network.Networks{DB: db, Ring: ring}
-	passwords := password.New(password.DefaultBudget, db, budget.NewGate(db), d.pool, networks, prometheus.NewRegistry())
+	passwords := password.New(password.DefaultBudget, db, budget.NewCharger(db), d.pool, networks, prometheus.NewRegistry())
 	d.Accounts = &account.Accounts{DB: db, Passwords: passwords, Networks: networks, Outbox: mail.NewOutbox(ring)}
 	d.box = mailtest.NewBox(t, d.people, "https://auth.example.test", db, d.Outbox, slog.New(slog.DiscardHandler))
 	return d

@@ -54,7 +54,7 @@ func TestConcurrentDeletesDeleteAUserOnce(t *testing.T) {
 
 func TestDeletedUserLeavesOnlyTheBudgetOfTheAddress(t *testing.T) {
 	d := newDeployment(t)
-	gate := budget.NewGate(d.db)
+	charger := budget.NewCharger(d.db)
 	deleted, other := d.signUp(newAddress(), newPassword()), d.signUp(newAddress(), newPassword())
 	for _, user := range []account.User{deleted, other} {
 		for _, kind := range []budget.Kind{budget.PasswordSignedIn, budget.SecondFactor, budget.SecondFactorSignedIn, budget.Password} {
@@ -62,7 +62,7 @@ func TestDeletedUserLeavesOnlyTheBudgetOfTheAddress(t *testing.T) {
 			if kind == budget.Password {
 				subject = user.Email
 			}
-			if _, err := (budget.Guesses{DB: d.db, Gate: gate, Kind: kind, Limits: password.DefaultBudget}).Charge(t.Context(), subject); err != nil {
+			if _, err := (budget.Guesses{DB: d.db, Charger: charger, Kind: kind, Limits: password.DefaultBudget}).Charge(t.Context(), subject); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -129,7 +129,7 @@ func TestPutUserWithANewPasswordEndsSessionsAndRenewsTheBudget(t *testing.T) {
 	o := newOperator(t)
 	o.put("admin", "a password of hers")
 	o.exec(`insert into user_sessions (user_id, expires_at) select id, now() + interval '1 day' from users`)
-	guesses := budget.Guesses{DB: o.db, Gate: budget.NewGate(o.db), Kind: budget.Password, Limits: budget.Limits{Attempts: 1, Lock: time.Hour, LockMax: time.Hour}}
+	guesses := budget.Guesses{DB: o.db, Charger: budget.NewCharger(o.db), Kind: budget.Password, Limits: budget.Limits{Attempts: 1, Lock: time.Hour, LockMax: time.Hour}}
 	for _, want := range []error{nil, budget.ErrLocked} {
 		if _, err := guesses.Charge(t.Context(), ada); !errors.Is(err, want) {
 			t.Fatalf("charging a guess: %v, want %v", err, want)

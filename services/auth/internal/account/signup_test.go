@@ -62,7 +62,7 @@ func TestSignupHashesForEveryAddress(t *testing.T) {
 	d := newDeployment(t)
 	known := newAddress()
 	d.signUp(known, newPassword())
-	blocked := &account.Accounts{DB: d.db, Passwords: password.New(password.DefaultBudget, d.db, budget.NewGate(d.db), slowhash.NewPool(0, 10), d.Networks, prometheus.NewRegistry()), Outbox: d.Outbox}
+	blocked := &account.Accounts{DB: d.db, Passwords: password.New(password.DefaultBudget, d.db, budget.NewCharger(d.db), slowhash.NewPool(0, 10), d.Networks, prometheus.NewRegistry()), Outbox: d.Outbox}
 	for name, email := range map[string]string{"a known address": known, "an unknown address": newAddress()} {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		if _, err := blocked.Signup(ctx, email, secret.New(newPassword())); err == nil {

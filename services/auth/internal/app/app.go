@@ -59,10 +59,10 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	}
 	keys, tokens := signing.New(r.DB, r.Keys, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
 	outbox := mail.NewOutbox(r.Keys)
-	gate := budget.NewGate(r.DB)
-	factors := mfa.New(r.DB, gate, r.Keys, s.MFABudget, s.PublicURL)
+	charger := budget.NewCharger(r.DB)
+	factors := mfa.New(r.DB, charger, r.Keys, s.MFABudget, s.PublicURL)
 	networks := &network.Networks{DB: r.DB, Ring: r.Keys}
-	passwords := password.New(s.PasswordBudget, r.DB, gate, r.Pool, networks, r.Registry)
+	passwords := password.New(s.PasswordBudget, r.DB, charger, r.Pool, networks, r.Registry)
 	sessions := &usersession.Sessions{Config: s.Config, Issuer: s.PublicURL, DB: r.DB, Ring: r.Keys, SigningKeys: keys, AccessTokens: tokens}
 	a := &App{
 		API: &api.API{

@@ -55,11 +55,11 @@ func newDeployment(t *testing.T) deployment {
 	}
 	limits := mfa.DefaultBudget
 	limits.Attempts, limits.Failures = 1000, 1000
-	gate := budget.NewGate(db)
-	factors := mfa.New(db, gate, ring, limits, issuer)
+	charger := budget.NewCharger(db)
+	factors := mfa.New(db, charger, ring, limits, issuer)
 	networks := &network.Networks{DB: db, Ring: ring}
 	d := deployment{&login.Logins{
-		DB: db, Passwords: password.New(password.DefaultBudget, db, gate, slowhash.NewPool(2, 400), networks, prometheus.NewRegistry()), Factors: factors, Networks: networks,
+		DB: db, Passwords: password.New(password.DefaultBudget, db, charger, slowhash.NewPool(2, 400), networks, prometheus.NewRegistry()), Factors: factors, Networks: networks,
 		Sessions: &usersession.Sessions{
 			Config: usersession.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}, Issuer: issuer, DB: db, Ring: ring,
 			SigningKeys: signing.New(db, ring, 2160*time.Hour), AccessTokens: accesstoken.NewReader(db, issuer),

@@ -45,21 +45,21 @@ type Factors struct {
 	// Now is the clock for TOTP codes. Tests replace it.
 	Now func() time.Time
 
-	db     *sqlx.DB
-	gate   *budget.Gate
-	ring   *keyring.Ring
-	limits budget.Limits
-	issuer string
+	db      *sqlx.DB
+	charger *budget.Charger
+	ring    *keyring.Ring
+	limits  budget.Limits
+	issuer  string
 }
 
 // New returns Factors. issuer is the public URL of the service. Apps show its host beside the user's address, so that users can
 // distinguish the entries of two deployments.
-func New(db *sqlx.DB, gate *budget.Gate, ring *keyring.Ring, limits budget.Limits, issuer string) *Factors {
+func New(db *sqlx.DB, charger *budget.Charger, ring *keyring.Ring, limits budget.Limits, issuer string) *Factors {
 	host := "Countersign"
 	if u, err := url.Parse(issuer); err == nil && u.Hostname() != "" {
 		host = u.Hostname()
 	}
-	return &Factors{Now: time.Now, db: db, gate: gate, ring: ring, limits: limits, issuer: host}
+	return &Factors{Now: time.Now, db: db, charger: charger, ring: ring, limits: limits, issuer: host}
 }
 
 // guesses returns the guess budgets that the caller of a request charges.
@@ -68,7 +68,7 @@ func (f *Factors) guesses(ctx context.Context) budget.Guesses {
 	if caller.From(ctx).Kind == caller.User {
 		kind = budget.SecondFactorSignedIn
 	}
-	return budget.Guesses{DB: f.db, Gate: f.gate, Kind: kind, Limits: f.limits}
+	return budget.Guesses{DB: f.db, Charger: f.charger, Kind: kind, Limits: f.limits}
 }
 
 // Status is the state of a user's second factor.

@@ -62,7 +62,7 @@ func (d deployment) replicaWith(keys string, limits budget.Limits) replica {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	factors := mfa.New(d.db, budget.NewGate(d.db), ring, limits, "https://auth.example.test")
+	factors := mfa.New(d.db, budget.NewCharger(d.db), ring, limits, "https://auth.example.test")
 	factors.Now = d.now
 	return replica{d, factors}
 }

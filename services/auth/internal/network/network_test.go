@@ -189,7 +189,7 @@ func TestNewPasswordForgetsOtherNetworks(t *testing.T) {
 func TestNetworkThatBecomesKnownHasAFullBudget(t *testing.T) {
 	d := newDeployment(t)
 	u := d.user()
-	guesses := budget.Guesses{DB: d.DB, Gate: budget.NewGate(d.DB), Kind: budget.PasswordKnownNetwork, Limits: budget.Limits{Attempts: 1, Lock: 1e9, LockMax: 1e9, Failures: 1}}
+	guesses := budget.Guesses{DB: d.DB, Charger: budget.NewCharger(d.DB), Kind: budget.PasswordKnownNetwork, Limits: budget.Limits{Attempts: 1, Lock: 1e9, LockMax: 1e9, Failures: 1}}
 	charge := func() error {
 		_, err := guesses.Charge(t.Context(), d.wantBudget(u.email, home, true))
 		return err

@@ -39,7 +39,7 @@ var DefaultBudget = budget.Limits{Attempts: 10, Lock: time.Minute, LockMax: 15 *
 // Passwords compares and replaces passwords.
 type Passwords struct {
 	db          *sqlx.DB
-	gate        *budget.Gate
+	charger     *budget.Charger
 	pool        *slowhash.Pool
 	limits      budget.Limits
 	networks    *network.Networks
@@ -47,9 +47,9 @@ type Passwords struct {
 }
 
 // New returns Passwords that hash in pool. It registers their metric.
-func New(limits budget.Limits, db *sqlx.DB, gate *budget.Gate, pool *slowhash.Pool, networks *network.Networks, registry prometheus.Registerer) *Passwords {
+func New(limits budget.Limits, db *sqlx.DB, charger *budget.Charger, pool *slowhash.Pool, networks *network.Networks, registry prometheus.Registerer) *Passwords {
 	p := &Passwords{
-		db: db, gate: gate, pool: pool, limits: limits, networks: networks,
+		db: db, charger: charger, pool: pool, limits: limits, networks: networks,
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "password_comparisons_total", Help: "Candidates compared with a password, or with the decoy."}),
 	}
 	registry.MustRegister(p.comparisons)
@@ -58,7 +58,7 @@ func New(limits budget.Limits, db *sqlx.DB, gate *budget.Gate, pool *slowhash.Po
 
 // guesses returns the guess budgets of a kind. All kinds have the same size.
 func (p *Passwords) guesses(kind budget.Kind) budget.Guesses {
-	return budget.Guesses{DB: p.db, Gate: p.gate, Kind: kind, Limits: p.limits}
+	return budget.Guesses{DB: p.db, Charger: p.charger, Kind: kind, Limits: p.limits}
 }
 
 // tenant returns the caller's tenant of the hashing pool: a signed-in user, or the network of a stranger. A stranger with a whole

@@ -60,7 +60,7 @@ func (d deployment) replicaWith(pool *slowhash.Pool) replica {
 		d.t.Fatal(err)
 	}
 	registry, networks := prometheus.NewRegistry(), &network.Networks{DB: d.db, Ring: ring}
-	return replica{d, password.New(password.DefaultBudget, d.db, budget.NewGate(d.db), pool, networks, registry), networks, registry}
+	return replica{d, password.New(password.DefaultBudget, d.db, budget.NewCharger(d.db), pool, networks, registry), networks, registry}
 }
 
 // comparisons returns the value of the metric.
@@ -108,7 +108,7 @@ func (r replica) wantRight(email, candidate string, right bool) {
 // charge charges n attempts to an address without a comparison.
 func (d deployment) charge(email string, n int) {
 	d.t.Helper()
-	guesses := budget.Guesses{DB: d.db, Gate: budget.NewGate(d.db), Kind: budget.Password, Limits: password.DefaultBudget}
+	guesses := budget.Guesses{DB: d.db, Charger: budget.NewCharger(d.db), Kind: budget.Password, Limits: password.DefaultBudget}
 	for range n {
 		if _, err := guesses.Charge(d.t.Context(), email); err != nil {
 			d.t.Fatal(err)

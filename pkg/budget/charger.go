@@ -33,20 +33,20 @@ func WithoutOutcome(err error) error {
 	return err
 }
 
-// Gate is what each charge of a process passes. A process has one Gate for each pool of connections.
+// Charger sends the charges of a process to Postgres. A process has one Charger for each pool of connections.
 //
 // It sends one charge of a row to Postgres at a time. Other charges of this row wait in the process, not on connections, so a
 // locked row takes no connections from other people. When the budget allows no further attempt, all waiting charges are refused
 // at once, so a storm of guesses at one row costs Postgres little more than the guesses that the budget allows.
 //
-// It closes after a charge whose outcome is unknown, for example because a synchronous standby does not answer. Then it allows
+// It pauses after a charge whose outcome is unknown, for example because a synchronous standby does not answer. Then it allows
 // the next charge only after a probe: a small write that Postgres has confirmed. So a person who repeats a right PIN does not
 // lose one attempt after another.
-type Gate struct {
+type Charger struct {
 	db *sqlx.DB
 
 	// unknown is the number of charges with an unknown outcome. covered is the part of them that were before the last confirmed
-	// probe. The gate is open while both are equal.
+	// probe. Charging is paused while they differ.
 	unknown, covered atomic.Int64
 	probing          sync.Mutex
 
@@ -54,30 +54,30 @@ type Gate struct {
 	queues map[string]*queue
 }
 
-// NewGate returns an open Gate.
-func NewGate(db *sqlx.DB) *Gate { return &Gate{db: db, queues: map[string]*queue{}} }
+// NewCharger returns a Charger that is not paused.
+func NewCharger(db *sqlx.DB) *Charger { return &Charger{db: db, queues: map[string]*queue{}} }
 
 // Charge runs a statement that charges the row of this name, in a transaction of its own. It returns ErrNotCharged, ErrPaused or
 // ErrUnknown, or the error of the statement if it is none of the store's: sql.ErrNoRows means that the budget allows no attempt.
-func (g *Gate) Charge(ctx context.Context, row string, statement func(context.Context) error) error {
-	q, refused := g.join(row)
-	defer g.leave(row, q)
+func (c *Charger) Charge(ctx context.Context, row string, statement func(context.Context) error) error {
+	q, refused := c.join(row)
+	defer c.leave(row, q)
 	if err := q.wait(ctx, refused); err != nil {
 		return err
 	}
 	defer func() { <-q.turn }()
-	if err := g.probe(ctx); err != nil {
+	if err := c.probe(ctx); err != nil {
 		return err
 	}
 	err := statement(ctx)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		g.refuseWaiting(q)
+		c.refuseWaiting(q)
 		return err
 	case err == nil:
 		return nil
 	case !stores.ChangedNothing(err):
-		g.unknown.Add(1)
+		c.unknown.Add(1)
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	case stores.Unavailable(err):
 		return fmt.Errorf("%w: %w", ErrNotCharged, err)
@@ -85,7 +85,7 @@ func (g *Gate) Charge(ctx context.Context, row string, statement func(context.Co
 	return err
 }
 
-// queue is the charges of one row. The Gate's mutex guards length and refused.
+// queue is the charges of one row. The Charger's mutex guards length and refused.
 type queue struct {
 	turn chan struct{}
 	// length is the number of charges that wait or run.
@@ -96,23 +96,23 @@ type queue struct {
 
 // join returns the queue of a row, and a channel that is closed when the charges that wait now are refused. The caller must call
 // leave.
-func (g *Gate) join(row string) (*queue, <-chan struct{}) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	q := g.queues[row]
+func (c *Charger) join(row string) (*queue, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.queues[row]
 	if q == nil {
 		q = &queue{turn: make(chan struct{}, 1), refused: make(chan struct{})}
-		g.queues[row] = q
+		c.queues[row] = q
 	}
 	q.length++
 	return q, q.refused
 }
 
-func (g *Gate) leave(row string, q *queue) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (c *Charger) leave(row string, q *queue) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if q.length--; q.length == 0 {
-		delete(g.queues, row)
+		delete(c.queues, row)
 	}
 }
 
@@ -133,9 +133,9 @@ func (q *queue) wait(ctx context.Context, refused <-chan struct{}) error {
 }
 
 // refuseWaiting refuses all charges that wait now.
-func (g *Gate) refuseWaiting(q *queue) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (c *Charger) refuseWaiting(q *queue) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	close(q.refused)
 	q.refused = make(chan struct{})
 }
@@ -144,24 +144,24 @@ func (g *Gate) refuseWaiting(q *queue) {
 // lib/pq cancels the probe, so that a probe that waits for a standby occupies no connection of Postgres.
 const probeTime = 3 * time.Second
 
-// probe returns nil if the gate is open, or if a probe opens it now. While another charge probes, it returns ErrPaused.
-func (g *Gate) probe(ctx context.Context) error {
-	if g.covered.Load() == g.unknown.Load() {
+// probe returns nil if charging is not paused, or if a probe is confirmed now. While another charge probes, it returns ErrPaused.
+func (c *Charger) probe(ctx context.Context) error {
+	if c.covered.Load() == c.unknown.Load() {
 		return nil
 	}
-	if !g.probing.TryLock() {
+	if !c.probing.TryLock() {
 		return ErrPaused
 	}
-	defer g.probing.Unlock()
-	before := g.unknown.Load()
+	defer c.probing.Unlock()
+	before := c.unknown.Load()
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	const q = `insert into commit_probes (role) values (current_user) on conflict (role) do update set at = now()`
-	if _, err := g.db.ExecContext(ctx, q); err != nil {
+	if _, err := c.db.ExecContext(ctx, q); err != nil {
 		return fmt.Errorf("%w: %w", ErrPaused, err)
 	}
-	g.covered.Store(before)
-	if g.unknown.Load() != before {
+	c.covered.Store(before)
+	if c.unknown.Load() != before {
 		return ErrPaused // the outcome of another charge became unknown after the probe began
 	}
 	return nil

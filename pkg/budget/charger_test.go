@@ -105,10 +105,10 @@ func TestUnknownOutcomeStopsCharging(t *testing.T) {
 	}
 }
 
-// An error that is not the store's is returned as it is, and the gate stays open.
-func TestWrongStatementKeepsTheGateOpen(t *testing.T) {
+// An error that is not the store's is returned as it is, and charging is not paused.
+func TestWrongStatementDoesNotPauseCharging(t *testing.T) {
 	w := newWorld(t)
-	err := w.Gate.Charge(t.Context(), "row", func(ctx context.Context) error {
+	err := w.Charger.Charge(t.Context(), "row", func(ctx context.Context) error {
 		_, err := w.DB.ExecContext(ctx, `select 1 / 0`)
 		return err
 	})
@@ -127,14 +127,14 @@ func TestRefusedChargeRefusesTheWaitingCharges(t *testing.T) {
 	outcomes := make(chan error)
 	for range charges {
 		go func() {
-			outcomes <- w.Gate.Charge(context.Background(), "row", func(context.Context) error {
+			outcomes <- w.Charger.Charge(context.Background(), "row", func(context.Context) error {
 				statements++ // one charge of a row runs at a time
 				<-waiting
 				return sql.ErrNoRows
 			})
 		}()
 	}
-	for w.Gate.Waiting("row") < charges {
+	for w.Charger.Waiting("row") < charges {
 		runtime.Gosched()
 	}
 	close(waiting)
