@@ -20,7 +20,7 @@ func (w *world) refusedAtBoth() {
 	w.exhaust()
 	w.forgetChange()
 	w.atBoth(wrongPIN, pin.Locked)
-	lock, err := w.redis.Get(context.Background(), w.lockKey()).Result()
+	lock, err := w.patient.Get(context.Background(), w.lockKey()).Result()
 	if err != nil || lock == "open" {
 		w.t.Fatalf("the replicas do not remember the refusal: the lock key is %q, %v", lock, err)
 	}
@@ -31,7 +31,7 @@ func (w *world) lockKey() string { return "pin:{" + w.customer.String() + "}:loc
 // forgetChange deletes the lock key, as if the last change of the PIN was some seconds ago.
 func (w *world) forgetChange() {
 	w.t.Helper()
-	if err := w.redis.Del(context.Background(), w.lockKey()).Err(); err != nil {
+	if err := w.patient.Del(context.Background(), w.lockKey()).Err(); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -50,7 +50,7 @@ func (w *world) atBoth(candidate pin.PIN, want pin.Outcome) {
 // Without remembered refusals, each of the 600 guesses is one transaction. A replica asks Postgres about once a second.
 func TestStormOnALockedPINNeedsFewTransactions(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newPatientWorld(t, storetest.Redis(t))
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	w.exhaust()
 	w.forgetChange()
@@ -134,7 +134,7 @@ func TestLiftedLockCountsAtOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newPatientWorld(t, storetest.Redis(t))
 			w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 			w.refusedAtBoth()
 			c.lift(w)
@@ -147,7 +147,7 @@ func TestLiftedLockCountsAtOnce(t *testing.T) {
 // replica refuses an attempt and remembers that.
 func TestRightLastAttemptLiftsItsLockAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newPatientWorld(t, storetest.Redis(t))
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	for range w.budget.Attempts - 1 {
 		w.verify(wrongPIN)
@@ -184,7 +184,7 @@ func TestRightLastAttemptLiftsItsLockAtOnce(t *testing.T) {
 func TestRememberedRefusalDoesNotCountWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t)
-	w := newWorldOn(t, server.URL)
+	w := newPatientWorld(t, server.URL)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	w.refusedAtBoth()
 	server.Stop()
@@ -195,7 +195,7 @@ func TestRememberedRefusalDoesNotCountWithoutRedis(t *testing.T) {
 // Postgres is restored from a backup of before the lock. Redis still has the lock.
 func TestRestoredPostgresLocksNobodyOut(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newPatientWorld(t, storetest.Redis(t))
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	w.people.Exec(`create table backup as select * from pin_holders`)
 	w.refusedAtBoth()

@@ -49,7 +49,10 @@ type world struct {
 	// database is the database of people and db. db belongs to the replicas.
 	database *storetest.Database
 	db       *sqlx.DB
-	redis    redis.UniversalClient
+	// redis has the short timeouts of a service.
+	redis redis.UniversalClient
+	// patient is a client of the test itself. It does not fail because the machine is busy.
+	patient redis.UniversalClient
 	// sessions are the sessions of the first replica.
 	sessions *session.Store
 	// The metrics of the first and the second replica.
@@ -66,18 +69,31 @@ func newWorld(t testing.TB) *world { return newWorldOn(t, storetest.Redis(t)) }
 
 func newWorldOn(t testing.TB, redisURL string) *world {
 	t.Helper()
+	client, err := stores.OpenRedis(stores.RedisConfig{URL: redisURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return newWorldWith(t, client, storetest.RedisClient(t, redisURL))
+}
+
+// newPatientWorld is a world for tests that must not fail because Redis does not answer a replica in time.
+func newPatientWorld(t testing.TB, redisURL string) *world {
+	t.Helper()
+	client := storetest.RedisClient(t, redisURL)
+	return newWorldWith(t, client, client)
+}
+
+func newWorldWith(t testing.TB, client, patient redis.UniversalClient) *world {
+	t.Helper()
 	database := storetest.Postgres(t)
-	w := &world{t: t, database: database, people: storetest.NewPeople(t, database), registry: prometheus.NewRegistry(), otherRegistry: prometheus.NewRegistry(),
+	w := &world{t: t, redis: client, patient: patient, database: database, people: storetest.NewPeople(t, database), registry: prometheus.NewRegistry(), otherRegistry: prometheus.NewRegistry(),
 		budget: pin.DefaultBudget}
 	var err error
 	if w.db, err = stores.OpenPostgres(stores.PostgresConfig{URL: database.URLAs(schema.RolePinInternal) + "&application_name=" + replicaName, Connections: 10}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
-	if w.redis, err = stores.OpenRedis(stores.RedisConfig{URL: redisURL}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.redis.Close() })
 	w.customer, w.instance = w.people.Customer(), w.people.Instance()
 	w.identity, w.key = w.people.Identity(w.customer, w.instance), w.people.ProxyKey(w.instance)
 	w.verifier, w.pins = w.replica(keyOne, w.registry)
@@ -141,7 +157,7 @@ func (w *world) unlock(h pin.Holder) {
 func (w *world) endLock(h pin.Holder) {
 	w.t.Helper()
 	w.people.Exec(`update pin_holders set locked_until = now() where holder_id = $1`, h.ID())
-	w.redis.Del(context.Background(), "pin:{"+h.ID().String()+"}:lock")
+	w.patient.Del(context.Background(), "pin:{"+h.ID().String()+"}:lock")
 }
 
 // exhaust sends wrong candidates until the PIN is locked.
