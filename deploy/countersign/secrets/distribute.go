@@ -32,7 +32,7 @@ func (c Config) distribute(s containers) error {
 	}
 	for container, files := range map[string]map[string]string{
 		"postgres":     {"password": s.Superuser},
-		"redis":        {"password": s.Redis, "redis.conf": "aclfile /secrets/users.acl", "users.acl": redisuser.File(s.Redis, s.RedisPasswords())},
+		"redis":        {"password": s.Redis, "users.acl": redisuser.File(s.Redis, s.RedisPasswords())},
 		"auth":         service(schema.RoleAuth, s.AuthDB, "auth_keys", s.AuthKeys),
 		"pin-admin":    service(schema.RolePinAdmin, s.PinAdminDB, "pin_keys", s.PinKeys),
 		"pin-internal": service(schema.RolePinInternal, s.PinInternalDB, "pin_keys", s.PinKeys),
