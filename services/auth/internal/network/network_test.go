@@ -110,8 +110,10 @@ func TestNetworkIsKnownAfterASignIn(t *testing.T) {
 	if d.wantBudget(u.email, home, true) == d.wantBudget(u.email, "2001:db8:1:2::1", true) {
 		t.Error("two networks share a budget")
 	}
-	if d.signIn(u, "") || d.signIn(u, "") {
-		t.Error("a request without an address comes from a known network")
+	for range 2 {
+		if d.signIn(u, "") {
+			t.Error("a request without an address comes from a known network")
+		}
 	}
 }
 
