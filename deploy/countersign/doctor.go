@@ -19,7 +19,8 @@ Exit codes:
   2  usage error
 
 Settings: DATABASE_URL (with the user that owns the schema), REDIS_URL, AUTH_DB_PASSWORD, PIN_ADMIN_DB_PASSWORD,
-PIN_INTERNAL_DB_PASSWORD, AUTH_REDIS_PASSWORD, PIN_ADMIN_REDIS_PASSWORD, PIN_INTERNAL_REDIS_PASSWORD, PIN_KEYS, AUTH_KEYS, PIN_INTERNAL_URL, OPS_URLS, and the RETENTION_… settings of auth and pin-admin.`,
+PIN_INTERNAL_DB_PASSWORD, AUTH_REDIS_PASSWORD, PIN_ADMIN_REDIS_PASSWORD, PIN_INTERNAL_REDIS_PASSWORD, PIN_KEYS, AUTH_KEYS,
+PIN_INTERNAL_URL, OPS_URLS, and the RETENTION_… settings of auth and pin-admin.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var cfg doctor.Config

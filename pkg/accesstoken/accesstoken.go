@@ -134,8 +134,8 @@ func (r *Reader) user(ctx context.Context, claims *Claims) (caller.Caller, error
 	}, nil
 }
 
-// Read checks a token's type, signature, times and required claims, and returns its claims. It does not check whether the session has ended. It
-// returns caller.ErrInvalid, or the database error when the signing keys cannot be read.
+// Read checks a token's type, signature, times and required claims, and returns its claims. It does not check whether the session
+// has ended. It returns caller.ErrInvalid, or the database error when the signing keys cannot be read.
 func (r *Reader) Read(ctx context.Context, text string) (*Claims, error) {
 	var claims Claims
 	if err := r.parse(ctx, text, &claims); err != nil {

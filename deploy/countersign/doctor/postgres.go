@@ -33,7 +33,9 @@ func (r *Report) postgres(ctx context.Context, c Config) {
 	}
 	defer db.Close()
 	r.add(ok, "Postgres answers", "")
-	for _, check := range []func(context.Context, *sqlx.DB, Config) error{r.durability, r.clock, r.migrations, r.roles, r.limits, r.keyrings, r.mails, r.retention} {
+	for _, check := range []func(context.Context, *sqlx.DB, Config) error{
+		r.durability, r.clock, r.migrations, r.roles, r.limits, r.keyrings, r.mails, r.retention,
+	} {
 		if err := check(ctx, db, c); err != nil {
 			r.add(wrong, "a check of Postgres failed: "+err.Error(), "set DATABASE_URL with the user that owns the schema, as for countersign migrate")
 		}

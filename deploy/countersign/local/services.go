@@ -88,7 +88,8 @@ func startServices(ctx context.Context, services []process, dir folder.Folder) e
 // notInherited are the settings that a service must not inherit from this process's environment, with or without _FILE: each
 // service gets its own.
 var notInherited = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
-	"PIN_INTERNAL_DB_PASSWORD", "AUTH_REDIS_PASSWORD", "PIN_ADMIN_REDIS_PASSWORD", "PIN_INTERNAL_REDIS_PASSWORD", "LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
+	"PIN_INTERNAL_DB_PASSWORD", "AUTH_REDIS_PASSWORD", "PIN_ADMIN_REDIS_PASSWORD", "PIN_INTERNAL_REDIS_PASSWORD",
+	"LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
 	"KYC_SUMSUB_SECRET", "KYC_PERSONA_SECRET", "KYC_ONFIDO_SECRET", "KYC_VERIFF_SECRET"}
 
 func (s *process) start(dir folder.Folder) (err error) {

@@ -39,7 +39,7 @@ func (c Config) distribute(s containers) error {
 		"operator": {
 			"superuser_url":               database("postgres", s.Superuser, "postgres"),
 			"database_url":                database(databaseOwner, s.Owner, databaseName),
-			"redis_url":                   redis("", s.Redis),
+			"redis_url":                   redis("default", s.Redis),
 			"auth_db_password":            s.AuthDB,
 			"pin_admin_db_password":       s.PinAdminDB,
 			"pin_internal_db_password":    s.PinInternalDB,

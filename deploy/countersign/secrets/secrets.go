@@ -52,7 +52,8 @@ func (s Services) RedisPasswords() map[string]string {
 
 // fill makes the secrets that are missing.
 func (s *Services) fill() {
-	fillPasswords(&s.AuthDB, &s.PinAdminDB, &s.PinInternalDB, &s.AuthRedis, &s.PinAdminRedis, &s.PinInternalRedis, &s.KYCSumsub, &s.KYCPersona, &s.KYCOnfido, &s.KYCVeriff)
+	fillPasswords(&s.AuthDB, &s.PinAdminDB, &s.PinInternalDB, &s.AuthRedis, &s.PinAdminRedis, &s.PinInternalRedis,
+		&s.KYCSumsub, &s.KYCPersona, &s.KYCOnfido, &s.KYCVeriff)
 	for _, ring := range []*string{&s.PinKeys, &s.AuthKeys} {
 		if *ring == "" {
 			*ring = keys.New()

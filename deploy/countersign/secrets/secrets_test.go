@@ -125,6 +125,9 @@ func TestEachContainerGetsOnlyItsOwnSecrets(t *testing.T) {
 	if _, err := stores.OpenPostgres(stores.PostgresConfig{URL: strings.TrimSpace(s.read(t, "auth/database_url"))}); err != nil {
 		t.Error(err)
 	}
+	if redis := s.read(t, "operator/redis_url"); !strings.HasPrefix(redis, "redis://default:"+all.Redis+"@") {
+		t.Error("redis-cli refuses the administrator's URL, because it has no user")
+	}
 	if info, err := os.Stat(s.kept.Path(File)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}

@@ -48,7 +48,7 @@ func StartRedis(ctx context.Context, o Options) (*Server, error) {
 			return child.StartLogged(cmd, at.log(), syscall.SIGKILL)
 		},
 		ping:       pingRedis,
-		url:        url.URL{Scheme: "redis", User: url.UserPassword("", at.password), Path: "/0"},
+		url:        url.URL{Scheme: "redis", User: url.UserPassword("default", at.password), Path: "/0"}, // redis-cli refuses an empty user
 		stopSignal: syscall.SIGKILL,
 	}.start(ctx, at, o.Port)
 	if err != nil {

@@ -28,8 +28,7 @@ func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject)
 // UpdatePINPolicy changes the fields of an instance's policy that the request contains.
 func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
 	policy, err := a.Policies.Change(ctx, r.InstanceID, policy.Change{
-		AppliesTo: (*string)(r.Body.PINAppliesTo), RequiredSkills: r.Body.PINRequiredSkills,
-		Enforcement:       (*string)(r.Body.Enforcement),
+		AppliesTo: (*string)(r.Body.PINAppliesTo), Enforcement: (*string)(r.Body.Enforcement), RequiredSkills: r.Body.PINRequiredSkills,
 		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
 	})
 	if err != nil {
@@ -40,7 +39,8 @@ func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestO
 
 func showPolicy(instance uuid.UUID, p policy.Policy) gen.PolicyJSONResponse {
 	return gen.PolicyJSONResponse{
-		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo), Enforcement: gen.Enforcement(p.Enforcement), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
+		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo),
+		Enforcement: gen.Enforcement(p.Enforcement), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
 		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof, KYCRequired: p.KYCRequired,
 	}
 }

@@ -93,7 +93,8 @@ func (a *API) Routes(e *echo.Echo) {
 	e.GET("/v1/audit", h.ListAudit, reader)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
-	e.PUT("/v1/me/pin", h.SetMyPIN, user, a.perUser(a.Rates.MyPIN)) // with the current PIN, or a sign-in or step-up within the last 5 minutes
+	// With the current PIN, or a sign-in or step-up within the last 5 minutes:
+	e.PUT("/v1/me/pin", h.SetMyPIN, user, a.perUser(a.Rates.MyPIN))
 	e.DELETE("/v1/me/pin", h.RemoveMyPIN, user, a.perUser(a.Rates.MyPIN))
 	e.GET("/user/pin", h.AwaitMyPIN, user)
 }
