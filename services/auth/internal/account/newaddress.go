@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -32,7 +33,7 @@ var (
 // RequestAddress mails a link to the address (in lower case) that the signed-in user wants to have, and tells the user at the old
 // address. If another user has the address, that user gets a notice instead of the link. It does not reveal this, nor whether
 // a mail was sent. An earlier link to a new address becomes invalid. It returns ErrSameAddress, and caller.ErrInvalid when the
-// user was deleted.
+// user was deleted or the session has ended.
 func (a *Accounts) RequestAddress(ctx context.Context, address string) error {
 	who := caller.From(ctx)
 	if address == who.Email {
@@ -41,6 +42,10 @@ func (a *Accounts) RequestAddress(ctx context.Context, address string) error {
 	err := stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error {
 		if _, err := lockAddress(ctx, tx, who.ID); err != nil {
 			return err
+		}
+		// A new password ends the sessions and withdraws the links. A request that began before it must not add a link after it.
+		if live, err := usersession.IsLive(ctx, tx, who.SessionID); err != nil || !live {
+			return cmp.Or(err, error(caller.ErrInvalid))
 		}
 		wait, err := a.Outbox.Ask(ctx, tx, mail.NewAddress, address, false)
 		if err != nil {

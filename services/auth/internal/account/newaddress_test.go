@@ -14,11 +14,12 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/account"
 )
 
-// signedIn returns the id of a user, and a context in which the user is the caller.
+// signedIn returns the id of a user, and a context in which the user is the caller with a new session.
 func (d *deployment) signedIn(email string) (uuid.UUID, context.Context) {
 	d.t.Helper()
 	id := one[uuid.UUID](d, `select id from users where email = $1`, email)
-	return id, caller.NewContext(d.t.Context(), caller.Caller{Kind: caller.User, ID: id, Email: email, Address: "192.0.2.7"})
+	session := one[uuid.UUID](d, `insert into user_sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, id)
+	return id, caller.NewContext(d.t.Context(), caller.Caller{Kind: caller.User, ID: id, SessionID: session, Email: email, Address: "192.0.2.7"})
 }
 
 // requestAddress requests a new address for the user with an address.
@@ -167,5 +168,36 @@ func TestLinksToANewAddress(t *testing.T) {
 	running.Wait()
 	if n := one[int](d, `select count(*) from audit where action = 'address.changed'`); n != 1 || changed.Load() == 0 || d.addressOf(user) != third {
 		t.Errorf("%d audit rows, %d answers", n, changed.Load())
+	}
+}
+
+// A thief of a session has requested the address, and the owner chooses a new password, as the mail to the owner says.
+func TestNewPasswordWithdrawsLinksToANewAddress(t *testing.T) {
+	d := newDeployment(t)
+	email, old := d.user()
+	user, owner := d.signedIn(email)
+	d.forgot(email)
+	reset := d.box.Last(email, 2).Token
+	for _, setPassword := range []func() error{
+		func() error { return d.Passwords.Change(owner, secret.New(old), secret.New(newPassword())) },
+		func() error { return d.reset(reset, newPassword()) },
+	} {
+		_, thief := d.signedIn(email)
+		address := newAddress()
+		if err := d.RequestAddress(thief, address); err != nil {
+			t.Fatal(err)
+		}
+		link := d.box.Last(address, 1).Token
+		if err := setPassword(); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, d.confirmAddress(link), account.ErrLink)
+		// A request that was authenticated before the new password comes too late.
+		late := newAddress()
+		wantError(t, d.RequestAddress(thief, late), caller.ErrInvalid)
+		d.box.Last(late, 0)
+	}
+	if d.addressOf(user) != email {
+		t.Error("the address was changed")
 	}
 }

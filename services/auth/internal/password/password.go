@@ -125,14 +125,17 @@ func (p *Passwords) Change(ctx context.Context, current, next secret.Text) error
 }
 
 // Set stores a user's new password. It renews the user's password budgets, ends all sessions except keep (uuid.Nil: all), ends the
-// repeated signups, and stops sign-ins that began with the old password. The caller then calls network.KeepCurrent or
-// network.Forget.
+// repeated signups, and stops sign-ins that began with the old password. It withdraws links to a new address: a thief of a session
+// may have requested them. The caller then calls network.KeepCurrent or network.Forget.
 func Set(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, email, hash string, keep uuid.UUID) error {
 	const q = `update users set password_hash = $2, password_generation = gen_random_uuid(), updated_at = now() where id = $1`
 	if _, err := tx.ExecContext(ctx, q, user, hash); err != nil {
 		return fmt.Errorf("setting a password: %w", err)
 	}
 	if err := endRepeatedSignups(ctx, tx, user); err != nil {
+		return err
+	}
+	if err := mail.WithdrawLinks(ctx, tx, user, mail.NewAddress); err != nil {
 		return err
 	}
 	if _, err := usersession.EndAll(ctx, tx, user, keep, usersession.ByPassword); err != nil {

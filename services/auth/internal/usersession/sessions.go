@@ -117,6 +117,15 @@ func IsFirst(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) (first bool, err 
 	return first, nil
 }
 
+// IsLive reports whether a session has neither ended nor expired.
+func IsLive(ctx context.Context, tx *sqlx.Tx, session uuid.UUID) (live bool, err error) {
+	const q = `select exists (select from user_sessions where id = $1 and revoked_at is null and expires_at > now())`
+	if err := tx.GetContext(ctx, &live, q, session); err != nil {
+		return false, fmt.Errorf("looking up a session: %w", err)
+	}
+	return live, nil
+}
+
 // Prove records that a session was proved just now with these methods (RFC 8176). It returns caller.ErrInvalid when the
 // session has ended.
 func Prove(ctx context.Context, tx *sqlx.Tx, session uuid.UUID, methods []string) error {
