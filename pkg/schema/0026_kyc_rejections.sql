@@ -1,6 +1,7 @@
--- Each vendor now has a state of its own for a user: its latest event. A rejection by one vendor decides, however new the events
--- of other vendors are, until that vendor changes its result or an operator resolves the rejection. An event of a user that
--- does not exist is not stored, so a vendor that repeats an event does not create a row of a deleted user again.
+-- Each vendor now has a state of its own for a user: its latest event. A vendor that rejected the user decides, however new the
+-- events of other vendors are, until this vendor approves or resets the user, or an operator resolves the rejection. A new start
+-- with this vendor does not end the rejection: the user can start again at any time. An event of a user that does not exist
+-- is not stored, so a vendor that repeats an event does not create a row of a deleted user again.
 -- +goose Up
 delete from kyc_events where not exists (select from users where id = user_id);
 drop trigger users_forget_kyc_events on users;
@@ -17,12 +18,15 @@ select u.id as user_id, e.provider, e.status, e.level, e.reject_labels, e.occurr
  cross join lateral (
        select latest.*
          from (select distinct on (provider)
-                      provider, event_id, type, status, level, reject_labels, occurred_at, received_at,
-                      array_position(array['not_started', 'pending', 'in_review', 'approved', 'on_hold', 'resubmission_requested', 'rejected'], status) as severity
-                 from kyc_events
-                where user_id = u.id
+                      provider, type, status, level, reject_labels, occurred_at, received_at, severity,
+                      first_value(status) over (
+                          partition by provider
+                          order by status in ('approved', 'rejected', 'not_started') desc, occurred_at desc, severity desc
+                      ) = 'rejected' as rejects
+                 from (select *, array_position(array['not_started', 'pending', 'in_review', 'approved', 'on_hold', 'resubmission_requested', 'rejected'], status) as severity
+                         from kyc_events where user_id = u.id) event
                 order by provider, occurred_at desc, severity desc, event_id) latest
         where latest.type <> 'operator.resolved'
-        order by latest.status = 'rejected' desc, latest.occurred_at desc, latest.severity desc, latest.provider
+        order by latest.rejects desc, latest.status = 'rejected' desc, latest.occurred_at desc, latest.severity desc, latest.provider
         limit 1) e;
-comment on view kyc_states is 'the identity-verification event that decides for each user: the latest rejection by a vendor, otherwise the latest event; of each vendor, only the latest event counts';
+comment on view kyc_states is 'the identity-verification event that decides for each user: the latest event of a vendor that rejected the user and has not approved or reset the user since, otherwise the latest event; of each vendor, only the latest event counts';

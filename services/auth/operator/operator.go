@@ -31,7 +31,7 @@ const (
 // ErrNoUser says that no user has this address.
 var ErrNoUser = account.ErrNoUser
 
-// ErrNotRejected says that a vendor's latest event about a user is not a rejection.
+// ErrNotRejected says that a vendor does not reject a user.
 var ErrNotRejected = kyc.ErrNotRejected
 
 // PutUser creates the user with this address, unless the user exists, sets the role and marks the address as confirmed. It also

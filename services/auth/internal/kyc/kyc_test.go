@@ -219,7 +219,10 @@ func TestRejectionByAnotherVendorStays(t *testing.T) {
 		"an earlier approval by another vendor":          {[]event{{"veriff", Approved}, {"sumsub", Rejected}}, Rejected, "sumsub"},
 		"a new start with another vendor":                {[]event{{"sumsub", Rejected}, {"veriff", Pending}}, Rejected, "sumsub"},
 		"the same vendor reverses its rejection":         {[]event{{"sumsub", Rejected}, {"veriff", Pending}, {"sumsub", Approved}}, Approved, "sumsub"},
-		"the same vendor starts again, another approves": {[]event{{"sumsub", Rejected}, {"sumsub", Pending}, {"veriff", Approved}}, Approved, "veriff"},
+		"the same vendor starts again, another approves": {[]event{{"sumsub", Rejected}, {"sumsub", Pending}, {"veriff", Approved}}, Pending, "sumsub"},
+		"the user gives up a second attempt":             {[]event{{"veriff", Rejected}, {"veriff", Resubmission}, {"sumsub", Approved}}, Resubmission, "veriff"},
+		"the same vendor approves a second attempt":      {[]event{{"sumsub", Rejected}, {"sumsub", Pending}, {"sumsub", Approved}, {"veriff", Pending}}, Pending, "veriff"},
+		"the same vendor resets the user":                {[]event{{"sumsub", Rejected}, {"sumsub", NotStarted}, {"sumsub", Pending}, {"veriff", Approved}}, Approved, "veriff"},
 		"two rejections":                                 {[]event{{"sumsub", Rejected}, {"veriff", Rejected}, {"onfido", Approved}}, Rejected, "veriff"},
 		"a hold is not a rejection":                      {[]event{{"sumsub", OnHold}, {"veriff", Approved}}, Approved, "veriff"},
 		"approved, then on hold at another vendor":       {[]event{{"veriff", Approved}, {"sumsub", OnHold}}, OnHold, "sumsub"},
@@ -253,6 +256,8 @@ func TestOperatorResolvesARejection(t *testing.T) {
 	}
 	k.from("sumsub", user, Rejected, at.Add(3*time.Hour))
 	k.wantStatus(user, Rejected)
+	k.from("sumsub", user, Pending, at.Add(4*time.Hour)) // the user has started again
+	k.wantStatus(user, Pending)
 	if err := resolve("sumsub"); err != nil {
 		t.Fatal(err)
 	}
