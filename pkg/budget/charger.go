@@ -123,7 +123,13 @@ func (q *queue) wait(ctx context.Context, refused <-chan struct{}) error {
 	defer timeout.Stop()
 	select {
 	case q.turn <- struct{}{}:
-		return nil
+		select {
+		case <-refused: // at the same moment
+			<-q.turn
+			return sql.ErrNoRows
+		default:
+			return nil
+		}
 	case <-refused:
 		return sql.ErrNoRows
 	case <-timeout.C:
