@@ -32,18 +32,19 @@ type LiveSession struct {
 // maxSessionTime is the longest lifetime that a policy allows.
 const maxSessionTime = 24 * time.Hour
 
-// Revoke ends one session of an instance. It does nothing if the token names no session of the instance. The revocation is
-// recorded in Postgres, so it counts even if Redis is unreachable now or loses the deletion later.
+// Revoke ends one session of an instance. It does nothing if the token names a session of another instance, or no person of this
+// one. The revocation is recorded in Postgres, so it counts even if Redis is unreachable or has lost the session now, or loses the
+// deletion later.
 func (s Sessions) Revoke(ctx context.Context, instance uuid.UUID, text string) error {
 	t, err := session.Parse(text)
 	if err != nil {
 		return nil
 	}
-	x, err := s.Store.Get(ctx, t)
-	if err == nil && (x == nil || x.InstanceID != instance) {
+	x, _ := s.Store.Get(ctx, t)
+	if x != nil && x.InstanceID != instance {
 		return nil
 	}
-	// Without Redis, only the token's holder is known. A token that names no person of the instance adds no row.
+	// If Redis does not have the session, only the token's holder is known. A token that names no person of the instance adds no row.
 	const q = `
 		insert into revoked_sessions (session_hash, instance_id, expires_at)
 		select $1, i.id, now() + $4::float8 * interval '1 second'
@@ -55,7 +56,9 @@ func (s Sessions) Revoke(ctx context.Context, instance uuid.UUID, text string) e
 	if _, err := s.DB.ExecContext(ctx, q, t.Hash(), instance, session.HolderOf(t), maxSessionTime.Seconds()); err != nil {
 		return fmt.Errorf("revoking a session: %w", err)
 	}
-	_ = s.Store.Delete(ctx, t) // the session is invalid already; in Redis it expires
+	if x != nil {
+		_ = s.Store.Delete(ctx, t) // the session is invalid already; in Redis it expires
+	}
 	return nil
 }
 
@@ -79,7 +82,8 @@ func (s Sessions) revoked(ctx context.Context, stored []session.Session) (map[st
 	return revoked, nil
 }
 
-// Live returns the valid sessions of all PINs that a customer holds, newest first. It returns session.ErrUnreachable if Redis does not answer.
+// Live returns the valid sessions of all PINs that a customer holds, newest first. It returns session.ErrUnreachable if Redis does
+// not answer.
 func (s Sessions) Live(ctx context.Context, customer uuid.UUID) ([]LiveSession, error) {
 	var holders []uuid.UUID
 	const q = `select holder_id from pin_holders where customer_id = $1 and verifier is not null order by holder_id`
