@@ -1,6 +1,7 @@
-// Package keyring derives one subkey for each purpose from a master key, and seals (encrypts) or signs data that must be stored. A ring
-// has one or more master keys. The first key is current: new data uses it. The other keys still open old data. To replace a
-// key, append a new key, promote it (make it the first), and retire (remove) the old key when no data uses it any more.
+// Package keyring derives one subkey for each purpose from a master key, and seals (encrypts) or signs data that must be stored.
+// A ring has one or more master keys. The first key is current: new data uses it. The other keys still open old data and verify
+// it. To replace a key, append a new key, promote it (make it the first), and retire (remove) the old key when no data uses it any
+// more.
 // The design: docs/architecture.md, section 9.
 package keyring
 

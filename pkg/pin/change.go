@@ -88,8 +88,8 @@ func (s *Store) Status(ctx context.Context, h Holder) (Status, error) {
 }
 
 // Set sets a holder's PIN and replaces the old PIN. Sessions that are based on the old PIN end, and verifications of the old
-// PIN that still run cannot be settled as right. tenant is the instance, the user or the group
-// of admins whose place in the hashing pool is used.
+// PIN that still run cannot be settled as right. tenant is the instance, the user or the group of admins whose place in the hashing
+// pool is used.
 //
 // If an instance on which the PIN applies demands a verified identity (kyc_required), only an admin may set the PIN of a
 // customer whose identity is not verified. The statement that sets the PIN checks this itself.

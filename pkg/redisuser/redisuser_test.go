@@ -25,8 +25,8 @@ func as(t *testing.T, role string) redis.UniversalClient {
 	return storetest.RedisClient(t, storetest.RedisAs(t, storetest.Redis(t), role))
 }
 
-// Each package handles an error of Redis, so a missing rule would be visible in no other test. The API tests of the services run with
-// these users too.
+// Each package handles an error of Redis, so a missing rule would be visible in no other test. The API tests of the services run
+// with these users too.
 func TestUsersMayDoWhatTheirServiceNeeds(t *testing.T) {
 	t.Parallel()
 	administrator := storetest.RedisClient(t, storetest.Redis(t))

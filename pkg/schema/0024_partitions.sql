@@ -4,10 +4,9 @@
 -- +goose Up
 
 -- The function makes the missing partitions of a table, from this month to three months ahead, and a partition for each month
--- of which the default partition has rows; it moves these rows there, before it attaches the partition, so no trigger of the table
--- runs again for them. Then it drops each partition whose month ended before
--- now() - keep. keep = null: it drops nothing. Its locks stop inserts for some milliseconds. If a lock cannot be had within
--- half a second, it changes nothing.
+-- of which the default partition has rows. It moves these rows there before it attaches the partition, so no trigger of the table
+-- runs again for them. Then it drops each partition whose month ended before now() - keep. keep = null: it drops nothing. Its
+-- locks stop inserts for some milliseconds. If it does not get a lock within half a second, it changes nothing.
 -- +goose StatementBegin
 create function keep_partitions(parent name, at_column name, keep interval) returns void language plpgsql
     set search_path = public, pg_temp set timezone = 'UTC' set lock_timeout = '500ms' as $$
@@ -79,8 +78,8 @@ create temporary table kept_attempts on commit drop as table attempts;
 drop table attempts;
 -- The primary key of a partitioned table must contain the column that selects the partition. So the table itself does not
 -- guarantee that a number is unique for its holder; the statement that charges does, because it counts in the holder's row.
--- There is no foreign key: with one, dropping a partition would also lock pin_holders. The trigger below replaces it. Its function has
--- the rights of the owner, because no service may delete attempts.
+-- There is no foreign key: with one, dropping a partition would also lock pin_holders. The trigger below replaces it. Its function
+-- has the rights of the owner, because no service may delete attempts.
 create table attempts (
     holder_id   uuid not null,
     number      bigint not null,

@@ -13,7 +13,8 @@ import (
 )
 
 // Grants returns the privileges that the migrations grant to each role, for example "select on customers", "update (last_used_at)
-// on proxy_keys" for a column, or "execute on prune_audit" for a function. It parses the migrations, so that no second list can differ from them.
+// on proxy_keys" for a column, or "execute on prune_audit" for a function. It parses the migrations, so that no second list can
+// differ from them.
 func Grants() (map[string][]string, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {

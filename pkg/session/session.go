@@ -1,6 +1,7 @@
 // Package session stores PIN sessions: confirmations that are valid for a while. Redis stores a session under the hash of its
-// token, until the session expires, with a MAC. So a party that can write to Redis cannot make a session. Postgres decides at each use whether the session is still valid, from the state of the PIN
-// that it is based on. So a lock, a change or a removal of the PIN ends the session at once, even while Redis is unreachable.
+// token, until the session expires, with a MAC. So a party that can write to Redis cannot make a session. Postgres decides at
+// each use whether the session is still valid, from the state of the PIN that it is based on. So a lock, a change or a removal of
+// the PIN ends the session at once, even while Redis is unreachable.
 // The design: docs/architecture.md, section 8.
 package session
 

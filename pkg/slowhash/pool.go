@@ -43,9 +43,9 @@ func NewPool(permits, places int) *Pool {
 	return &Pool{permits: make(chan struct{}, permits), places: max(places, 2*permits), taken: map[uuid.UUID]int{}}
 }
 
-// RaiseGOMAXPROCS raises GOMAXPROCS by permits, so that hashing goroutines do not occupy all threads of the Go scheduler. The kernel
-// then shares the cores, and it prefers a thread that wakes up to answer a request. On one overloaded machine, refusals took
-// 400 ms without this call and 120 ms with it (TestOverload in deploy/tests/attack). A program calls RaiseGOMAXPROCS once.
+// RaiseGOMAXPROCS raises GOMAXPROCS by permits, so that hashing goroutines do not occupy all threads of the Go scheduler. The
+// kernel then shares the cores, and it prefers a thread that wakes up to answer a request. On one overloaded machine, refusals
+// took 400 ms without this call and 120 ms with it (TestOverload in deploy/tests/attack). A program calls RaiseGOMAXPROCS once.
 func RaiseGOMAXPROCS(permits int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + permits) }
 
 // Place is a reserved place in a Pool. The caller of Reserve must release it.
