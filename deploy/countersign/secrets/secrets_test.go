@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign/countersign/deploy/countersign/folder"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/redisuser"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -139,6 +140,25 @@ func TestEachContainerGetsOnlyItsOwnSecrets(t *testing.T) {
 	}
 	if after, err := os.Stat(file); err != nil || !os.SameFile(before, after) {
 		t.Error("a second start wrote a file that had the right content")
+	}
+}
+
+func TestUpgradeAddsMissingSecrets(t *testing.T) {
+	s := newStack(t)
+	old := s.made(t)
+	old.AuthRedis, old.PinAdminRedis, old.PinInternalRedis = "", "", ""
+	if err := s.kept.Write(File, old); err != nil {
+		t.Fatal(err)
+	}
+	all := s.made(t)
+	if all.Redis != old.Redis || all.AuthDB != old.AuthDB || all.PinKeys != old.PinKeys {
+		t.Error("an existing secret was replaced")
+	}
+	if got := s.read(t, "redis/users.acl"); strings.TrimSpace(got) != redisuser.File(all.Redis, all.RedisPasswords()) {
+		t.Errorf("the ACL file is %s", got)
+	}
+	if got := s.read(t, "auth/redis_url"); all.AuthRedis == "" || !strings.HasPrefix(got, "redis://countersign_auth:"+all.AuthRedis+"@") {
+		t.Error("auth has no user of its own in Redis")
 	}
 }
 
