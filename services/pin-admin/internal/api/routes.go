@@ -52,7 +52,7 @@ func (a *API) Routes(e *echo.Echo) {
 	e.GET("/v1/customers", h.ListCustomers, reader)
 	e.POST("/v1/customers", h.CreateCustomer, admin)
 	e.GET(customer, h.GetCustomer, reader)
-	e.PATCH(customer, h.UpdateCustomer, admin)
+	e.PATCH(customer, h.UpdateCustomer, freshAdmin) // the user with the new address may set the customer's PIN
 	e.DELETE(customer, h.DeleteCustomer, admin)
 	e.GET("/v1/customers/lookup/identity", h.LookupIdentity, reader)
 

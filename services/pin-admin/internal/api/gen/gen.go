@@ -3057,15 +3057,16 @@ func (response UpdateCustomer200JSONResponse) VisitUpdateCustomerResponse(w http
 	return err
 }
 
-type UpdateCustomer401JSONResponse struct{ UnauthorizedJSONResponse }
+type UpdateCustomer401JSONResponse struct{ UnprovedJSONResponse }
 
 func (response UpdateCustomer401JSONResponse) VisitUpdateCustomerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
