@@ -92,8 +92,8 @@ func (d Directory) ChangeCustomer(ctx context.Context, id uuid.UUID, change Cust
 	return c, err
 }
 
-// ChangeAddress gives the customer with an address another address, and returns the customer's id. It returns no id when there is no
-// such customer, and ErrEmailTaken when another customer has the new address.
+// ChangeAddress gives the customer with an address another address, and returns the customer's id. It returns no id when there
+// is no such customer, and ErrEmailTaken when another customer has the new address.
 func ChangeAddress(ctx context.Context, tx *sqlx.Tx, from, to string) (customer uuid.NullUUID, err error) {
 	const q = `
 		with changed as (update customers set email = $2, updated_at = now() where lower(email) = lower($1) returning id)

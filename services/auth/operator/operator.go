@@ -35,9 +35,9 @@ var ErrNoUser = account.ErrNoUser
 var ErrNotRejected = kyc.ErrNotRejected
 
 // PutUser creates the user with this address, unless the user exists, sets the role and marks the address as confirmed. It also
-// sets the password. If password is empty, a user whose address was already confirmed keeps the password, and every other user gets a random
-// password, which PutUser returns. A new password ends all sessions of the user. The error is directory.ErrEmail, or the reason
-// why auth refuses this password at a signup.
+// sets the password. If password is empty, a user whose address was already confirmed keeps the password, and every other user
+// gets a random password, which PutUser returns. A new password ends all sessions of the user. The error is directory.ErrEmail,
+// or the reason why auth refuses this password at a signup.
 func PutUser(ctx context.Context, db *sqlx.DB, email, role string, password secret.Text) (generated secret.Text, err error) {
 	address, err := directory.ParseEmail(email)
 	if err != nil {

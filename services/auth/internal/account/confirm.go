@@ -184,8 +184,9 @@ func (a *Accounts) refuseLink(ctx context.Context, action string, user uuid.UUID
 	return audit.RecordRefusal(ctx, a.DB, audit.Event{Action: action, TargetID: audit.ID(user)}, refusal)
 }
 
-// Resend mails another confirmation link to an unconfirmed address (in lower case). Resend returns ErrTooSoon, with the time to wait, when a mail to the address was sent or requested
-// within the last minute. It treats an address without a user in the same way, so it does not reveal whether there is a user.
+// Resend mails another confirmation link to an unconfirmed address (in lower case). Resend returns ErrTooSoon, with the time to
+// wait, when a mail to the address was sent or requested within the last minute. It treats an address without a user in the
+// same way, so it does not reveal whether there is a user.
 func (a *Accounts) Resend(ctx context.Context, email string) error {
 	err := stores.InTransaction(ctx, a.DB, func(tx *sqlx.Tx) error {
 		wait, err := a.Outbox.Ask(ctx, tx, mail.Confirm, email, false)

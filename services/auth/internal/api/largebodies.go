@@ -11,7 +11,8 @@ import (
 const (
 	// maxLargeBodies limits how many bodies of up to 1 MiB are in memory before their signatures are verified.
 	maxLargeBodies = 64
-	// maxLargeBodiesPerNetwork is the part of them from one IPv4 address or IPv6 /64. A /56 and a /48 may have 2 and 4 times as many.
+	// maxLargeBodiesPerNetwork is the part of them from one IPv4 address or IPv6 /64. A /56 and a /48 may have 2 and 4 times as
+	// many.
 	maxLargeBodiesPerNetwork = 8
 )
 

@@ -24,8 +24,8 @@ type Settings struct {
 	service.Settings
 	usersession.Config
 	api.Rates
-	// PasswordBudget limits guesses at one password: 1 to 100 attempts before a lock, and at most 100 failures. Strangers, each known
-	// network and the user's own sessions have separate budgets of this size.
+	// PasswordBudget limits guesses at one password: 1 to 100 attempts before a lock, and at most 100 failures. Strangers, each
+	// known network and the user's own sessions have separate budgets of this size.
 	PasswordBudget budget.Limits `envconfig:"PASSWORD_BUDGET"`
 	// MFABudget limits guesses at the codes of one user: 1 to 10 attempts before a lock, and at most 100 failures.
 	MFABudget budget.Limits `envconfig:"MFA_BUDGET"`

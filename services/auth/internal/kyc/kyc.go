@@ -1,7 +1,7 @@
 // Package kyc records identity-verification results sent by vendors. An event counts only with the vendor's signature of the
-// received bytes. Repeated events change nothing. The latest event of each vendor, by the vendor's clock, is the vendor's result, in
-// whatever order events arrive. A vendor that rejected a user decides until it approves or resets the user, or an operator resolves
-// the rejection. A new start with this vendor does not end the rejection.
+// received bytes. Repeated events change nothing. The latest event of each vendor, by the vendor's clock, is the vendor's
+// result, in whatever order events arrive. A vendor that rejected a user decides until it approves or resets the user, or an
+// operator resolves the rejection. A new start with this vendor does not end the rejection.
 package kyc
 
 import (

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Onfido has the settings of Onfido. Onfido registers webhooks for its sandbox, for its live environment, or for both; an event does
-// not name the environment. Only its events about workflow runs are used, because only they name the user and the
-// outcome.
+// Onfido has the settings of Onfido. Onfido registers webhooks for its sandbox, for its live environment, or for both; an event
+// does not name the environment. Only its events about workflow runs are used, because only they name the user and the outcome.
 type Onfido struct {
 	Secrets []string `envconfig:"KYC_ONFIDO_SECRET"`
 	// Levels are the ids of the workflows whose approval counts. Default: every workflow.

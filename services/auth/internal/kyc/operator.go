@@ -15,8 +15,9 @@ import (
 // ErrNotRejected means that there is no rejection to resolve.
 var ErrNotRejected = fault.New(fault.Conflict, "kyc_not_rejected", "The vendor does not reject this user")
 
-// ResolveRejection makes a vendor's events about a user count no more, if the vendor rejected the user and has not approved or reset
-// the user since. Then the events of other vendors decide. A later event of the vendor counts again. It returns ErrNotRejected.
+// ResolveRejection makes a vendor's events about a user count no more, if the vendor rejected the user and has not approved or
+// reset the user since. Then the events of other vendors decide. A later event of the vendor counts again. It returns
+// ErrNotRejected.
 func ResolveRejection(ctx context.Context, db *sqlx.DB, user uuid.UUID, vendor string) error {
 	return audit.Change(ctx, db, func(tx *sqlx.Tx) (audit.Event, error) {
 		const q = `

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// Veriff has the settings of Veriff. Each integration, also a test integration, has its own secret. Only its events about decisions are used. They have no id: a session can have several
-// decisions.
+// Veriff has the settings of Veriff. Each integration, also a test integration, has its own secret. Only its events about
+// decisions are used. They have no id: a session can have several decisions.
 type Veriff struct {
 	Secrets []string `envconfig:"KYC_VERIFF_SECRET"`
-	// Levels are the API keys of the integrations, which Veriff sends in X-AUTH-CLIENT, whose approval counts. Default: every integration.
+	// Levels are the API keys of the integrations, which Veriff sends in X-AUTH-CLIENT, whose approval counts. Default: every
+	// integration.
 	Levels []string `envconfig:"KYC_VERIFF_LEVELS"`
 }
 

@@ -29,10 +29,10 @@ const (
 // operator is the source of an event that a caller without a network address caused.
 const operator = "an administrator of this service"
 
-// Notify stores a security mail to a user, in the transaction of the event that it is about. The mail goes to the address that the
-// user has now: an attacker who changes the address before it is sent does not get it. It contains the network address of the
-// caller in the context. A user gets at most ten mails of one kind an hour, so that an attacker who repeats an
-// act does not flood the mailbox.
+// Notify stores a security mail to a user, in the transaction of the event that it is about. The mail goes to the address that
+// the user has now: an attacker who changes the address before it is sent does not get it. It contains the network address of
+// the caller in the context. A user gets at most ten mails of one kind an hour, so that an attacker who repeats an act does not
+// flood the mailbox.
 func Notify(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, kind Kind) error {
 	return notify(ctx, tx, user, kind, "")
 }
