@@ -74,7 +74,11 @@ func TestParallelAttemptsAreChargedUpToTheLimit(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 60 {
 		wait.Go(func() {
-			switch _, err := w.Charge(t.Context(), subject); {
+			_, err := w.Charge(t.Context(), subject)
+			for errors.Is(err, budget.ErrNotCharged) { // on a busy machine, a charge may wait too long for its turn
+				_, err = w.Charge(t.Context(), subject)
+			}
+			switch {
 			case err == nil:
 				charged.Add(1)
 			case !errors.Is(err, budget.ErrLocked):

@@ -270,7 +270,11 @@ func TestChallengeOpensOneSession(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range 48 {
 		running.Go(func() {
-			switch _, err := d.Answer(t.Context(), challenge, codes[i%len(codes)]); {
+			_, err := d.Answer(t.Context(), challenge, codes[i%len(codes)])
+			for errors.Is(err, budget.ErrNotCharged) { // on a busy machine, a charge may wait too long for its turn
+				_, err = d.Answer(t.Context(), challenge, codes[i%len(codes)])
+			}
+			switch {
 			case err == nil:
 				opened.Add(1)
 			case !errors.Is(err, login.ErrChallengeInvalid) && !errors.Is(err, login.ErrCodeWrong):
