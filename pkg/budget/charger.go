@@ -37,7 +37,7 @@ func WithoutOutcome(err error) error {
 //
 // It sends one charge of a row to Postgres at a time. Other charges of this row wait in the process, not on connections, so a
 // locked row takes no connections from other people. When the budget allows no further attempt, all waiting charges are refused
-// at once, so a storm of guesses at one row costs Postgres little more than the guesses that the budget allows.
+// at once, so a storm of guesses at one row sends few more charges to Postgres than the budget allows.
 //
 // It pauses after a charge whose outcome is unknown, for example because a synchronous standby does not answer. Then it allows
 // the next charge only after a probe: a small write that Postgres has confirmed. So a person who repeats a right PIN does not
