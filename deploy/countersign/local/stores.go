@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
 	"github.com/countersign/countersign/deploy/countersign/folder"
@@ -73,7 +76,7 @@ func (s *stackStores) createRedisUsers(ctx context.Context, kept secrets.Service
 	}
 	defer client.Close()
 	for role, password := range kept.RedisPasswords() {
-		err := redisuser.Create(ctx, client, role, password, redisuser.Rules(role))
+		err := createRedisUser(ctx, client, role, password)
 		if err != nil && s.servers["Redis"] != nil {
 			return err
 		}
@@ -85,6 +88,28 @@ func (s *stackStores) createRedisUsers(ctx context.Context, kept secrets.Service
 	}
 	s.redisUsers = true
 	return nil
+}
+
+// redisPatience is how long createRedisUser waits for an answer of Redis.
+const redisPatience = 10 * time.Second
+
+// createRedisUser creates the user of a service. It tries again until Redis answers, because client gives up each command after
+// 150 ms, and a machine on which a whole stack starts may need longer.
+func createRedisUser(ctx context.Context, client redis.UniversalClient, role, password string) error {
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	for {
+		err := redisuser.Create(ctx, client, role, password, redisuser.Rules(role))
+		var refused redis.Error
+		if err == nil || errors.As(err, &refused) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 type starter func(context.Context, localstores.Options) (*localstores.Server, error)
