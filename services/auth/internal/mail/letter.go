@@ -101,13 +101,13 @@ address.
 If it was not you, you do not need to do anything.
 `},
 	AddressRequested: event("A new email address was requested",
-		"A change of the email address of your account was requested. A link was\nsent to the new address. The address changes when the link is used.", resetPassword),
+		"A change of the email address of your account was requested. A link was\nsent to the new address. The address changes when the link is used. A\nnew password makes the link invalid.", resetPassword),
 	addressChanged: event("Your email address was changed",
 		"The email address of your account was changed. You cannot sign in with\nthis address any more, and it gets no more mails about the account.", askAdministrator),
 	PasswordChanged: event("Your password was changed",
 		"The password of your account was changed or reset.", resetPassword),
 	FactorAdded: event("A second factor was added",
-		"A second factor was added to your account. From now on, a sign-in also\nneeds a code of an authenticator app.", resetPassword),
+		"A second factor was added to your account. From now on, a sign-in also\nneeds a code of an authenticator app.", removeFactor),
 	FactorRemoved: event("Your second factor was removed",
 		"The second factor of your account was removed. From now on, the password\nalone is enough to sign in.", resetPassword),
 	RecoveryCodesReplaced: event("Your recovery codes were replaced",
@@ -128,7 +128,8 @@ If it was not you, you do not need to do anything.
 
 // What a person should do who did not cause an event.
 const (
-	resetPassword    = "choose a new password now, with \"forgot password\" on the\nsign-in page, and end the sessions that you do not know."
+	resetPassword    = "choose a new password now, with \"forgot password\" on the\nsign-in page. All sessions of the account end then."
+	removeFactor     = "choose a new password now, with \"forgot password\" on the\nsign-in page, and ask an administrator of this service to remove the\nsecond factor: a new password alone does not remove it."
 	askAdministrator = "somebody else controls your account now. Ask an\nadministrator of this service for help."
 	askSupport       = "somebody else may know or guess your PIN. Ask the service that\nuses the PIN for help."
 )
