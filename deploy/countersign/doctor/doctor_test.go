@@ -240,6 +240,8 @@ id=2 addr=10.0.0.2:1 name= age=61 idle=0 flags=N db=0 user=default
 id=3 addr=10.0.0.3:1 name= age=59 idle=0 flags=N db=0 user=default
 id=4 addr=10.0.0.4:1 name= age=3600 idle=0 flags=S db=0 user=default
 id=5 addr=10.0.0.5:1 name= age=3600 idle=0 flags=N db=0 user=ops
+id=6 addr=10.0.0.6:1 name=sentinel-38d0a1b2-cmd age=3600 idle=0 flags=N db=0 user=default
+id=7 addr=10.0.0.6:2 name=sentinel-38d0a1b2-pubsub age=3600 idle=0 flags=P db=0 user=default
 `
 	if got := administrators(list); got != 2 {
 		t.Errorf("%d connections, want 2: those of default for 61 s, and of ops", got)

@@ -111,7 +111,7 @@ func (r *Report) redisUser(ctx context.Context, address, role, password string) 
 }
 
 // administrators returns the number of connections in the answer to CLIENT LIST whose user is no service's, and that have been open
-// for more than a minute. Connections between servers do not count.
+// for more than a minute. Connections of replicas and of sentinels do not count.
 func administrators(clients string) (n int) {
 	for line := range strings.Lines(clients) {
 		field := map[string]string{}
@@ -119,8 +119,9 @@ func administrators(clients string) (n int) {
 			name, value, _ := strings.Cut(text, "=")
 			field[name] = value
 		}
+		ofServer := strings.ContainsAny(field["flags"], "SM") || strings.HasPrefix(field["name"], "sentinel-")
 		age, err := strconv.Atoi(field["age"])
-		if err == nil && age > 60 && !slices.Contains(schema.Roles, field["user"]) && !strings.ContainsAny(field["flags"], "SM") {
+		if err == nil && age > 60 && !slices.Contains(schema.Roles, field["user"]) && !ofServer {
 			n++
 		}
 	}
