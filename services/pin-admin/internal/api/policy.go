@@ -28,7 +28,8 @@ func (a *API) GetPINPolicy(ctx context.Context, r gen.GetPINPolicyRequestObject)
 // UpdatePINPolicy changes the fields of an instance's policy that the request contains.
 func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestObject) (gen.UpdatePINPolicyResponseObject, error) {
 	policy, err := a.Policies.Change(ctx, r.InstanceID, policy.Change{
-		AppliesTo: (*string)(r.Body.PINAppliesTo), Enforcement: (*string)(r.Body.Enforcement), RequiredSkills: r.Body.PINRequiredSkills,
+		AppliesTo: (*string)(r.Body.PINAppliesTo), Enforcement: (*string)(r.Body.Enforcement),
+		RequiredSkills:    r.Body.PINRequiredSkills,
 		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
 	})
 	if err != nil {

@@ -99,7 +99,8 @@ func (p longPoll) answer(conn net.Conn) int {
 
 func (p longPoll) response(set bool) *http.Response {
 	header := http.Header{
-		"X-Request-Id": {p.requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
+		"X-Request-Id": {p.requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)},
+		"Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
 	}
 	response := &http.Response{ProtoMajor: 1, ProtoMinor: 1, StatusCode: http.StatusOK, Header: header, Close: true}
 	if !set {

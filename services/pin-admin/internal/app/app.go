@@ -51,15 +51,20 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
 			PINs:         pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
-			Verifier:     pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
-			Policies:     policy.Store{DB: r.DB},
-			Sessions:     pin.Sessions{DB: r.DB, Store: sessions},
-			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
-			Waiting:      wakeup.NewBoard(r.DB, r.Redis, r.Log, s.LongPolls),
-			Limiter:      ratelimit.New(r.Redis, "pin-admin"),
-			Rates:        s.Rates,
+			Verifier: pin.NewVerifier(pin.VerifierConfig{
+				DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
+			}),
+			Policies: policy.Store{DB: r.DB},
+			Sessions: pin.Sessions{DB: r.DB, Store: sessions},
+			Trail:    audit.Trail{DB: r.DB, Ring: r.Keys},
+			Waiting:  wakeup.NewBoard(r.DB, r.Redis, r.Log, s.LongPolls),
+			Limiter:  ratelimit.New(r.Redis, "pin-admin"),
+			Rates:    s.Rates,
 		},
-		Echo:   web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers, TrustedProxies: r.TrustedProxies, RequestTime: r.RequestTime}),
+		Echo: web.New(web.Options{
+			Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers,
+			TrustedProxies: r.TrustedProxies, RequestTime: r.RequestTime,
+		}),
 		pruner: retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
 	a.API.Routes(a.Echo)

@@ -35,11 +35,16 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	}
 	sessions := session.NewStore(s.Sessions, r.Redis, r.Keys, r.Registry)
 	a := &App{
-		Echo: web.New(web.Options{Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, TrustedProxies: r.TrustedProxies, RequestTime: requestTime}),
+		Echo: web.New(web.Options{
+			Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable,
+			TrustedProxies: r.TrustedProxies, RequestTime: requestTime,
+		}),
 		API: &api.API{
-			Spec:      spec,
-			Keys:      credential.Keys{DB: r.DB},
-			Verifier:  pin.NewVerifier(pin.VerifierConfig{DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry}),
+			Spec: spec,
+			Keys: credential.Keys{DB: r.DB},
+			Verifier: pin.NewVerifier(pin.VerifierConfig{
+				DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
+			}),
 			PINs:      pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
 			Directory: directory.Directory{DB: r.DB},
 			Sessions:  pin.Sessions{DB: r.DB, Store: sessions},
