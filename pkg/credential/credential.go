@@ -72,9 +72,13 @@ func (n NewKey) limited(ctx context.Context, tx *sqlx.Tx) (NewKey, error) {
 	return n, nil
 }
 
-// recordUse sets last_used_at of a key, at most once a minute.
+// recordUse sets last_used_at of a key, at most once a minute. It does not wait for the key's row: another request that records the
+// use may itself wait for a synchronous standby, and must not stop all requests with this key.
 func (k Keys) recordUse(ctx context.Context, table string, id uuid.UUID) error {
-	if _, err := k.DB.ExecContext(ctx, `update `+table+` k set last_used_at = now() where k.id = $1 and `+UseUnrecorded, id); err != nil {
+	q := `
+		update ` + table + ` set last_used_at = now()
+		 where id = (select k.id from ` + table + ` k where k.id = $1 and ` + UseUnrecorded + ` for no key update skip locked)`
+	if _, err := k.DB.ExecContext(ctx, q, id); err != nil {
 		return fmt.Errorf("recording the use of a key in %s: %w", table, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package credential_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -109,6 +110,23 @@ func TestUseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
 	}
 	if proxyKey, apiKey := use(); proxyKey.Before(firstProxyKey) || apiKey.Before(firstAPIKey) {
 		t.Error("a use after a minute was not recorded")
+	}
+}
+
+// A request that cannot record the use of its key at once does not wait, and is answered.
+func TestKeyIsAuthenticatedWhileItsRowIsLocked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.people.Begin()
+	other.MustExec(`select from proxy_keys for update`)
+	other.MustExec(`select from api_keys for update`)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // the test's connections have no limits of their own
+	defer cancel()
+	if _, err := w.internal.AuthenticateProxyKey(ctx, w.proxyKey); err != nil {
+		t.Errorf("a proxy key: %v", err)
+	}
+	if _, err := w.admin.AuthenticateAPIKey(ctx, w.apiKey.Reveal()); err != nil {
+		t.Errorf("an API key: %v", err)
 	}
 }
 
