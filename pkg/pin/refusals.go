@@ -25,6 +25,9 @@ const (
 	lockKeyTime = 3 * time.Second
 	// maxRemembered is the largest number of questions whose refusal a replica remembers. Each takes about 300 bytes.
 	maxRemembered = 10_000
+	// unwrittenTime is how long a replica waits after it tried to write a lock key, before it tries again. So not every refusal
+	// asks Redis during a storm that follows a change of the PIN, or while Redis is down.
+	unwrittenTime = time.Second
 )
 
 // refusals remembers which questions Postgres refused because the PIN was locked or deactivated. While guesses are sent to
@@ -54,6 +57,8 @@ type rememberedRefusal struct {
 	lock    string
 	answer  Result
 	askedAt time.Time
+	// unwritten is true until Redis has accepted the lock. The entry refuses nothing until then.
+	unwritten bool
 	// renewing is true after one request has been sent to Postgres to renew this entry.
 	renewing atomic.Bool
 
@@ -81,7 +86,7 @@ func newRefusals(client redis.UniversalClient) refusals {
 // recall returns the remembered refusal of a question. It returns nil if Postgres must decide.
 func (f refusals) recall(ctx context.Context, q question) *Result {
 	r, found := f.memory.Get(q)
-	if !found {
+	if !found || r.unwritten {
 		return nil
 	}
 	age := f.now().Sub(r.askedAt)
@@ -127,10 +132,20 @@ func (r *rememberedRefusal) stands(ctx context.Context, locks lockKeys) bool {
 // remember remembers a refusal that is based on r. askedAt is the time before Postgres was asked.
 func (f refusals) remember(ctx context.Context, q question, r Resolved, answer Result, askedAt time.Time) {
 	lock := lockOf(r)
-	if lock == "" || !f.locks.write(ctx, r.HolderID.UUID, lock) {
+	if lock == "" {
 		return
 	}
-	f.memory.Add(q, &rememberedRefusal{holder: r.HolderID.UUID, lock: lock, answer: answer, askedAt: askedAt})
+	last, found := f.memory.Get(q)
+	if found && last.unwritten && f.now().Sub(last.askedAt) < unwrittenTime {
+		return
+	}
+	holder := r.HolderID.UUID
+	if !found || last.unwritten {
+		f.memory.Add(q, &rememberedRefusal{holder: holder, lock: lock, answer: answer, askedAt: askedAt, unwritten: true})
+	}
+	if f.locks.write(ctx, holder, lock) {
+		f.memory.Add(q, &rememberedRefusal{holder: holder, lock: lock, answer: answer, askedAt: askedAt})
+	}
 }
 
 // lockOf returns a text that differs for each lock of a holder. It is empty if the PIN is neither locked nor deactivated.

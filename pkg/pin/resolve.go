@@ -105,10 +105,11 @@ const applyingPIN = `left join lateral (
 
 const resolveSQL = `
 	select k.id as key_id, ` + credential.UseUnrecorded + ` as key_use_unrecorded,
-	       exists (select from revoked_sessions v where v.session_hash = $4 and v.instance_id = i.id) as session_revoked,
+	       v.session_hash is not null as session_revoked,
 	       coalesce(r.roles, '{owner}') as roles, ` + resolvedColumns + `
 	  from proxy_keys k
 	  join instances i on i.id = k.instance_id
+	  left join revoked_sessions v on v.session_hash = coalesce($4::bytea, '') and v.instance_id = i.id
 	  left join lateral (
 	         select d.customer_id, d.id as identity_id
 	           from identities d
