@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
@@ -134,5 +135,45 @@ func TestLockKeyAloneRefusesNothing(t *testing.T) {
 	f.locks.write(t.Context(), r.HolderID.UUID, lockOf(other))
 	if f.recall(t.Context(), question{}) != nil {
 		t.Error("refused although Redis has another lock")
+	}
+}
+
+func TestRememberedRefusalNeedsRedis(t *testing.T) {
+	t.Parallel()
+	f, _ := refusalsWithClock(t)
+	r := lockedFor(time.Minute)
+	f.remember(t.Context(), question{}, r, *refusal(r), f.now())
+	if f.recall(t.Context(), question{}) == nil {
+		t.Fatal("nothing is remembered")
+	}
+	closed := redis.NewClient(&redis.Options{})
+	closed.Close()
+	f.locks.redis = closed
+	if f.recall(t.Context(), question{}) != nil {
+		t.Error("refused although Redis does not answer")
+	}
+}
+
+// After a change of the PIN, Redis accepts no lock for some seconds. A storm must not ask it for each refusal.
+func TestRefusalIsWrittenOnceASecond(t *testing.T) {
+	t.Parallel()
+	f, pass := refusalsWithClock(t)
+	r := lockedFor(time.Minute)
+	key := lockKey(r.HolderID.UUID)
+	remember := func() { f.remember(t.Context(), question{}, r, *refusal(r), f.now()) }
+	f.locks.lift(t.Context(), r.HolderID.UUID)
+	remember()
+	if f.recall(t.Context(), question{}) != nil {
+		t.Error("a refusal is remembered although the lock may have been lifted")
+	}
+	f.locks.redis.Del(t.Context(), key)
+	remember()
+	if n := f.locks.redis.Exists(t.Context(), key).Val(); n != 0 {
+		t.Error("the lock was written again at once")
+	}
+	pass(unwrittenTime)
+	remember()
+	if f.recall(t.Context(), question{}) == nil {
+		t.Error("nothing is remembered a second later")
 	}
 }
