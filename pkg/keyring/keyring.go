@@ -40,6 +40,7 @@ const (
 	ExchangeKeys  Purpose = "countersign/exchange-keys/v1"
 	KnownNetworks Purpose = "countersign/known-networks/v1"
 	PINSessions   Purpose = "countersign/pin-sessions/v1"
+	Approvals     Purpose = "countersign/approvals/v1"
 )
 
 const keyBytes = 32

@@ -30,6 +30,11 @@ const (
 	Challenge Kind = "csc"
 	// Link is the token of a link in a mail.
 	Link Kind = "csl"
+	// Approval is the token of an approval's link, and Enrolment the token of an enrolment link.
+	Approval  Kind = "cap"
+	Enrolment Kind = "cen"
+	// Browser is the cookie of a known browser.
+	Browser Kind = "cbr"
 )
 
 const (
