@@ -16,7 +16,9 @@ require (
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/countersign/countersign/pkg/client v0.0.0
 	github.com/gorilla/mux v1.8.0 // indirect
+	github.com/gowebpki/jcs v1.0.2 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/jmoiron/sqlx v1.4.0 // indirect
 	github.com/mattn/go-colorable v0.1.15 // indirect
@@ -40,3 +42,5 @@ require (
 )
 
 replace github.com/countersign/countersign/pkg => ../../../pkg
+
+replace github.com/countersign/countersign/pkg/client => ../../../pkg/client
