@@ -74,7 +74,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetHelpCommand(helpCommand(root))
-	root.AddCommand(adminCommand(), askCommand(), completionCommand(), demoCommand(), doctorCommand(), keysCommand(), kycCommand(),
+	root.AddCommand(adminCommand(), approveCommand(), askCommand(), completionCommand(), demoCommand(), doctorCommand(), keysCommand(), kycCommand(),
 		migrateCommand(), secretsCommand(), storesCommand(), upCommand())
 	root.InitDefaultHelpCmd() // adds helpCommand now; cobra would add it only at the first run
 	return root

@@ -112,7 +112,7 @@ func TestHelpHasNoSideEffects(t *testing.T) {
 			t.Fatalf("%q connected %d times and wrote %q", args, connections, files)
 		}
 	}
-	for _, name := range []string{"admin", "ask", "completion", "demo", "doctor", "help", "keys", "keys new", "keys renew", "keys revoke-signing", "keys rotate-signing",
+	for _, name := range []string{"admin", "approve", "ask", "completion", "demo", "doctor", "help", "keys", "keys new", "keys renew", "keys revoke-signing", "keys rotate-signing",
 		"kyc", "kyc send", "migrate", "secrets", "secrets append", "secrets import", "secrets promote", "secrets retire", "stores", "up"} {
 		if !slices.ContainsFunc(all, func(path []string) bool { return strings.Join(path, " ") == name }) {
 			t.Errorf("%s is missing", name)
@@ -133,6 +133,7 @@ func TestUsageErrorsHaveNoSideEffects(t *testing.T) {
 		{"admin", "--email", "ada@example.com", "--reset-mfa", "--password-stdin"},
 		{"demo"}, {"demo", "a", "b"}, {"secrets", "bogus"}, {"secrets", "append"}, {"secrets", "append", "KEYS"}, {"secrets", "append", "PIN_KEYS", "AUTH_KEYS"},
 		{"secrets", "import", "file"}, {"kyc", "send", "--vendor", "bogus"}, {"kyc", "send", "--status", "bogus"}, {"kyc", "send", "--at", "today"},
+		{"approve", "https://a.test/approve#cap_x", "more"}, {"approve", "https://a.test/approve"}, {"approve", "http://a.test/approve#cap_x"},
 		{"stores"}, {"stores", "--"}, {"ask"}, {"ask", "http://a", "http://b"}, {"ask", "-H", "nonsense", "http://127.0.0.1:1"}, {"completion"},
 		{"completion", "bogus"}, {"up", "now"}, {"migrate", "now"}, {"doctor", "now"},
 	}
