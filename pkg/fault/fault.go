@@ -40,6 +40,8 @@ type Error struct {
 	Field string
 	// After is the time to wait before another try. Zero means no advice.
 	After time.Duration
+	// LockedUntil is the end of the lock that the failure reports. Zero means that the failure reports no end of a lock.
+	LockedUntil time.Time
 	// Challenge is what an Unauthenticated caller must prove in addition, as parameters of the header WWW-Authenticate.
 	Challenge string
 }
@@ -60,6 +62,13 @@ func (e *Error) About(field string) *Error {
 func (e *Error) RetryAfter(d time.Duration) *Error {
 	c := *e
 	c.After = d
+	return &c
+}
+
+// Until returns a copy with LockedUntil.
+func (e *Error) Until(end time.Time) *Error {
+	c := *e
+	c.LockedUntil = end
 	return &c
 }
 

@@ -37,6 +37,8 @@ var (
 type ErrorAnswer struct {
 	Status     int
 	Code, Text string
+	// LockedUntil is the end of the lock that the error reports, or zero.
+	LockedUntil time.Time
 	// Issues is not empty if the request is invalid (422).
 	Issues []Issue
 }
@@ -48,15 +50,20 @@ const ErrorCodeHeader = "X-Error-Code"
 // Allow are already set.
 type ErrorRenderer func(echo.Context, ErrorAnswer) error
 
-// RenderFastAPI writes an error in FastAPI's shape: {"detail": text} or {"detail": [issue, …]}. An error 503 also has a code,
-// because a program must distinguish an attempt that was not charged from one whose outcome is unknown.
+// RenderFastAPI writes an error in FastAPI's shape: {"detail": text} or {"detail": [issue, …]}. An error 409, 429 or 503 also has
+// a code, because what a program does next depends on the cause. For example, it must distinguish an attempt that was not charged
+// from one whose outcome is unknown.
 func RenderFastAPI(c echo.Context, a ErrorAnswer) error {
 	if len(a.Issues) > 0 {
 		return c.JSON(a.Status, map[string]any{"detail": a.Issues})
 	}
 	body := map[string]any{"detail": a.Text}
-	if a.Status == http.StatusServiceUnavailable {
+	switch a.Status {
+	case http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		body["code"] = a.Code
+	}
+	if !a.LockedUntil.IsZero() {
+		body["locked_until"] = a.LockedUntil
 	}
 	return c.JSON(a.Status, body)
 }
@@ -87,7 +94,7 @@ func answerErrors(o Options) echo.HTTPErrorHandler {
 				render = own
 			}
 		}
-		if err := render(c, ErrorAnswer{status, failure.Code, failure.Text, issues}); err != nil {
+		if err := render(c, ErrorAnswer{status, failure.Code, failure.Text, failure.LockedUntil, issues}); err != nil {
 			o.Log.Warn("answer not sent", "request_id", RequestID(c), "error", err.Error())
 		}
 	}

@@ -46,7 +46,7 @@ func (s *service) request(method, path string, body any, headers ...string) answ
 		s.t.Errorf("%s %s: status 500\n%s", method, path, s.log)
 	}
 	a := answer{Answer: got}
-	if json.Unmarshal([]byte(got.Body), &a.body) == nil {
+	if json.Unmarshal([]byte(got.Body), &a.body) == nil && a.body["detail"] == nil { // the code of an error is no secret
 		s.remember(a.body)
 	}
 	return a

@@ -247,6 +247,13 @@ type CodeRequest struct {
 	Code Code `json:"code"`
 }
 
+// CodedProblem defines model for CodedProblem.
+type CodedProblem struct {
+	// Code The machine-readable code of the error.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // ConnectionAnswer defines model for ConnectionAnswer.
 type ConnectionAnswer struct {
 	Data struct {
@@ -833,7 +840,7 @@ type VerifyEmailRequest struct {
 type ExchangeKeyID = openapi_types.UUID
 
 // Conflict defines model for Conflict.
-type Conflict = Problem
+type Conflict = CodedProblem
 
 // Internal defines model for Internal.
 type Internal = Problem
@@ -857,13 +864,13 @@ type OAuthUnavailable = OAuthProblem
 type Refused = SignInResult
 
 // SecondFactorConflict defines model for SecondFactorConflict.
-type SecondFactorConflict = Problem
+type SecondFactorConflict = CodedProblem
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Problem
 
 // TooMany defines model for TooMany.
-type TooMany = Problem
+type TooMany = CodedProblem
 
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Problem
@@ -1590,7 +1597,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 }
 
-type ConflictJSONResponse Problem
+type ConflictJSONResponse CodedProblem
 
 type InternalJSONResponse Problem
 
@@ -1628,7 +1635,7 @@ type RefusedJSONResponse struct {
 	Headers RefusedResponseHeaders
 }
 
-type SecondFactorConflictJSONResponse Problem
+type SecondFactorConflictJSONResponse CodedProblem
 
 type TooLargeJSONResponse Problem
 
@@ -1639,7 +1646,7 @@ type TooManyResponseHeaders struct {
 	RetryAfter         *int
 }
 type TooManyJSONResponse struct {
-	Body Problem
+	Body CodedProblem
 
 	Headers TooManyResponseHeaders
 }

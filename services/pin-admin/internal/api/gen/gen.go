@@ -138,6 +138,13 @@ type AuditPage struct {
 // Channel defines model for Channel.
 type Channel = string
 
+// CodedProblem defines model for CodedProblem.
+type CodedProblem struct {
+	// Code The machine-readable code of the error.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // Customer defines model for Customer.
 type Customer struct {
 	CreatedAt   time.Time `json:"created_at"`
@@ -486,7 +493,7 @@ type Search = string
 type SortDir = string
 
 // Conflict defines model for Conflict.
-type Conflict = Problem
+type Conflict = CodedProblem
 
 // Forbidden defines model for Forbidden.
 type Forbidden = Problem
@@ -513,7 +520,7 @@ type Status = PINStatus
 type TooLarge = Problem
 
 // TooMany defines model for TooMany.
-type TooMany = Problem
+type TooMany = CodedProblem
 
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Problem
@@ -1792,7 +1799,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 }
 
-type ConflictJSONResponse Problem
+type ConflictJSONResponse CodedProblem
 
 type ForbiddenJSONResponse Problem
 
@@ -1817,7 +1824,7 @@ type TooManyResponseHeaders struct {
 	RetryAfter         int
 }
 type TooManyJSONResponse struct {
-	Body Problem
+	Body CodedProblem
 
 	Headers TooManyResponseHeaders
 }

@@ -182,6 +182,13 @@ type AddressRoleOverride string
 // Channel defines model for Channel.
 type Channel string
 
+// CodedProblem defines model for CodedProblem.
+type CodedProblem struct {
+	// Code The machine-readable code of the error.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // Introspection When active is false there are no other fields.
 type Introspection struct {
 	Active     bool                `json:"active"`
@@ -333,7 +340,7 @@ type InstanceID = openapi_types.UUID
 type PINSession = secret.Text
 
 // Conflict defines model for Conflict.
-type Conflict = Problem
+type Conflict = CodedProblem
 
 // Forbidden defines model for Forbidden.
 type Forbidden = Problem
@@ -716,7 +723,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 }
 
-type ConflictJSONResponse Problem
+type ConflictJSONResponse CodedProblem
 
 type ForbiddenJSONResponse Problem
 
