@@ -62,7 +62,7 @@ type proof struct {
 // that something else than the person's confirmation caused the change. AuthorizeAgent returns ErrUnproved if the session is not
 // valid or a demanded proof is missing, ErrProofWrong, ErrLocked, or an error of Verify.
 func (v *Verifier) AuthorizeAgent(ctx context.Context, key token.Token, subject Subject, current *PIN, presented *session.Session) (Authority, error) {
-	r, err := v.Resolve(ctx, key, subject, presented)
+	r, err := v.Resolve(ctx, key, subject, presented, nil)
 	sent := current != nil || presented != nil
 	switch {
 	case err != nil:

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/session"
+	"github.com/countersign/countersign/pkg/skill"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -43,6 +44,9 @@ type Resolved struct {
 	// Roles are the roles that the subject may have: one for an identity, one or more for a customer.
 	Roles pq.StringArray `db:"roles"`
 	policy.Policy
+
+	// Skill is the registered skill that was named to Resolve. Its Mode is skill.Unregistered if there is none.
+	Skill skill.Registered `db:"skill"`
 
 	// SessionRevoked is true if an agent of the instance revoked the session that was passed to Resolve.
 	SessionRevoked bool `db:"session_revoked"`
@@ -80,16 +84,17 @@ func (r Resolved) Accepts(x *session.Session) bool {
 		r.At.Before(x.ExpiresAt(r.TTL()))
 }
 
-// CheckRequired decides whether a PIN is needed before a skill (nil: no skill is named), if the agent presents a session (nil:
-// none).
-func (r Resolved) CheckRequired(skill *string, presented *session.Session) policy.Decision {
-	return r.Decide(policy.Question{HasPIN: r.HasPIN(), Roles: r.Roles, Skill: skill, SessionActive: r.Accepts(presented)})
+// CheckRequired decides what is needed before a skill (nil: no skill is named), if the agent presents a session (nil: none). Both
+// were passed to Resolve.
+func (r Resolved) CheckRequired(name *string, presented *session.Session) policy.Decision {
+	return r.Decide(policy.Question{HasPIN: r.HasPIN(), Roles: r.Roles, Skill: name, Mode: r.Skill.Mode, SessionActive: r.Accepts(presented)})
 }
 
 // resolvedColumns are the fields of Resolved without the key and the roles, for an instance i, a subject s and the PIN h that
 // applies.
 const resolvedColumns = `now() as at,
 	       i.id as instance_id, i.pin_applies_to, i.enforcement, i.pin_required_skills, i.pin_session_ttl_minutes, i.pin_change_requires_proof, i.kyc_required,
+	       i.pin_entry, i.approval_known_browser,
 	       s.customer_id, s.identity_id, h.holder_id, h.identity_id is not null as held_by_identity,
 	       h.verifier, h.generation, h.session_generation,
 	       h.deactivated_by is not null as deactivated,
@@ -106,10 +111,13 @@ const applyingPIN = `left join lateral (
 const resolveSQL = `
 	select k.id as key_id, ` + credential.UseUnrecorded + ` as key_use_unrecorded,
 	       v.session_hash is not null as session_revoked,
-	       coalesce(r.roles, '{owner}') as roles, ` + resolvedColumns + `
+	       coalesce(r.roles, '{owner}') as roles,
+	       coalesce(z.skill, '') as "skill.name", coalesce(z.mode, '') as "skill.mode", z.audience as "skill.audience", z.version as "skill.version",
+	       ` + resolvedColumns + `
 	  from proxy_keys k
 	  join instances i on i.id = k.instance_id
 	  left join revoked_sessions v on v.session_hash = coalesce($4::bytea, '') and v.instance_id = i.id
+	  left join skills z on z.instance_id = i.id and lower(z.skill collate "C") = lower(coalesce($5::text, '') collate "C")
 	  left join lateral (
 	         select d.customer_id, d.id as identity_id
 	           from identities d
@@ -131,9 +139,9 @@ const resolveSQL = `
 	 where k.key_hash = $1 and ` + credential.Valid
 
 // Resolve authenticates a proxy key and reads the state of a subject, in one query. The query also reads whether presented (nil:
-// none) was revoked. Resolve returns caller.ErrInvalid if the key is not valid, directory.ErrNoInstance if it is the key of another
+// none) was revoked, and the registered skill with this name (nil: no skill is named). Resolve returns caller.ErrInvalid if the key is not valid, directory.ErrNoInstance if it is the key of another
 // instance, ErrNoSubject if no id is given, and ErrNotWithin if the subject is not within the instance.
-func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject, presented *session.Session) (Resolved, error) {
+func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject, presented *session.Session, name *string) (Resolved, error) {
 	if !subject.CustomerID.Valid && !subject.IdentityID.Valid {
 		return Resolved{}, ErrNoSubject
 	}
@@ -142,7 +150,7 @@ func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject
 		hash = presented.Hash
 	}
 	var r Resolved
-	err := v.resolveQ.get(ctx, v.db, &r, key.Hash(), subject.CustomerID, subject.IdentityID, hash)
+	err := v.resolveQ.get(ctx, v.db, &r, key.Hash(), subject.CustomerID, subject.IdentityID, hash, name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Resolved{}, caller.ErrInvalid

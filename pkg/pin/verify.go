@@ -102,7 +102,7 @@ func NewVerifier(c VerifierConfig) *Verifier {
 // was charged); budget.ErrUnknown (the attempt may have been charged, and there is no verdict); or an error that prevented an
 // answer.
 func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject, candidate PIN) (Result, error) {
-	resolve := func(ctx context.Context) (Resolved, error) { return v.Resolve(ctx, key, subject, nil) }
+	resolve := func(ctx context.Context) (Resolved, error) { return v.Resolve(ctx, key, subject, nil, nil) }
 	return v.verify(ctx, subject.InstanceID, questionOf(key, subject), resolve, candidate)
 }
 

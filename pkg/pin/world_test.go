@@ -198,7 +198,7 @@ func (w *world) valid(result pin.Result) bool {
 
 func (w *world) accepts(x *session.Session) bool {
 	w.t.Helper()
-	resolved, err := w.verifier.Resolve(context.Background(), w.key, w.subject(), x)
+	resolved, err := w.verifier.Resolve(context.Background(), w.key, w.subject(), x, nil)
 	if err != nil {
 		w.t.Fatalf("resolving: %v", err)
 	}

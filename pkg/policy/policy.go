@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/skill"
 )
 
 // Policy is the PIN policy of one instance. The column names are the names of the contract.
@@ -24,14 +26,26 @@ type Policy struct {
 	ChangeRequiresProof bool `db:"pin_change_requires_proof"`
 	// KYCRequired means that only an admin sets a PIN for a customer whose identity is not verified.
 	KYCRequired bool `db:"kyc_required"`
+	// PINEntry is EntryAny or EntryPage.
+	PINEntry string `db:"pin_entry"`
+	// ApprovalKnownBrowser means that a link approves only in a browser in which the person gave the PIN before.
+	ApprovalKnownBrowser bool `db:"approval_known_browser"`
 }
 
 // The values of Enforcement.
 const (
 	// Listed protects the skills in the list. Other skills are open, and if no PIN is set, no PIN is needed.
 	Listed = "listed"
-	// Strict protects every skill, and a person without a PIN may use none of them.
+	// Strict protects every skill that is not registered as open, and a person without a PIN may use none of them.
 	Strict = "strict"
+)
+
+// The values of PINEntry.
+const (
+	// EntryAny lets an agent relay, set and remove PINs.
+	EntryAny = "any"
+	// EntryPage means that a person gives a PIN only to a page of Countersign, or signed in to the dashboard.
+	EntryPage = "page"
 )
 
 // TTL returns how long a confirmation lasts.
@@ -47,6 +61,7 @@ const (
 	RoleExempt        Reason = "role_exempt"
 	SkillNotProtected Reason = "skill_not_protected"
 	SessionActive     Reason = "session_active"
+	ApprovalNeeded    Reason = "approval_needed"
 )
 
 // Question is what Decide must know about a subject.
@@ -57,6 +72,8 @@ type Question struct {
 	Roles []string
 	// Skill is nil if the agent names no skill.
 	Skill *string
+	// Mode is what the skill needs if it is registered.
+	Mode skill.Mode
 	// SessionActive is true if the agent presents a valid session.
 	SessionActive bool
 }
@@ -74,15 +91,20 @@ type Decision struct {
 // Decide decides whether a PIN is needed. A locked or deactivated PIN is needed like any other PIN: an exhausted guess budget
 // must not remove the protection. AppliesTo exempts a role under both enforcements, because an admin has to choose that; so an
 // exempt person without a PIN is not refused. Without a skill, the list is not consulted.
+//
+// An admin registered a skill for a reason, so a registered skill does not follow the list and the enforcement. It is open, or it
+// is protected and a person without a PIN is refused. Nothing replaces the approval of an action: no session, and no role.
 func (p Policy) Decide(q Question) Decision {
 	role, exempt := p.strictestRole(q.Roles)
 	d := Decision{Required: true, Reason: PINNeeded, Role: role}
 	if q.Skill != nil {
-		protected := p.protects(*q.Skill)
+		protected := p.protects(*q.Skill, q.Mode)
 		d.SkillProtected = &protected
 	}
 	switch {
-	case !q.HasPIN && !p.strict():
+	case needsApproval(q.Mode):
+		d.Reason = ApprovalNeeded
+	case !q.HasPIN && !p.strict() && q.Mode != skill.Session:
 		d.Required, d.Reason = false, NoActivePIN
 	case exempt:
 		d.Required, d.Reason = false, RoleExempt
@@ -94,6 +116,11 @@ func (p Policy) Decide(q Question) Decision {
 		d.Required, d.Reason = false, SessionActive
 	}
 	return d
+}
+
+// needsApproval reports whether each action needs an approval of its own. An unknown mode counts as Approval.
+func needsApproval(m skill.Mode) bool {
+	return m != skill.Unregistered && m != skill.Open && m != skill.Session
 }
 
 // strictestRole returns a role that the policy applies to. If there is none, it returns the first role, which is exempt.
@@ -109,21 +136,25 @@ func (p Policy) strictestRole(roles []string) (role string, exempt bool) {
 // strict reports whether the enforcement is strict. An unknown enforcement counts as strict.
 func (p Policy) strict() bool { return p.Enforcement != Listed }
 
-func (p Policy) protects(skill string) bool {
-	skill = lower(skill)
+// protects reports whether a skill is protected. The list and the enforcement decide only about a skill that is not registered.
+func (p Policy) protects(name string, mode skill.Mode) bool {
+	if mode != skill.Unregistered {
+		return mode != skill.Open
+	}
+	name = lower(name)
 	return p.strict() || slices.ContainsFunc(p.RequiredSkills, func(pattern string) bool {
 		prefix, isPrefix := strings.CutSuffix(lower(pattern), "*")
-		return prefix == skill || isPrefix && strings.HasPrefix(skill, prefix)
+		return prefix == name || isPrefix && strings.HasPrefix(name, prefix)
 	})
 }
 
 // lower returns a skill in lower case. It changes ASCII letters only, because other letters have lower cases of other lengths,
 // and lower cases that are ASCII letters.
-func lower(skill string) string {
+func lower(name string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			r += 'a' - 'A'
 		}
 		return r
-	}, skill)
+	}, name)
 }

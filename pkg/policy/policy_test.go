@@ -1,6 +1,10 @@
 package policy
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/countersign/countersign/pkg/skill"
+)
 
 // TestDecideMatrix has one row for each situation. The session of a person without a PIN is never valid, but must not matter.
 func TestDecideMatrix(t *testing.T) {
@@ -61,6 +65,61 @@ func TestDecideMatrix(t *testing.T) {
 	}
 }
 
+// TestRegisteredSkillMatrix has one row for each situation of a registered skill. Whether the skill is in the list must not matter.
+func TestRegisteredSkillMatrix(t *testing.T) {
+	t.Parallel()
+	const hasPIN, noPIN, exempt, notExempt, required = true, false, true, false, true
+	type answer struct {
+		reason   Reason
+		required bool
+	}
+	open, none, role := answer{SkillNotProtected, false}, answer{NoActivePIN, false}, answer{RoleExempt, false}
+	needed, live, refused := answer{PINNeeded, required}, answer{SessionActive, false}, answer{NoActivePIN, required}
+	approval := answer{ApprovalNeeded, required}
+	for _, row := range []struct {
+		mode             skill.Mode
+		hasPIN, isExempt bool
+		// Under both enforcements, with and without a valid session.
+		listed, listedWithSession, strict, strictWithSession answer
+	}{
+		{skill.Open, hasPIN, notExempt, open, open, open, open},
+		{skill.Open, hasPIN, exempt, role, role, role, role},
+		{skill.Open, noPIN, notExempt, none, none, open, open},
+		{skill.Open, noPIN, exempt, none, none, role, role},
+		{skill.Session, hasPIN, notExempt, needed, live, needed, live},
+		{skill.Session, hasPIN, exempt, role, role, role, role},
+		{skill.Session, noPIN, notExempt, refused, refused, refused, refused},
+		{skill.Session, noPIN, exempt, role, role, role, role},
+		{skill.Approval, hasPIN, notExempt, approval, approval, approval, approval},
+		{skill.Approval, hasPIN, exempt, approval, approval, approval, approval},
+		{skill.Approval, noPIN, notExempt, approval, approval, approval, approval},
+		{skill.Approval, noPIN, exempt, approval, approval, approval, approval},
+		{"of a later release", hasPIN, exempt, approval, approval, approval, approval},
+		{"of a later release", noPIN, notExempt, approval, approval, approval, approval},
+	} {
+		for _, name := range []string{"pay.transfer", "mail.send"} {
+			for _, situation := range []struct {
+				enforcement string
+				session     bool
+				want        answer
+			}{{Listed, false, row.listed}, {Listed, true, row.listedWithSession}, {Strict, false, row.strict}, {Strict, true, row.strictWithSession}} {
+				p := Policy{Enforcement: situation.enforcement, AppliesTo: "all", RequiredSkills: []string{"pay.*"}}
+				if row.isExempt {
+					p.AppliesTo = "owner"
+				}
+				d := p.Decide(Question{HasPIN: row.hasPIN, Roles: []string{"customer"}, Skill: &name, Mode: row.mode, SessionActive: situation.session})
+				if got := (answer{d.Reason, d.Required}); got != situation.want {
+					t.Errorf("%q, mode %q, PIN %v, exempt %v, %s, session %v: got %v, want %v",
+						name, row.mode, row.hasPIN, row.isExempt, situation.enforcement, situation.session, got, situation.want)
+				}
+				if d.SkillProtected == nil || *d.SkillProtected != (row.mode != skill.Open) {
+					t.Errorf("%q, mode %q, %s: skill_protected is wrong", name, row.mode, situation.enforcement)
+				}
+			}
+		}
+	}
+}
+
 func TestStrictestRoleDecides(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []struct {
@@ -108,7 +167,7 @@ func TestListedSkills(t *testing.T) {
 		{"other letters in the same case", []string{"über*"}, "überWEISUNG", true},
 	} {
 		p := Policy{Enforcement: Listed, RequiredSkills: rule.list}
-		if got := p.protects(rule.skill); got != rule.want {
+		if got := p.protects(rule.skill, skill.Unregistered); got != rule.want {
 			t.Errorf("%s: %v, want %v", rule.name, got, rule.want)
 		}
 	}

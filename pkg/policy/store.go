@@ -20,15 +20,18 @@ type Store struct{ DB *sqlx.DB }
 // Change holds the new values of a policy. A nil field does not change. The OpenAPI document and the table's constraints
 // define the ranges.
 type Change struct {
-	AppliesTo           *string
-	Enforcement         *string
-	RequiredSkills      *[]string
-	SessionTTLMinutes   *int
-	ChangeRequiresProof *bool
-	KYCRequired         *bool
+	AppliesTo            *string
+	Enforcement          *string
+	RequiredSkills       *[]string
+	SessionTTLMinutes    *int
+	ChangeRequiresProof  *bool
+	KYCRequired          *bool
+	PINEntry             *string
+	ApprovalKnownBrowser *bool
 }
 
-const columns = `pin_applies_to, enforcement, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required`
+const columns = `pin_applies_to, enforcement, pin_required_skills, pin_session_ttl_minutes, pin_change_requires_proof, kyc_required,
+	pin_entry, approval_known_browser`
 
 // Get returns an instance's policy, or directory.ErrNoInstance.
 func (s Store) Get(ctx context.Context, instance uuid.UUID) (Policy, error) {
@@ -54,7 +57,8 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 		   set pin_applies_to = coalesce($2, pin_applies_to), enforcement = coalesce($7, enforcement), pin_required_skills = coalesce($3, pin_required_skills),
 		       pin_session_ttl_minutes = coalesce($4, pin_session_ttl_minutes),
 		       pin_change_requires_proof = coalesce($5, pin_change_requires_proof),
-		       kyc_required = coalesce($6, kyc_required), updated_at = now()
+		       kyc_required = coalesce($6, kyc_required), pin_entry = coalesce($8, pin_entry),
+		       approval_known_browser = coalesce($9, approval_known_browser), updated_at = now()
 		 where id = $1
 		returning ` + columns
 	var skills any
@@ -63,7 +67,8 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 	}
 	var policy Policy
 	err := audit.Change(ctx, s.DB, func(tx *sqlx.Tx) (audit.Event, error) {
-		err := tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired, change.Enforcement)
+		err := tx.GetContext(ctx, &policy, q, instance, change.AppliesTo, skills, change.SessionTTLMinutes, change.ChangeRequiresProof, change.KYCRequired, change.Enforcement,
+			change.PINEntry, change.ApprovalKnownBrowser)
 		if errors.Is(err, sql.ErrNoRows) {
 			return audit.Event{}, directory.ErrNoInstance
 		}
@@ -73,7 +78,7 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 		return audit.Event{Action: "policy.changed", InstanceID: audit.ID(instance), Details: map[string]any{
 			"pin_applies_to": policy.AppliesTo, "enforcement": policy.Enforcement, "pin_required_skills": policy.RequiredSkills,
 			"pin_session_ttl_minutes": policy.SessionTTLMinutes, "pin_change_requires_proof": policy.ChangeRequiresProof,
-			"kyc_required": policy.KYCRequired,
+			"kyc_required": policy.KYCRequired, "pin_entry": policy.PINEntry, "approval_known_browser": policy.ApprovalKnownBrowser,
 		}}, nil
 	})
 	if err != nil {

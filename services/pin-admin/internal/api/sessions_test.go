@@ -98,7 +98,7 @@ func (c *sessionService) live() (n int) {
 		session token.Token
 	}{{c.homeKey, c.owner(), c.asOwner}, {c.homeKey, c.mine(), c.asIdentity}, {c.elsewhereKey, c.others(), c.asElse}} {
 		presented := c.sessions.Find(c.t.Context(), request.session.Reveal())
-		resolved, err := c.verifier.Resolve(c.t.Context(), request.key, request.subject, presented)
+		resolved, err := c.verifier.Resolve(c.t.Context(), request.key, request.subject, presented, nil)
 		if err == nil && resolved.Accepts(presented) {
 			n++
 		}

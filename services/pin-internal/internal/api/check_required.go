@@ -12,7 +12,7 @@ import (
 // CheckRequired answers whether the agent must ask for a PIN before it runs a skill.
 func (a *API) CheckRequired(ctx context.Context, r gen.CheckRequiredRequestObject) (gen.CheckRequiredResponseObject, error) {
 	presented := a.presented(ctx, r.Params.XPinSession)
-	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID), presented)
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &r.Params.CustomerID, r.Params.IdentityID), presented, r.Params.Skill)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,35 @@ func TestCheckRequiredUnderStrictEnforcement(t *testing.T) {
 	s.Fields(s.check("", "pay"), map[string]any{"required": false, "reason": "role_exempt", "skill_protected": true})
 }
 
+func TestCheckRequiredForRegisteredSkills(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.people.Exec(`insert into skills (instance_id, skill, mode) select $1, * from (values ('weather', 'open'), ('Mail.Send', 'session'), ('pay.transfer', 'approval')) v`, s.instance)
+	s.people.Exec(`insert into skills (instance_id, skill, mode) values ($1, 'elsewhere', 'approval')`, s.people.Instance())
+	for _, enforcement := range []string{"listed", "strict"} {
+		s.people.Exec(`update instances set enforcement = $1, pin_required_skills = '{weather}'`, enforcement)
+		s.Fields(s.check("", "weather"), map[string]any{"required": false, "skill_protected": false})
+		s.Fields(s.check("", "mail.send"), map[string]any{"required": true, "reason": "no_active_pin", "skill_protected": true})
+		s.Fields(s.check("", "PAY.transfer"), map[string]any{"required": true, "reason": "approval_needed", "skill_protected": true, "pin_set": false})
+	}
+	s.people.Exec(`update instances set enforcement = 'listed', pin_required_skills = '{weather}'`)
+	s.setPIN()
+	session, _ := s.verify(right).JSON("session_token").(string)
+	s.Fields(s.check(session, "weather"), map[string]any{"required": false, "reason": "skill_not_protected"})
+	s.Fields(s.check("", "MAIL.send"), map[string]any{"required": true, "reason": "pin_needed"})
+	s.Fields(s.check(session, "mail.SEND"), map[string]any{"required": false, "reason": "session_active"})
+	s.Fields(s.check(session, "pay.transfer"), map[string]any{"required": true, "reason": "approval_needed", "session_active": true})
+	s.Fields(s.check("", "elsewhere"), map[string]any{"required": false, "reason": "skill_not_protected", "skill_protected": false})
+	s.Fields(s.check("", "pay."), map[string]any{"required": false, "reason": "skill_not_protected"})
+	s.people.Exec(`update instances set pin_applies_to = 'owner'`)
+	s.Fields(s.check("", "mail.send"), map[string]any{"required": false, "reason": "role_exempt"})
+	s.Fields(s.check("", "pay.transfer"), map[string]any{"required": true, "reason": "approval_needed", "role": "customer"})
+	for range 5 {
+		s.verify(wrong)
+	}
+	s.Fields(s.check(session, "pay.transfer"), map[string]any{"required": true, "reason": "approval_needed", "is_locked": true})
+}
+
 func TestSkillsAreComparedWithoutRegardToCase(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

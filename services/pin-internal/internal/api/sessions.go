@@ -21,7 +21,7 @@ func (a *API) IntrospectSession(ctx context.Context, r gen.IntrospectSessionRequ
 	if found.IdentityID.Valid {
 		identity = &found.IdentityID.UUID
 	}
-	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &found.CustomerID, identity), found)
+	resolved, err := a.Verifier.Resolve(ctx, caller.From(ctx).Key, subject(r.InstanceID, &found.CustomerID, identity), found, nil)
 	if errors.Is(err, pin.ErrNotWithin) {
 		return gen.IntrospectSession200JSONResponse{}, nil // the session's customer or identity is not, or no longer, within the instance
 	}

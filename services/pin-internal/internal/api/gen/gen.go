@@ -94,6 +94,7 @@ func (e RequirementPINHolder) Valid() bool {
 
 // Defines values for RequirementReason.
 const (
+	ApprovalNeeded    RequirementReason = "approval_needed"
 	NoActivePIN       RequirementReason = "no_active_pin"
 	PINNeeded         RequirementReason = "pin_needed"
 	RoleExempt        RequirementReason = "role_exempt"
@@ -104,6 +105,8 @@ const (
 // Valid indicates whether the value is a known member of the RequirementReason enum.
 func (e RequirementReason) Valid() bool {
 	switch e {
+	case ApprovalNeeded:
+		return true
 	case NoActivePIN:
 		return true
 	case PINNeeded:
@@ -250,7 +253,7 @@ type Requirement struct {
 	// PINSet Whether a PIN applies, active or deactivated.
 	PINSet bool `json:"pin_set"`
 
-	// Reason pin_needed: ask for the PIN. no_active_pin: no PIN is set; required is false if the enforcement of the policy is listed, and true if it is strict (refuse the skill and let the person set a PIN). role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
+	// Reason pin_needed: ask for the PIN. no_active_pin: no PIN is set; required is true if the enforcement of the policy is strict or the skill is registered with the mode session (refuse the skill and let the person set a PIN), and false otherwise. role_exempt: the policy does not apply to the role. skill_not_protected: the skill is registered with the mode open, or it is not registered and the policy does not list it. session_active: the session is valid. approval_needed: the skill is registered with the mode approval, so each action needs an approval of its own; no session and no role replaces it.
 	Reason RequirementReason `json:"reason"`
 
 	// Required Whether the agent must ask for the PIN.
@@ -263,14 +266,14 @@ type Requirement struct {
 	SessionActive    bool       `json:"session_active"`
 	SessionExpiresAt *time.Time `json:"session_expires_at"`
 
-	// SkillProtected Whether the policy protects the skill: it lists the skill, or its enforcement is strict. Null when the request has no skill.
+	// SkillProtected Whether the skill is protected: it is registered with the mode session or approval; or it is not registered, and the policy lists it or its enforcement is strict. Null when the request has no skill.
 	SkillProtected *bool `json:"skill_protected"`
 }
 
 // RequirementPINHolder Who holds the PIN that applies. Null when no PIN applies.
 type RequirementPINHolder string
 
-// RequirementReason pin_needed: ask for the PIN. no_active_pin: no PIN is set; required is false if the enforcement of the policy is listed, and true if it is strict (refuse the skill and let the person set a PIN). role_exempt: the policy does not apply to the role. skill_not_protected: the policy does not list the skill. session_active: the session is valid.
+// RequirementReason pin_needed: ask for the PIN. no_active_pin: no PIN is set; required is true if the enforcement of the policy is strict or the skill is registered with the mode session (refuse the skill and let the person set a PIN), and false otherwise. role_exempt: the policy does not apply to the role. skill_not_protected: the skill is registered with the mode open, or it is not registered and the policy does not list it. session_active: the session is valid. approval_needed: the skill is registered with the mode approval, so each action needs an approval of its own; no session and no role replaces it.
 type RequirementReason string
 
 // RequirementRole The role that the decision is based on.
