@@ -148,6 +148,9 @@ func (s *Spec) validateBody(r *http.Request, operation *openapi3.Operation) ([]I
 	if issues := s.validateValue(loc, media.Schema.Value, value); len(issues) > 0 {
 		return issues, nil
 	}
+	if issues := keepExact(raw, media.Schema.Value, value); len(issues) > 0 {
+		return issues, nil
+	}
 	r.Body = validatedBody{http.NoBody, value}
 	return nil, nil
 }

@@ -36,10 +36,15 @@ func (e *Invalid) Error() string {
 
 // extraForbidden is the issue of an unknown field at loc, or of an unknown query parameter.
 func extraForbidden(loc []any, name string) Issue {
+	return Issue{Type: "extra_forbidden", Loc: append(slices.Clone(loc), shownName(name)), Msg: "Extra inputs are not permitted"}
+}
+
+// shownName returns a name that a caller made up, as an answer may repeat it.
+func shownName(name string) string {
 	if !fieldName.MatchString(name) {
-		name = "(name not shown)"
+		return "(name not shown)"
 	}
-	return Issue{Type: "extra_forbidden", Loc: append(slices.Clone(loc), name), Msg: "Extra inputs are not permitted"}
+	return name
 }
 
 // fieldName matches the unknown names that an answer repeats. A name is text of the caller: a PIN and a token do not match.
@@ -54,6 +59,16 @@ func bodyIssue(e *fault.Error) Issue {
 		loc = append(loc, e.Field)
 	}
 	return valueError(loc, e.Text)
+}
+
+// InBody returns the error of a value below a field of the body that breaks a rule of the domain. path leads from the field to the
+// value; it may contain names that the caller made up.
+func InBody(field string, path []string, text string) error {
+	loc := []any{"body", field}
+	for _, name := range path {
+		loc = append(loc, shownName(name))
+	}
+	return &Invalid{Issues: []Issue{valueError(loc, text)}}
 }
 
 // InQuery turns a failure of kind fault.Invalid into an issue of the query parameter that the failure's field names. Without

@@ -161,7 +161,7 @@ func refuseNUL(loc []any, value any, add func(Issue)) {
 		}
 	case map[string]any:
 		for key, item := range v {
-			refuseNUL(at(key), item, add)
+			refuseNUL(at(shownName(key)), item, add)
 		}
 	}
 }
