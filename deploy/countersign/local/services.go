@@ -48,7 +48,7 @@ func newServices(base int, stores *stackStores, dir folder.Folder, kept secrets.
 	envs := []map[string]string{
 		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": dir.Path(mailFolder),
 			"KYC_SUMSUB_SECRET": kept.KYCSumsub, "KYC_PERSONA_SECRET": kept.KYCPersona, "KYC_ONFIDO_SECRET": kept.KYCOnfido, "KYC_VERIFF_SECRET": kept.KYCVeriff},
-		{"PIN_KEYS": kept.PinKeys, "AUTH_ISSUER": authURL},
+		{"PIN_KEYS": kept.PinKeys, "AUTH_ISSUER": authURL, "APPROVAL_URL": localURL(base + 2)},
 		{"PIN_KEYS": kept.PinKeys},
 	}
 	passwords := []string{kept.AuthDB, kept.PinAdminDB, kept.PinInternalDB}
@@ -89,7 +89,7 @@ func startServices(ctx context.Context, services []process, dir folder.Folder) e
 // service gets its own.
 var notInherited = []string{"DATABASE_URL", "REDIS_URL", "PIN_KEYS", "AUTH_KEYS", "AUTH_DB_PASSWORD", "PIN_ADMIN_DB_PASSWORD",
 	"PIN_INTERNAL_DB_PASSWORD", "AUTH_REDIS_PASSWORD", "PIN_ADMIN_REDIS_PASSWORD", "PIN_INTERNAL_REDIS_PASSWORD",
-	"LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "MAIL_DIR", "SMTP_URL",
+	"LISTEN_ADDR", "OPS_LISTEN_ADDR", "PUBLIC_URL", "ALLOWED_ORIGINS", "AUTH_ISSUER", "APPROVAL_URL", "MAIL_DIR", "SMTP_URL",
 	"KYC_SUMSUB_SECRET", "KYC_PERSONA_SECRET", "KYC_ONFIDO_SECRET", "KYC_VERIFF_SECRET"}
 
 func (s *process) start(dir folder.Folder) (err error) {

@@ -115,7 +115,7 @@ func (s *stack) startAdmin(databaseURL string) adminProcess {
 	a := adminProcess{address: fmt.Sprintf("127.0.0.1:%d", freePort())}
 	ops := fmt.Sprintf("127.0.0.1:%d", freePort())
 	cmd := exec.Command(path)
-	cmd.Env = append(os.Environ(), "LISTEN_ADDR="+a.address, "OPS_LISTEN_ADDR="+ops, "PIN_KEYS="+pinKeys, "AUTH_ISSUER="+issuer, "LONG_POLLS_PER_USER="+strconv.Itoa(longPolls),
+	cmd.Env = append(os.Environ(), "LISTEN_ADDR="+a.address, "OPS_LISTEN_ADDR="+ops, "PIN_KEYS="+pinKeys, "AUTH_ISSUER="+issuer, "APPROVAL_URL=http://127.0.0.1:8082", "LONG_POLLS_PER_USER="+strconv.Itoa(longPolls),
 		"DATABASE_URL="+databaseURL, "REDIS_URL="+s.redis.URL)
 	a.process, err = child.StartLogged(cmd, path+".log", syscall.SIGKILL)
 	must(s.t, err)

@@ -11,7 +11,7 @@ tree=$PWD # the folder from which the stack is built; the update is built from a
 
 # Ignore the settings of another stack on this machine.
 # shellcheck disable=SC2046
-unset PUBLIC_URL PUBLISH_ADDRESS ALLOWED_ORIGINS AUTH_PORT PIN_ADMIN_PORT MAIL_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME \
+unset PUBLIC_URL APPROVAL_URL PUBLISH_ADDRESS ALLOWED_ORIGINS AUTH_PORT PIN_ADMIN_PORT MAIL_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME \
   $(sed -nE 's/^ +([A-Z_]+):$/\1/p' docker-compose.yml)
 free() { # prints a free port
   local port

@@ -29,6 +29,8 @@ const (
 	goodPIN  = "83174629" // the canary: it must not occur outside of requests
 	otherPIN = "91827346"
 	issuer   = "https://auth.example.com"
+
+	approvalURL = "https://approve.example.com"
 )
 
 type object = map[string]any
@@ -71,6 +73,7 @@ func newServiceOn(t testing.TB, redisURL string, change ...func(*app.Settings)) 
 func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis.UniversalClient, change ...func(*app.Settings)) *service {
 	t.Helper()
 	settings := app.DefaultSettings()
+	settings.ApprovalURL = approvalURL
 	settings.Issuer, settings.MyPIN, settings.LongPolls = issuer, 1000, 10
 	for _, change := range change {
 		change(settings)

@@ -22,6 +22,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
+	"github.com/countersign/countersign/services/pin-admin/internal/pages"
 	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
@@ -35,7 +36,11 @@ type App struct {
 
 // New connects the parts of pin-admin.
 func New(s *Settings, r service.Resources) (*App, error) {
-	pages, err := console.Pages(s.Issuer)
+	consolePages, err := console.Pages(s.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	linkPages, err := pages.All()
 	if err != nil {
 		return nil, err
 	}
@@ -68,13 +73,15 @@ func New(s *Settings, r service.Resources) (*App, error) {
 		pruner: retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
 	a.API.Routes(a.Echo)
-	for path, page := range pages {
-		a.Echo.GET(path, echo.WrapHandler(page))
+	for _, files := range []map[string]http.Handler{consolePages, linkPages} {
+		for path, file := range files {
+			a.Echo.GET(path, echo.WrapHandler(file))
+		}
 	}
 	return a, nil
 }
 
-// Handler returns the API and the console.
+// Handler returns the API, the console and the pages of links.
 func (a *App) Handler() http.Handler { return a.Echo }
 
 // Run answers requests that wait for a PIN and deletes old rows, until ctx ends.

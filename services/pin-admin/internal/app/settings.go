@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 
+	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
@@ -18,6 +19,8 @@ type Settings struct {
 	Retention retention.PinAdminConfig
 	// Issuer is the public URL of auth. Access tokens must name it as their issuer.
 	Issuer string `envconfig:"AUTH_ISSUER"`
+	// ApprovalURL is the base of the links that people open: the URL at which people reach this service.
+	ApprovalURL string `envconfig:"APPROVAL_URL"`
 	// LongPolls is how many requests of one user may wait for a PIN at the same time, at one replica: at least 1.
 	LongPolls int `envconfig:"LONG_POLLS_PER_USER" default:"10"`
 }
@@ -30,6 +33,9 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := console.Pages(s.Issuer)
+	if _, wrong := approval.ParseURL(s.ApprovalURL); wrong != nil {
+		err = errors.Join(err, wrong)
+	}
 	if s.LongPolls < 1 {
 		err = errors.Join(err, errors.New("LONG_POLLS_PER_USER is not positive"))
 	}

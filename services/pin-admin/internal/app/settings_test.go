@@ -9,6 +9,7 @@ import (
 
 var valid = map[string]string{
 	"PIN_KEYS": "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AUTH_ISSUER": "https://auth.example.test",
+	"APPROVAL_URL": "https://approve.example.test",
 	"DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost",
 }
 
@@ -32,6 +33,8 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"PIN_KEYS=canary", "PIN_KEYS: entry 1"},
 		{"AUTH_ISSUER=", "AUTH_ISSUER"},
 		{"AUTH_ISSUER=canary", "AUTH_ISSUER"},
+		{"APPROVAL_URL=", "APPROVAL_URL is not"},
+		{"APPROVAL_URL=http://canary.example.test", "APPROVAL_URL must"},
 		{"PIN_BUDGET_ATTEMPTS=0", "PIN_BUDGET_ATTEMPTS must"},
 		{"RATE_MY_PIN=0", "RATE_MY_PIN is not positive"},
 		{"LONG_POLLS_PER_USER=0", "LONG_POLLS_PER_USER is not positive"},

@@ -1,0 +1,65 @@
+
+const longValue = 160; // characters
+
+const warnings = {
+  hidden_characters: 'This value contains invisible characters. They are shown as ⟨U+…⟩.',
+  mixed_scripts: 'This value mixes letters of different alphabets that can look the same. Compare it with care.',
+  not_nfc: 'This value uses an unusual spelling of letters with accents. It can look the same as another value.',
+};
+
+// valueOf shows a value. A long value is cut, and a button shows all of it.
+function valueOf(text) {
+  if (text === '') return [el('span', { className: 'empty' }, 'empty')];
+  const characters = Array.from(text);
+  if (characters.length <= longValue) return [bdi(text, 'value')];
+  const value = bdi(`${characters.slice(0, longValue).join('')}…`, 'value');
+  const button = el('button', { type: 'button', className: 'more' }, `Show all ${characters.length} characters`);
+  button.addEventListener('click', () => {
+    value.textContent = text;
+    button.remove();
+    value.tabIndex = -1;
+    value.focus();
+  });
+  return [value, button];
+}
+
+function argumentRow(argument) {
+  const flags = argument.flags.map(flag => el('p', { className: 'warning' }, icon('warning'), warnings[flag] ?? flag));
+  return el('div', { className: 'row' }, el('dt', {}, bdi(argument.path)), el('dd', {}, ...valueOf(argument.value), ...flags));
+}
+
+function summaryOf(view) {
+  return view.summary_parts.map(part => {
+    if (part.value === undefined) return part.text;
+    return bdi(part.value, part.flags.length ? 'value flagged' : 'value');
+  });
+}
+
+// headline returns what the approval allows: one action, or every skill of a session.
+function headline(view) {
+  if (!view.session) return [bdi(view.title)];
+  const skills = view.session.skills === null ? 'all protected skills' : view.session.skills.length === 1 ? '1 protected skill' : `${view.session.skills.length} protected skills`;
+  return [`Open ${skills} for ${plural(view.session.minutes, 'minute')}`];
+}
+
+// fillView shows what the person is asked to agree to.
+function fillView(view) {
+  byID('asking').replaceChildren(bdi(view.instance_name, 'strong'), ' asks you to approve');
+  byID('title').replaceChildren(...headline(view));
+  byID('session').hidden = !view.session;
+  if (view.session) {
+    byID('skills').hidden = view.session.skills === null;
+    byID('skills').replaceChildren(...(view.session.skills ?? []).map(skill => el('li', {}, bdi(skill))));
+    byID('reason').replaceChildren('The reason: ', bdi(view.title));
+  }
+  byID('summary').replaceChildren(...summaryOf(view));
+  byID('summary').hidden = view.summary_parts.length === 0;
+  byID('arguments').replaceChildren(...view.arguments.map(argumentRow));
+  byID('arguments').hidden = view.arguments.length === 0;
+  byID('no-arguments').hidden = view.arguments.length > 0;
+  byID('people').replaceChildren(...[['For', view.customer_name], ['Requested by', view.requester]].filter(([, name]) => name)
+    .map(([label, name]) => el('div', {}, el('dt', {}, label), el('dd', {}, bdi(name)))));
+  byID('people').hidden = !view.customer_name && !view.requester;
+  byID('note').hidden = !view.note;
+  byID('note-text').replaceChildren(bdi(view.note ?? ''));
+}
