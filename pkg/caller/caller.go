@@ -19,9 +19,11 @@ type Kind string
 
 // The kinds of callers, in the words of the audit trail.
 const (
-	User      Kind = "user"
-	APIKey    Kind = "api_key"
-	ProxyKey  Kind = "proxy_key"
+	User     Kind = "user"
+	APIKey   Kind = "api_key"
+	ProxyKey Kind = "proxy_key"
+	// Link is a person who followed the link of an approval or of an enrolment. Its ID is the approval's id; an enrolment has none.
+	Link      Kind = "link"
 	Operator  Kind = "operator"
 	Anonymous Kind = "anonymous"
 )
@@ -36,7 +38,7 @@ var (
 // Caller is the caller of one request.
 type Caller struct {
 	Kind Kind
-	// ID is the id of the user, the API key or the proxy key.
+	// ID is the id of the user, the API key, the proxy key or the approval.
 	ID uuid.UUID
 	// RequestID and Address (the client's IP address) go into the audit trail.
 	RequestID, Address string

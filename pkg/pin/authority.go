@@ -113,8 +113,8 @@ func (r Result) proof(holder uuid.UUID) (proof, error) {
 	case NotSet:
 		return proof{given: true}, nil // the PIN was removed meanwhile
 	}
-	p := proof{given: true, applying: uuid.NullUUID{UUID: r.generation, Valid: true}}
-	if r.holder == holder {
+	p := proof{given: true, applying: uuid.NullUUID{UUID: r.Generation, Valid: true}}
+	if r.Holder == holder {
 		p.own = p.applying
 	}
 	return p, nil

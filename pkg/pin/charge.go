@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,32 +35,42 @@ type attempt struct {
 	// LockedUntil and Deactivated are the lock and the deactivation that this charge wrote, if it was the last allowed attempt.
 	LockedUntil *time.Time `db:"locked_until"`
 	Deactivated bool       `db:"deactivated"`
+
+	// approving is the approval that the attempt belongs to. It is nil for an attempt of an agent.
+	approving *Approving
 }
 
 // chargeSQL also ends the sessions of the PIN if it writes a lock, and adds the lock's row to the audit trail. So a lock has
 // its row even if the replica stops before it settles the attempt. testdata/charge.sql shows the complete statement.
 const chargeSQL = `
-	with charge as (
+	with charge as (` + chargeHolder + chargedColumns + `
+	), ` + chargeRows + `
+	select * from charge`
+
+// The parts of a statement that charges: the update of the holder's row, what it returns, and the rows of the attempt and of a lock.
+const (
+	chargeHolder = `
 	    update pin_holders h
 	       set (` + budget.Marks + `, session_generation) = (
 	           select ` + budget.Charged + `,
 	                  case when fills or ends then gen_random_uuid() else h.session_generation end
 	             from ` + budget.Next + `)
-	     where h.holder_id = $1 and h.verifier is not null and ` + budget.Allows + `
+	     where h.holder_id = $1 and h.verifier is not null and ` + budget.Allows + ``
+	chargedColumns = `
 	    returning h.holder_id, h.charged as number, now() as charged_at, h.verifier, h.generation, h.locked_until,
-	              h.deactivated_by is not null as deactivated
-	), attempt as (
+	              h.deactivated_by is not null as deactivated`
+	chargeRows = `attempt as (
 	    insert into attempts (holder_id, number, charged_at, instance_id, request_id)
 	    select holder_id, number, charged_at, $6, $7 from charge
 	), lock as (
 	    insert into audit (action, ` + audit.Columns + `)
 	    select case when deactivated then 'pin.deactivated' else 'pin.locked' end, $8, $9, $10, $11, $12, $13, $14, $15, $16
 	      from charge where locked_until is not null or deactivated
-	)
-	select * from charge`
+	)`
+)
 
 // charge charges one attempt at the PIN that applies, in a transaction of its own. It returns errNotCharged if the budget
-// allows no further attempt, and the errors of budget.Charger.
+// or the approval allows no further attempt, and the errors of budget.Charger.
 func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
 	c := caller.From(ctx)
 	if c.Kind == caller.ProxyKey {
@@ -71,16 +82,21 @@ func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
 		return attempt{}, err
 	}
 	var a attempt
-	args := append(append([]any{r.HolderID}, v.budget.Args()...), r.InstanceID, c.RequestID)
+	args := slices.Concat([]any{r.HolderID}, v.budget.Args(), []any{r.InstanceID, c.RequestID}, row)
+	statement := v.chargeQ
+	if r.approving != nil {
+		statement, args = v.chargeTryQ, append(args, r.approving.ID)
+	}
 	err = v.charger.Charge(ctx, r.HolderID.UUID.String(), func(ctx context.Context) error {
-		return v.chargeQ.get(ctx, v.db, &a, append(args, row...)...)
+		return statement.get(ctx, v.db, &a, args...)
 	})
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && a.Number == noTry {
 		return attempt{}, errNotCharged
 	}
 	if err != nil {
 		return attempt{}, fmt.Errorf("charging an attempt: %w", err)
 	}
+	a.approving = r.approving
 	return a, nil
 }
 
@@ -91,6 +107,9 @@ type budgetState struct {
 	LockedUntil       *time.Time `db:"locked_until"`
 	Deactivated       bool       `db:"deactivated"`
 	SessionGeneration uuid.UUID  `db:"session_generation"`
+
+	// tried is the state of the approval that the attempt belongs to. It is nil for an attempt of an agent.
+	tried *Tried
 }
 
 const budgetColumns = `now() as at, h.charged - h.window_start as spent, h.session_generation, h.deactivated_by is not null as deactivated,
@@ -115,6 +134,9 @@ const settleRightSQL = `
 
 // settleRight settles an attempt as right, or returns errLost.
 func (v *Verifier) settleRight(ctx context.Context, a attempt) (budgetState, error) {
+	if a.approving != nil {
+		return v.settleApproving(ctx, a)
+	}
 	var after budgetState
 	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, settleTime.Seconds(), a.ChargedAt)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -130,9 +152,15 @@ const settleWrongSQL = `
 	update attempts set settled_at = now(), outcome = 'wrong'
 	 where holder_id = $1 and number = $2 and charged_at = $3 and outcome is null`
 
-// settleWrong settles an attempt as wrong. It changes no budget: a charged attempt counts as a failure from the start.
+// settleWrong settles an attempt as wrong. It changes no budget: a charged attempt counts as a failure from the start. The second
+// wrong attempt for an approval denies it.
 func (v *Verifier) settleWrong(ctx context.Context, a attempt) (after budgetState, err error) {
 	err = stores.InTransaction(ctx, v.db, func(tx *sqlx.Tx) error {
+		if a.approving != nil {
+			if after.tried, err = a.approving.countWrong(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.ExecContext(ctx, settleWrongSQL, a.HolderID, a.Number, a.ChargedAt); err != nil {
 			return err
 		}

@@ -65,6 +65,9 @@ type Resolved struct {
 	Deactivated       bool          `db:"deactivated"`
 	// LockedUntil is nil if there is no lock, or the lock has ended.
 	LockedUntil *time.Time `db:"locked_until"`
+
+	// approving is the approval that the attempt will belong to. It is nil for an attempt of an agent.
+	approving *Approving
 }
 
 // HasPIN reports whether a PIN applies, active or not.

@@ -44,13 +44,14 @@ type Result struct {
 	// LockedUntil is nil if there is no lock. RetryAfter is the remaining time of the lock by Postgres's clock.
 	LockedUntil *time.Time
 	RetryAfter  time.Duration
-	// Session is nil if the outcome is not Right, if Redis could not store a session, and for a customer's own PIN.
+	// Session is nil if the outcome is not Right, if Redis could not store a session, for a customer's own PIN, and for an approval.
 	Session *token.Token
 	// TTL is how long the session lasts.
 	TTL time.Duration
-
-	// holder and generation name the PIN that was right.
-	holder, generation uuid.UUID
+	// Holder and Generation name the PIN that was right.
+	Holder, Generation uuid.UUID
+	// Tried is the state of the approval after the candidate was compared. It is nil for a candidate that an agent sent.
+	Tried *Tried
 }
 
 // Verifier verifies PINs.
@@ -62,7 +63,7 @@ type Verifier struct {
 	sessions *session.Store
 	budget   budget.Limits
 
-	resolveQ, chargeQ, settleRightQ *prepared
+	resolveQ, chargeQ, chargeTryQ, settleRightQ *prepared
 
 	comparisons prometheus.Counter
 	results     *prometheus.CounterVec
@@ -84,7 +85,7 @@ type VerifierConfig struct {
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
 		db: c.DB, charger: budget.NewCharger(c.DB), refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
-		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL},
+		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, chargeTryQ: &prepared{query: chargeTrySQL}, settleRightQ: &prepared{query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),
 		seconds:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pin_verify_seconds", Help: "Time for one verification.", Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}),
@@ -229,9 +230,9 @@ func (v *Verifier) refusedByCharge(ctx context.Context, q question, resolve reso
 // and the agent asks for the PIN again next time.
 func (v *Verifier) confirm(ctx context.Context, r Resolved, a attempt, after budgetState) Result {
 	left := remaining(after, v.budget)
-	result := Result{Outcome: Right, Remaining: &left, TTL: r.TTL(), holder: a.HolderID, generation: a.Generation}
-	if r.InstanceID == uuid.Nil {
-		return result // a customer's own PIN: there is no agent that needs a session
+	result := Result{Outcome: Right, Remaining: &left, TTL: r.TTL(), Holder: a.HolderID, Generation: a.Generation, Tried: after.tried}
+	if r.InstanceID == uuid.Nil || r.approving != nil {
+		return result // a customer's own PIN: there is no agent that needs a session; the use of an approval makes its session
 	}
 	if after.LockedUntil != nil || after.Deactivated {
 		return result // a later attempt wrote a lock; a session would become valid when that lock ends
@@ -252,7 +253,7 @@ func locked(at, until time.Time) Result {
 
 func wrong(after budgetState, b budget.Limits) Result {
 	left := remaining(after, b)
-	r := Result{Outcome: Wrong, Remaining: &left, LockedUntil: after.LockedUntil}
+	r := Result{Outcome: Wrong, Remaining: &left, LockedUntil: after.LockedUntil, Tried: after.tried}
 	if after.LockedUntil != nil {
 		r.RetryAfter = after.LockedUntil.Sub(after.At)
 	}

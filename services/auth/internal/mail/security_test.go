@@ -72,6 +72,8 @@ func TestPINEventsAreMailedToTheCustomer(t *testing.T) {
 		{"pin.removed", "api_key", uuid.New(), "Your PIN was removed", "an administrator of this service"},
 		{"pin.locked", "proxy_key", uuid.New(), "Your PIN is locked", "an agent of this service"},
 		{"pin.deactivated", "proxy_key", uuid.New(), "Your PIN is deactivated", "an agent of this service"},
+		{"pin.deactivated", "link", uuid.New(), "Your PIN is deactivated", "the approval page"},
+		{"pin.set", "link", uuid.Nil, "Your PIN was set", "an enrolment link"},
 	} {
 		d.pinEvent(c.action, customer, c.kind, c.actor)
 		sent++
