@@ -27,9 +27,10 @@ var rules = map[string]string{
 	schema.RolePinAdmin: "~rate:pin-admin:* +incr +pttl +pexpire " + // rate limits
 		"~pin:* +get +set " + // lock keys
 		"+mget +del +zrange +zrem " + // sessions
-		"&pin:set +publish +subscribe +unsubscribe", // long polls
+		"&pin:set &approval:changed +publish +subscribe +unsubscribe", // long polls
 	schema.RolePinInternal: "~pin:* +get +set " + // lock keys and sessions
-		"+del +time +zadd +zcard +zrange +zrem +zremrangebyrank +zremrangebyscore +pexpireat",
+		"+del +time +zadd +zcard +zrange +zrem +zremrangebyrank +zremrangebyscore +pexpireat " +
+		"&approval:changed +publish +subscribe +unsubscribe", // requests that wait for an answer
 }
 
 // Rules returns the Redis ACL rules of a service's user, without its password.

@@ -40,8 +40,8 @@ func TestUsersMayDoWhatTheirServiceNeeds(t *testing.T) {
 	tag := "pin:{" + uuid.NewString() + "}:"
 	for role, allowed := range map[string][]string{
 		schema.RolePinAdmin: {"set AT:lock open px 1000", "get AT:lock", "eval return(redis.call('set',KEYS[1],1)) 1 AT:lock", "zrange AT:sessions 0 -1",
-			"mget AT:session:x AT:session:y", "del AT:session:x", "zrem AT:sessions x", "publish pin:set x", "ping"},
-		schema.RolePinInternal: {"set AT:lock open px 1000", "get AT:lock", "get AT:session:x", "del AT:session:x", "zrem AT:sessions x", "ping"},
+			"mget AT:session:x AT:session:y", "del AT:session:x", "zrem AT:sessions x", "publish pin:set x", "publish approval:changed x", "ping"},
+		schema.RolePinInternal: {"set AT:lock open px 1000", "get AT:lock", "get AT:session:x", "del AT:session:x", "zrem AT:sessions x", "publish approval:changed x", "ping"},
 	} {
 		for _, command := range allowed {
 			if err := as(t, role).Do(t.Context(), words(strings.ReplaceAll(command, "AT:", tag))...).Err(); err != nil && !errors.Is(err, redis.Nil) {
@@ -77,7 +77,7 @@ func TestUsersMayDoNothingElse(t *testing.T) {
 	const session, lock, rate = "pin:{x}:session:y", "pin:{x}:lock", "rate:auth:login:x"
 	for role, refused := range map[string][]string{
 		schema.RoleAuth: {"get " + session, "set " + session + " x", "del " + session, "get " + lock, "incr pin:{x}:sessions", "incr rate:pin-admin:x",
-			"eval return(redis.call('get',KEYS[1])) 1 " + session, "eval return(redis.call('get','" + session + "')) 0", "get " + rate, "publish pin:set x"},
+			"eval return(redis.call('get',KEYS[1])) 1 " + session, "eval return(redis.call('get','" + session + "')) 0", "get " + rate, "publish pin:set x", "publish approval:changed x"},
 		schema.RolePinAdmin:    {"incr " + rate, "publish other x", "subscribe other", "zadd pin:{x}:sessions 1 x"},
 		schema.RolePinInternal: {"incr " + rate, "incr rate:pin-admin:x", "publish pin:set x", "subscribe pin:set"},
 	} {

@@ -21,8 +21,8 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
 	"github.com/countersign/countersign/pkg/token"
+	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/services/pin-admin/internal/app"
-	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 const (

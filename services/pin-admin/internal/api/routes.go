@@ -13,9 +13,9 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/ratelimit"
+	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
-	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 // API answers pin-admin's endpoints.

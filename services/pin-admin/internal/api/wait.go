@@ -11,17 +11,21 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
-	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 var (
 	errNotSet    = fault.New(fault.NotFound, "pin-not-set", "No PIN is set")
 	errNotLinked = fault.New(fault.Unauthenticated, "missing-linked-identity", "The signed-in user is not a customer")
+	// A place becomes free when another request is answered.
+	errTooManyWaiting = fault.New(fault.RateLimited, "too-many-waiting", "Too many requests of this user are waiting").RetryAfter(5 * time.Second)
 )
 
 // writeTime is the longest time that a client may take to accept the answer to a long poll.
@@ -39,11 +43,11 @@ func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (ge
 	}
 	var waiter *wakeup.Waiter
 	if r.Params.Timeout != nil {
-		if waiter, err = a.Waiting.Join(customer); err != nil {
-			return nil, err
+		if waiter, err = a.Waiting.Join(customer, uuid.Nil); err != nil {
+			return nil, errTooManyWaiting
 		}
 	}
-	set, err := a.Waiting.IsSet(ctx, customer)
+	set, err := a.Waiting.Ended(ctx, customer)
 	if err == nil && !set && waiter != nil {
 		return longPoll{waiter, time.Duration(*r.Params.Timeout) * time.Second, who.RequestID}, nil
 	}

@@ -265,7 +265,7 @@ func BenchmarkLongPollMemory(b *testing.B) {
 			if _, err := s.app.API.AccessTokens.Authenticate(ctx, token); err != nil {
 				return err
 			}
-			if _, err := s.board.IsSet(ctx, uuid.New()); err != nil {
+			if _, err := s.board.Ended(ctx, uuid.New()); err != nil {
 				return err
 			}
 			waiting.Add(1)

@@ -19,11 +19,11 @@ import (
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
 	"github.com/countersign/countersign/services/pin-admin/internal/pages"
-	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
 )
 
 // App is pin-admin.
@@ -62,7 +62,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Policies: policy.Store{DB: r.DB},
 			Sessions: pin.Sessions{DB: r.DB, Store: sessions},
 			Trail:    audit.Trail{DB: r.DB, Ring: r.Keys},
-			Waiting:  wakeup.NewBoard(r.DB, r.Redis, r.Log, s.LongPolls),
+			Waiting:  wakeup.NewBoard(r.Redis, r.Log, pin.AwaitSet(r.DB), wakeup.Limits{PerID: s.LongPolls}),
 			Limiter:  ratelimit.New(r.Redis, "pin-admin"),
 			Rates:    s.Rates,
 		},

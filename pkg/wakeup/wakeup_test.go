@@ -12,15 +12,16 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/testkit/webtest"
-	"github.com/countersign/countersign/services/pin-admin/internal/wakeup"
+	"github.com/countersign/countersign/pkg/wakeup"
 )
 
-// most is how many requests may wait for one customer.
-const most = 10
+// most is how many requests may wait for one customer, and mostOfGroup how many requests of one group may wait.
+const most, mostOfGroup = 10, 15
 
 // replica is a running board with a Redis of its own.
 type replica struct {
@@ -39,7 +40,7 @@ func newReplica(t *testing.T) replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	board := wakeup.NewBoard(db, redis, (&webtest.Log{}).Logger(), most)
+	board := wakeup.NewBoard(redis, (&webtest.Log{}).Logger(), pin.AwaitSet(db), wakeup.Limits{PerID: most, PerGroup: mostOfGroup})
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	go func() {
@@ -73,7 +74,7 @@ func (r replica) wait(customer uuid.UUID, timeout time.Duration, n int) []reques
 		client, server := net.Pipe()
 		r.t.Cleanup(func() { client.Close() })
 		result := make(chan string, 1)
-		waiter, err := r.Join(customer)
+		waiter, err := r.Join(customer, customer)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -155,7 +156,7 @@ func TestTooManyRequestsOfACustomerAreRefused(t *testing.T) {
 	waiters := make(chan *wakeup.Waiter, 10*most)
 	for range 10 * most {
 		running.Go(func() {
-			waiter, err := r.Join(customer)
+			waiter, err := r.Join(customer, customer)
 			switch {
 			case err == nil:
 				joined.Add(1)
@@ -174,6 +175,39 @@ func TestTooManyRequestsOfACustomerAreRefused(t *testing.T) {
 	r.wait(customer, time.Minute, 1)
 	for range most - 1 {
 		(<-waiters).Leave()
+	}
+}
+
+func TestTooManyRequestsOfAGroupAreRefused(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t)
+	group := uuid.New()
+	var all []*wakeup.Waiter
+	for range mostOfGroup {
+		waiter, err := r.Join(uuid.New(), group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, waiter)
+	}
+	if _, err := r.Join(uuid.New(), group); !errors.Is(err, wakeup.ErrTooMany) {
+		t.Errorf("one more request of the group: %v", err)
+	}
+	other, err := r.Join(uuid.New(), uuid.New())
+	if err != nil {
+		t.Fatalf("another group: %v", err)
+	}
+	all[0].Leave()
+	all[0].Leave() // the second call frees no place of another request
+	again, err := r.Join(uuid.New(), group)
+	if err != nil {
+		t.Fatalf("after a request has left: %v", err)
+	}
+	if _, err := r.Join(uuid.New(), group); !errors.Is(err, wakeup.ErrTooMany) {
+		t.Errorf("one more request of the group: %v", err)
+	}
+	for _, waiter := range append(all, other, again) {
+		waiter.Leave()
 	}
 }
 
@@ -207,7 +241,7 @@ func TestWakingBeforeWaitIsNotLost(t *testing.T) {
 	t.Parallel()
 	r := newReplica(t)
 	customer := r.people.Customer()
-	early, err := r.Join(customer)
+	early, err := r.Join(customer, customer)
 	if err != nil {
 		t.Fatal(err)
 	}
