@@ -1,5 +1,5 @@
-// Package demo puts demo data into a database: an admin, a customer who can sign in, an instance with an identity of the
-// customer, a proxy key and an API key. It refuses a database that contains other data.
+// Package demo puts demo data into a database: an admin, a customer who can sign in, an instance with three skills and an
+// identity of the customer, a proxy key and an API key. It refuses a database that contains other data.
 package demo
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/skill"
 	"github.com/countersign/countersign/pkg/token"
 	"github.com/countersign/countersign/services/auth/operator"
 )
@@ -58,23 +59,27 @@ const (
 	keyName       = "demo"
 )
 
-// Ensure returns the demo data of a database: the data in the folder's File if the database contains it, otherwise new data. The
-// caller writes the result to the folder. If the database contains other data, Ensure returns ErrForeign and changes nothing.
+// Ensure returns the demo data of a database: the data in the folder's File if the database contains it, otherwise new data. It
+// adds the demo's skills to the instance, also to the instance of an earlier version, which had none. The caller writes the result to the folder. If the database contains other data, Ensure returns ErrForeign and changes nothing.
 func Ensure(ctx context.Context, db *sqlx.DB, from folder.Folder) (Data, error) {
 	var d Data
 	if err := from.Read(File, &d); err != nil {
 		return Data{}, err
 	}
 	valid, err := d.isIn(ctx, db)
-	if err != nil || valid {
-		return d, err
-	}
-	if err := d.requireNoForeignData(ctx, db); err != nil {
+	if err != nil {
 		return Data{}, err
 	}
-	d, err = create(ctx, db)
-	if err != nil {
-		return Data{}, fmt.Errorf("making the demo data: %w", err)
+	if !valid {
+		if err := d.requireNoForeignData(ctx, db); err != nil {
+			return Data{}, err
+		}
+		if d, err = create(ctx, db); err != nil {
+			return Data{}, fmt.Errorf("making the demo data: %w", err)
+		}
+	}
+	if err := registerSkills(ctx, skill.Store{DB: db}, d.InstanceID); err != nil {
+		return Data{}, fmt.Errorf("registering the demo's skills: %w", err)
 	}
 	return d, nil
 }

@@ -83,6 +83,28 @@ func TestDemoFindsItsDatabaseWhenItsFileIsLost(t *testing.T) {
 	}
 }
 
+// An earlier version of the demo made no skills.
+func TestDemoAddsItsSkillsToItsData(t *testing.T) {
+	t.Parallel()
+	local := folder.Folder(t.TempDir())
+	db := open(t)
+	ensure(t, db, local)
+	const list = `select coalesce(string_agg(skill || ' ' || mode || ' ' || coalesce(title, ''), ', ' order by skill), '') from skills`
+	for _, rule := range []struct{ name, change, want string }{
+		{"a new database", ``, "accounts.statement session Read the account statement, payments.transfer approval Send money, rates.read open Read exchange rates"},
+		{"an earlier version", `delete from skills`, "accounts.statement session Read the account statement, payments.transfer approval Send money, rates.read open Read exchange rates"},
+		{"skills that the user changed", `update skills set title = 'mine', mode = 'open', skill = 'ACCOUNTS.statement' where mode = 'session'; delete from skills where mode = 'approval'`,
+			"ACCOUNTS.statement open mine, payments.transfer approval Send money, rates.read open Read exchange rates"},
+	} {
+		db.MustExec(rule.change)
+		ensure(t, db, local)
+		var got string
+		if err := db.Get(&got, list); err != nil || got != rule.want {
+			t.Errorf("%s: %q, want %q, %v", rule.name, got, rule.want, err)
+		}
+	}
+}
+
 func TestDemoRefusesADatabaseWithOtherData(t *testing.T) {
 	t.Parallel()
 	for name, q := range map[string]string{
