@@ -37,7 +37,7 @@ attack: ## attack the guess budget with faults, on real processes; RUN=TestRedis
 attack-pooled: ## run make attack through pgbouncer, without the attacks that start their own stores
 	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls|SynchronousStandby' .
 
-model: ## explore every order of guesses, crashes and changes, in a model of the guess budget
+model: ## explore every order of guesses, approvals, uses, crashes and changes, in a model
 	MODEL=large go test -count=1 -v ./pkg/pin/model
 
 fuzz: $(LOCAL)/bin/countersign ## fuzz every parser of input from outside, FUZZTIME (60s) each

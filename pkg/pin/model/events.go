@@ -20,6 +20,8 @@ const (
 var eventNames = [events]string{"an admin sets the PIN", "an agent sets the PIN", "an admin removes the PIN", "an agent removes the PIN",
 	"an admin unlocks the PIN", "the lock ends", "Redis loses all data", "replica 1 dies", "replica 2 dies", "the charges become too old to be settled as right"}
 
+func (e event) String() string { return eventNames[e] }
+
 // happen applies an event. It returns false if the event changes nothing.
 func (w World) happen(s *State, e event) bool {
 	switch e {

@@ -23,7 +23,7 @@ const (
 	// LocksGrow: an unlock, and a change by an agent, do not make the next lock shorter.
 	LocksGrow
 	// MarksInOrder is a constraint of the table.
-	MarksInOrder
+	MarksInOrder // the last one: the invariants of approvals follow
 )
 
 var sentences = [...]string{
@@ -36,11 +36,24 @@ var sentences = [...]string{
 	AgentsWait:   "an agent changes nothing while the PIN is locked or deactivated",
 	LocksGrow:    "each lock since the last right PIN makes the next lock longer",
 	MarksInOrder: "forgiven <= window_start <= charged",
+
+	UsedOnce:              "an approval is used at most once",
+	UsedAfterRightPIN:     "an approval is used only after a right PIN at its link",
+	UsedForItsAction:      "an approval is used for exactly its action",
+	UsedWhileSamePIN:      "an approval is never used after its PIN was locked, changed or removed",
+	UsedInTime:            "an approval is never used after its time",
+	ApprovedIsUsable:      "an approved approval can be used until its PIN is locked, changed or removed",
+	TwoPINsPerLink:        "no more than two PINs are charged at one link",
+	WrongPINsEndLink:      "two wrong PINs end the link",
+	SameAnswer:            "a repeated use_id gets the same answer",
+	StatusesInOrder:       "only a pending approval is decided, only an approved one is used, and a final status stays",
+	OnePending:            "an action has at most one pending approval",
+	OnlyDenialsRemembered: "asking again is refused after a denial by the person, and only then",
+	SessionStaysEnded:     "a session that has ended does not become valid again by a repeated use",
 }
 
 func (i Invariant) String() string { return sentences[i] }
 
-// violated returns the first invariant that is false in a state, or 0.
 func (w World) violated(s State) Invariant {
 	r, t := s.row, s.truth
 	switch {

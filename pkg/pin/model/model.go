@@ -1,12 +1,15 @@
-// Package model is a model of the guess budget without Postgres, Redis and hashing: the row of one holder, and the steps of
-// verifications at two replicas, as plain values. A test explores every reachable state: every order of the steps of parallel
-// attempts, with crashes, lost Redis data and changes of the PIN in between.
+// Package model is a model of the guess budget and of approvals without Postgres, Redis and hashing: the row of one holder, the
+// rows of approvals, and the steps of requests at two replicas, as plain values. A test explores every reachable state: every
+// order of the steps of parallel requests, with crashes, lost Redis data and changes of the PIN in between.
 //
 // The model has no remembered refusals (pkg/pin/refusals.go): they only refuse, so they cannot break the budget.
 //
 // A step of the model is a step of the program: resolve, charge, compare and settle in pkg/pin/verify.go,
-// resolve.go and charge.go; set, remove and unlock in change.go. If you change one, change the other too.
+// resolve.go and charge.go; set, remove and unlock in change.go. The steps of approvals are in pkg/approval; the comments of
+// approvals.go and uses.go name the functions. If you change one, change the other too.
 package model
+
+import "fmt"
 
 // MaxAttempts is the largest number of attempts in a World.
 const MaxAttempts = 4
@@ -99,6 +102,8 @@ type truth struct {
 	locks, lastLock uint8
 	// broken is an invariant that a step violated, or 0.
 	broken Invariant
+	// ended is true only during a step that ends every session.
+	ended bool
 }
 
 // State is one state of the world. It is comparable.
@@ -109,12 +114,11 @@ type State struct {
 	truth    truth
 }
 
-func start() State {
+func (w World) start() State {
 	return State{row: Row{PIN: 1, Generation: 1, SessionGeneration: 1}, truth: truth{epoch: 1}}
 }
 
-// steps calls visit for every state that one step can reach.
-func (w World) steps(s State, visit func(action, State)) {
+func (w World) steps(s State, visit func(fmt.Stringer, State)) {
 	for i := range w.Attempts {
 		a := s.attempts[i]
 		if a.phase == waiting && i > 0 && s.attempts[i-1].phase == waiting {
@@ -125,11 +129,11 @@ func (w World) steps(s State, visit func(action, State)) {
 		}
 		next := s
 		w.advance(&next, &next.attempts[i], false)
-		visit(action{attempt: i, phase: a.phase + 1}, w.after(next))
+		visit(attemptStep{attempt: i, phase: a.phase + 1}, w.after(next))
 		if a.phase == resolved && next.attempts[i].phase == charged {
 			next := s
 			w.advance(&next, &next.attempts[i], true)
-			visit(action{attempt: i, phase: charged, right: true}, w.after(next))
+			visit(attemptStep{attempt: i, phase: charged, right: true}, w.after(next))
 		}
 	}
 	var happened uint8
@@ -143,13 +147,14 @@ func (w World) steps(s State, visit func(action, State)) {
 		next := s
 		if s.happened[e] < w.Repeats && w.happen(&next, e) {
 			next.happened[e]++
-			visit(action{event: e, isEvent: true}, w.after(next))
+			visit(e, w.after(next))
 		}
 	}
 }
 
 // after clears the fields of finished attempts.
 func (w World) after(s State) State {
+	s.truth.ended = false
 	for i := range s.attempts {
 		if a := &s.attempts[i]; a.phase == finished {
 			*a = attempt{phase: finished}
@@ -241,8 +246,9 @@ func compare(a *attempt) {
 	}
 }
 
-// settle is settleRightSQL and the creation of the session.
-func (w World) settle(s *State, a *attempt) {
+// settle is settleRightSQL and the creation of the session. It returns false if the outcome is lost: it came too late, or the PIN
+// was replaced meanwhile.
+func (w World) settle(s *State, a *attempt) bool {
 	r := &s.row
 	found := r.Generation == a.generation && r.PIN != 0
 	if w.Mutant == NoGenerationCheck {
@@ -253,7 +259,7 @@ func (w World) settle(s *State, a *attempt) {
 	}
 	if !found {
 		a.phase = finished
-		return
+		return false
 	}
 	upTo := a.number
 	if w.Mutant == RightForgivesAll {
@@ -282,10 +288,12 @@ func (w World) settle(s *State, a *attempt) {
 		session = attempt{phase: finished} // a later attempt wrote a lock
 	}
 	*a = session
+	return true
 }
 
 // endSessions records that every existing session must be invalid from now on.
 func (s *State) endSessions() {
+	s.truth.ended = true
 	for i := range s.attempts {
 		if a := &s.attempts[i]; a.phase == confirmed {
 			a.ended = true
