@@ -51,9 +51,7 @@ func Canonical(arguments []byte) (string, error) {
 		return "", &Error{Reason: "are not valid JSON"}
 	}
 	// The library that writes the canonical form rounds numbers and needs a multiple of the input's memory. So check first.
-	c := checker{decoder: json.NewDecoder(bytes.NewReader(arguments)), input: arguments}
-	c.decoder.UseNumber()
-	if err := c.object(); err != nil {
+	if err := newChecker(arguments).object(); err != nil {
 		return "", err
 	}
 	canonical, err := jcs.Transform(arguments)
@@ -70,6 +68,12 @@ type checker struct {
 	path    []string
 	// size is the length of the canonical form of what was read, in bytes.
 	size int
+}
+
+func newChecker(input []byte) *checker {
+	decoder := json.NewDecoder(bytes.NewReader(input))
+	decoder.UseNumber()
+	return &checker{decoder: decoder, input: input}
 }
 
 func (c *checker) refuse(reason string) error {
@@ -203,14 +207,14 @@ func loneSurrogate(raw []byte) bool {
 		if raw[i] != 'u' {
 			continue
 		}
-		unit := hex(raw[i+1 : i+5])
+		unit := codeUnit(raw[i+1 : i+5])
 		i += 4
 		switch {
 		case unit < 0xD800 || unit > 0xDFFF:
 		case unit > 0xDBFF || i+6 >= len(raw) || raw[i+1] != '\\' || raw[i+2] != 'u':
 			return true
 		default:
-			if low := hex(raw[i+3 : i+7]); low < 0xDC00 || low > 0xDFFF {
+			if low := codeUnit(raw[i+3 : i+7]); low < 0xDC00 || low > 0xDFFF {
 				return true
 			}
 			i += 6
@@ -219,8 +223,8 @@ func loneSurrogate(raw []byte) bool {
 	return false
 }
 
-// hex returns the value of four hexadecimal digits.
-func hex(digits []byte) uint64 {
+// codeUnit returns the value of four hexadecimal digits.
+func codeUnit(digits []byte) uint64 {
 	value, _ := strconv.ParseUint(string(digits), 16, 16)
 	return value
 }
