@@ -117,6 +117,35 @@ func TestKeys(t *testing.T) {
 		t.Errorf("got %q", r.out)
 	}
 	runs(t, "", "keys", "renew").want(t, exitDone)
+	t.Setenv("AUTH_KEYS", "")
+	if r := runs(t, "", "keys", "renew").want(t, exitFailed); !strings.Contains(r.errOut, "neither AUTH_KEYS nor PIN_KEYS is set") {
+		t.Errorf("got %q", r.errOut)
+	}
+}
+
+func TestReceiptKeys(t *testing.T) {
+	db := withDatabase(t)
+	db.MustExec(`insert into receipt_keys (id, public_key, private_sealed) select gen_random_uuid(), decode(repeat('00', 32), 'hex'), 'ring-1:x'`)
+	for _, args := range [][]string{{"keys"}, {"keys", "rotate-receipts"}} {
+		if r := runs(t, "", args...).want(t, exitDone); !strings.Contains(r.out, "PIN_KEYS  ring-1  receipt keys  1") {
+			t.Errorf("%q printed %q", args, r.out)
+		}
+	}
+	if n := get[int](t, db, `select count(*) from receipt_keys where retired_at > now()`); n != 1 {
+		t.Errorf("%d keys will be retired", n)
+	}
+	t.Setenv("PIN_KEYS", strings.TrimSpace(runs(t, "", "keys", "new").want(t, exitDone).out))
+	if r := runs(t, "", "keys", "renew").want(t, exitFailed); !strings.Contains(r.errOut, "the key is not on the ring") {
+		t.Errorf("got %q", r.errOut)
+	}
+	if r := runs(t, "", "keys", "revoke-receipts").want(t, exitDone); strings.Contains(r.out, "receipt keys") {
+		t.Errorf("got %q", r.out)
+	}
+	runs(t, "", "keys", "renew").want(t, exitDone)
+	if got := get[string](t, db, `select string_agg(actor_kind || ' ' || action || ' ' || details, ', ' order by id) from audit`); got !=
+		`operator receipt_keys.rotated {"keys": 1}, operator receipt_keys.revoked {"keys": 1}` {
+		t.Errorf("the audit rows are %s", got)
+	}
 }
 
 func TestDemoPrintsATourOrRefuses(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -12,12 +13,14 @@ import (
 	"github.com/countersign/countersign/deploy/countersign/keys"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/services/auth/operator"
 )
 
 type keysConfig struct {
 	DatabaseURL string `envconfig:"DATABASE_URL"`
 	AuthKeys    string `envconfig:"AUTH_KEYS"`
+	PinKeys     string `envconfig:"PIN_KEYS"`
 }
 
 func keysCommand() *cobra.Command {
@@ -39,19 +42,15 @@ Settings: DATABASE_URL, with the user that owns the schema.`,
 			},
 		},
 		&cobra.Command{
-			Use: "renew", Short: "Move all sealed values of auth to the current key of AUTH_KEYS",
-			Long: `renew opens every sealed value of auth and seals it again under the current key of AUTH_KEYS. auth may run at the same time.
-renew does not change PINs: a PIN moves to the current key of PIN_KEYS when its holder types it.
+			Use: "renew", Short: "Move all sealed values to the current keys of AUTH_KEYS and PIN_KEYS",
+			Long: `renew opens every sealed value and seals it again under the current key of its keyring: AUTH_KEYS for the values of auth, PIN_KEYS
+for receipt keys and phrases. The services may run at the same time. If only one keyring is set, only its values are renewed.
+renew does not change PINs: a PIN moves to the current key of PIN_KEYS when its holder types it. It does not change approvals
+either: an approval needs its key until it ends.
 
-Settings: DATABASE_URL, AUTH_KEYS.`,
+Settings: DATABASE_URL, AUTH_KEYS, PIN_KEYS.`,
 			Args: noArguments,
-			RunE: changeKeys(func(ctx context.Context, db *sqlx.DB, c keysConfig) error {
-				ring, err := keyring.Parse(c.AuthKeys)
-				if err != nil {
-					return fmt.Errorf("AUTH_KEYS: %w", err)
-				}
-				return operator.RenewSeals(ctx, db, ring)
-			}),
+			RunE: changeKeys(renew),
 		},
 		&cobra.Command{
 			Use: "rotate-signing", Short: "Replace the key that signs access tokens, within 15 minutes",
@@ -71,8 +70,49 @@ Settings: DATABASE_URL.`,
 			Args: noArguments,
 			RunE: changeKeys(func(ctx context.Context, db *sqlx.DB, _ keysConfig) error { return operator.RevokeSigningKeys(ctx, db) }),
 		},
+		&cobra.Command{
+			Use: "rotate-receipts", Short: "Replace the key that signs receipts, within 15 minutes",
+			Long: `After rotate-receipts, the current keys sign receipts for 15 more minutes. pin-admin makes a new key within a minute, publishes
+it for 10 minutes, and then pin-internal signs with it. Issued receipts stay valid.
+
+Settings: DATABASE_URL.`,
+			Args: noArguments,
+			RunE: changeKeys(func(ctx context.Context, db *sqlx.DB, _ keysConfig) error { return signing.Receipts.Rotate(ctx, db) }),
+		},
+		&cobra.Command{
+			Use: "revoke-receipts", Short: "Delete the keys that sign receipts, if one was stolen",
+			Long: `revoke-receipts deletes the keys that sign receipts. Tool servers refuse every issued receipt as soon as they have read the public
+keys again: within 5 minutes, if they keep them no longer than the answer allows. The next receipt gets a new key.
+
+Settings: DATABASE_URL.`,
+			Args: noArguments,
+			RunE: changeKeys(func(ctx context.Context, db *sqlx.DB, _ keysConfig) error { return signing.Receipts.Revoke(ctx, db) }),
+		},
 	)
 	return cmd
+}
+
+// renew renews the values of each keyring that is set.
+func renew(ctx context.Context, db *sqlx.DB, c keysConfig) error {
+	if c.AuthKeys == "" && c.PinKeys == "" {
+		return errors.New("neither AUTH_KEYS nor PIN_KEYS is set")
+	}
+	for _, ring := range []struct {
+		name, text string
+		renew      func(context.Context, *sqlx.DB, *keyring.Ring) error
+	}{{keys.Auth, c.AuthKeys, operator.RenewSeals}, {keys.PIN, c.PinKeys, keys.RenewPIN}} {
+		if ring.text == "" {
+			continue
+		}
+		parsed, err := keyring.ParseSetting(ring.name, ring.text)
+		if err != nil {
+			return err
+		}
+		if err := ring.renew(ctx, db, parsed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changeKeys returns a RunE that calls change with the database and then prints the counts of all keys.

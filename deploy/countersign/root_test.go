@@ -112,7 +112,7 @@ func TestHelpHasNoSideEffects(t *testing.T) {
 			t.Fatalf("%q connected %d times and wrote %q", args, connections, files)
 		}
 	}
-	for _, name := range []string{"admin", "approve", "ask", "completion", "demo", "doctor", "help", "keys", "keys new", "keys renew", "keys revoke-signing", "keys rotate-signing",
+	for _, name := range []string{"admin", "approve", "ask", "completion", "demo", "doctor", "help", "keys", "keys new", "keys renew", "keys revoke-receipts", "keys revoke-signing", "keys rotate-receipts", "keys rotate-signing",
 		"kyc", "kyc send", "migrate", "secrets", "secrets append", "secrets import", "secrets promote", "secrets retire", "stores", "up"} {
 		if !slices.ContainsFunc(all, func(path []string) bool { return strings.Join(path, " ") == name }) {
 			t.Errorf("%s is missing", name)

@@ -25,7 +25,7 @@ SECRETS_DIR, and gives each container a folder with copies of the secrets that i
 To replace a key:
   1. run append, and restart the services that use the keyring
   2. run promote, and restart them
-  3. for AUTH_KEYS, run countersign keys renew
+  3. run countersign keys renew
   4. wait until countersign keys counts nothing under the old key
   5. run retire, and restart them
 

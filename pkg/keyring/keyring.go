@@ -41,6 +41,8 @@ const (
 	KnownNetworks Purpose = "countersign/known-networks/v1"
 	PINSessions   Purpose = "countersign/pin-sessions/v1"
 	Approvals     Purpose = "countersign/approvals/v1"
+	ReceiptKeys   Purpose = "countersign/receipt-keys/v1"
+	Phrases       Purpose = "countersign/phrases/v1"
 )
 
 const keyBytes = 32

@@ -238,6 +238,8 @@ func TestPinAdminPrunesAttemptsRevocationsAndTheAuditTrail(t *testing.T) {
 	}
 	people.Exec(`insert into revoked_sessions (session_hash, instance_id, expires_at)
 		select sha256(n::text::bytea), gen_random_uuid(), now() + n * interval '1 hour' from generate_series(-3, 1) n`)
+	people.Exec(`insert into receipt_keys (id, public_key, private_sealed, created_at, retired_at)
+		select gen_random_uuid(), sha256(''), '', now() - interval '1 year', at from unnest(array[null, now() + interval '1 minute', now() - interval '29 days', now() - interval '31 days']) at`)
 	for _, rule := range (PinAdminConfig{Attempts: 8760 * time.Hour}).Rules() {
 		if done, err := rule.Apply(t.Context(), admin); err != nil || !done {
 			t.Errorf("%s: %t, %v", rule.Name, done, err)
@@ -248,6 +250,10 @@ func TestPinAdminPrunesAttemptsRevocationsAndTheAuditTrail(t *testing.T) {
 	var revocations int
 	if people.Get(&revocations, `select count(*) from revoked_sessions`); revocations != 2 {
 		t.Errorf("%d revocations are left, want the one of now and the one of the next hour", revocations)
+	}
+	var keys int
+	if people.Get(&keys, `select count(*) from receipt_keys`); keys != 3 {
+		t.Errorf("%d receipt keys are left, want those that were not retired more than 30 days ago", keys)
 	}
 	if left != "2 3" {
 		t.Errorf("left: %s, want 2 attempts of the last year, and the whole audit trail", left)

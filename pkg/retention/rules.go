@@ -97,6 +97,8 @@ func (c PinAdminConfig) Rules() []Rule {
 		{Name: "attempts", table: "attempts", Period: c.Attempts, prune: "prune_attempts"},
 		// The session would have ended before.
 		{Name: "revoked_sessions", table: "revoked_sessions", Period: time.Hour, old: `expires_at < ` + before},
+		// A receipt is valid for 2 minutes. A repeated use gets the same receipt again only while its key is here.
+		{Name: "receipt_keys", table: "receipt_keys", Period: 720 * time.Hour, old: `retired_at < ` + before},
 		{Name: "audit", table: "audit", Period: c.Audit, prune: "prune_audit"},
 	}
 }

@@ -70,7 +70,7 @@ func (r *Report) keyring(name, text string, counts []keys.Count) {
 		if used[id] == 0 {
 			r.add(advice, fmt.Sprintf("nothing is stored under the key %s of %s", id, name), "promote the key if it is new; otherwise retire it")
 		} else {
-			r.add(advice, fmt.Sprintf("%d values are stored under the old key %s of %s", used[id], id, name), "keep the key until nothing is stored under it. A PIN moves to the current key when its holder types it; countersign keys\nrenew moves the values of AUTH_KEYS")
+			r.add(advice, fmt.Sprintf("%d values are stored under the old key %s of %s", used[id], id, name), "keep the key until nothing is stored under it. A PIN moves to the current key when its holder types it; countersign keys\nrenew moves sealed values")
 		}
 	}
 	if made, ok := keys.Date(ids[0]); ok && time.Since(made) > maxKeyAge {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/countersign/countersign/pkg/approval"
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/services/auth/operator"
 )
@@ -64,17 +66,46 @@ func CountAll(ctx context.Context, db *sqlx.DB) ([]Count, error) {
 	for _, c := range sealed {
 		counts = append(counts, Count{Auth, c.KeyID, c.Values, c.Count})
 	}
+	for _, column := range approval.Sealed {
+		byKey, err := column.Count(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		counts = add(counts, column.Values, byKey)
+	}
+	approvals, err := approval.CountByKey(ctx, db)
+	if err != nil {
+		return nil, err
+	}
 	pins, err := pin.CountByKey(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	for id, n := range pins {
-		counts = append(counts, Count{PIN, cmp.Or(id, "(none)"), "PINs", n})
-	}
+	counts = add(add(counts, "open approvals", approvals), "PINs", pins)
 	slices.SortFunc(counts, func(a, b Count) int {
 		return cmp.Or(cmp.Compare(a.Ring, b.Ring), cmp.Compare(a.KeyID, b.KeyID), cmp.Compare(a.Values, b.Values))
 	})
 	return counts, nil
+}
+
+// add appends the counts of one kind of values that are stored under PIN_KEYS.
+func add(counts []Count, values string, byKey map[string]int) []Count {
+	for id, n := range byKey {
+		counts = append(counts, Count{PIN, cmp.Or(id, "(none)"), values, n})
+	}
+	return counts
+}
+
+// RenewPIN seals again under the current key of ring, PIN_KEYS, what can be sealed again. PINs and approvals cannot: a PIN moves to
+// the current key when its holder types it, and an approval ends. The services may run at the same time. The error is
+// keyring.ErrUnknownKey if a value is sealed under a key that is not on the ring.
+func RenewPIN(ctx context.Context, db *sqlx.DB, ring *keyring.Ring) error {
+	for _, column := range approval.Sealed {
+		if err := column.Renew(ctx, db, ring); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Print writes the counts as a table.

@@ -288,7 +288,7 @@ verifies 'after the update'
 tree=$PWD
 
 section 'key rotation'
-keys_in_use() { dc run --rm -T operator keys 2>>"$scratch/log" | awk -v ring="$1" '$1 == ring {printf "%s=%s ", $2, $NF}'; }
+keys_in_use() { dc run --rm -T operator keys 2>>"$scratch/log" | awk -v ring="$1" '$1 == ring {print $2}' | sort -u; }
 before_rotation=$(keys_in_use PIN_KEYS)
 for ring in PIN_KEYS AUTH_KEYS; do
   for step in append promote; do

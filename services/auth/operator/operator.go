@@ -14,12 +14,12 @@ import (
 
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/kyc"
 	"github.com/countersign/countersign/services/auth/internal/mail"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
 // The roles of users.
@@ -77,10 +77,14 @@ func ResolveKYC(ctx context.Context, db *sqlx.DB, email, vendor string) error {
 }
 
 // RotateSigningKeys replaces the keys that sign access tokens within 15 minutes. Issued tokens stay valid.
-func RotateSigningKeys(ctx context.Context, db *sqlx.DB) error { return signing.Rotate(ctx, db) }
+func RotateSigningKeys(ctx context.Context, db *sqlx.DB) error {
+	return signing.AccessTokens.Rotate(ctx, db)
+}
 
 // RevokeSigningKeys deletes the keys that sign access tokens. Within 5 minutes every issued token is refused.
-func RevokeSigningKeys(ctx context.Context, db *sqlx.DB) error { return signing.Revoke(ctx, db) }
+func RevokeSigningKeys(ctx context.Context, db *sqlx.DB) error {
+	return signing.AccessTokens.Revoke(ctx, db)
+}
 
 // OverdueMails returns the number of mails that are older than age and are still to be sent.
 func OverdueMails(ctx context.Context, db *sqlx.DB, age time.Duration) (int, error) {

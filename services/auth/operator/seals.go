@@ -8,14 +8,14 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/seal"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/services/auth/internal/exchange"
 	"github.com/countersign/countersign/services/auth/internal/mfa"
-	"github.com/countersign/countersign/services/auth/internal/seal"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 )
 
 // sealed lists all columns whose values auth seals under AUTH_KEYS.
-var sealed = []seal.Column{exchange.Sealed, mfa.Sealed, signing.Sealed}
+var sealed = []seal.Column{exchange.Sealed, mfa.Sealed, signing.AccessTokens.Sealed()}
 
 // Count is the number of values of one kind that are sealed under one key.
 type Count struct {

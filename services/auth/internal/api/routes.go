@@ -9,6 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/ratelimit"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
 	"github.com/countersign/countersign/services/auth/internal/api/gen"
@@ -18,7 +19,6 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/oauth"
 	"github.com/countersign/countersign/services/auth/internal/password"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/auth/internal/account"
@@ -30,7 +31,6 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/oauth"
 	"github.com/countersign/countersign/services/auth/internal/pages"
 	"github.com/countersign/countersign/services/auth/internal/password"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
@@ -57,7 +57,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, tokens := signing.New(r.DB, r.Keys, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
+	keys, tokens := signing.New(signing.AccessTokens, r.DB, r.Keys, s.SigningKeyLifetime), accesstoken.NewReader(r.DB, s.PublicURL)
 	outbox := mail.NewOutbox(r.Keys)
 	charger := budget.NewCharger(r.DB)
 	factors := mfa.New(r.DB, charger, r.Keys, s.MFABudget, s.PublicURL)

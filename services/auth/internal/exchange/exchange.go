@@ -16,8 +16,8 @@ import (
 
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/seal"
 	"github.com/countersign/countersign/pkg/secret"
-	"github.com/countersign/countersign/services/auth/internal/seal"
 )
 
 // The reasons to refuse an operation on a key.

@@ -21,6 +21,7 @@ import (
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/token"
@@ -28,7 +29,6 @@ import (
 	"github.com/countersign/countersign/services/auth/internal/mfa"
 	"github.com/countersign/countersign/services/auth/internal/network"
 	"github.com/countersign/countersign/services/auth/internal/password"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
@@ -62,7 +62,7 @@ func newDeployment(t *testing.T) deployment {
 		DB: db, Passwords: password.New(password.DefaultBudget, db, charger, slowhash.NewPool(2, 400), networks, prometheus.NewRegistry()), Factors: factors, Networks: networks,
 		Sessions: &usersession.Sessions{
 			Config: usersession.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}, Issuer: issuer, DB: db, Ring: ring,
-			SigningKeys: signing.New(db, ring, 2160*time.Hour), AccessTokens: accesstoken.NewReader(db, issuer),
+			SigningKeys: signing.New(signing.AccessTokens, db, ring, 2160*time.Hour), AccessTokens: accesstoken.NewReader(db, issuer),
 		},
 	}, t, storetest.NewPeople(t, database), &atomic.Int64{}}
 	d.clock.Store(1_800_000_000)

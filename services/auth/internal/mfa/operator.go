@@ -10,7 +10,7 @@ import (
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/keyring"
-	"github.com/countersign/countersign/services/auth/internal/seal"
+	"github.com/countersign/countersign/pkg/seal"
 )
 
 // Reset removes a user's second factor and its recovery codes without a code, and renews the guess budgets of the codes. The

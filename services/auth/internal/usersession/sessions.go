@@ -19,7 +19,7 @@ import (
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/page"
-	"github.com/countersign/countersign/services/auth/internal/signing"
+	"github.com/countersign/countersign/pkg/signing"
 )
 
 // ErrNotFound means that the user has no session with this id. Another user may have one.

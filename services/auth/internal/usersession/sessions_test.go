@@ -17,9 +17,9 @@ import (
 	"github.com/countersign/countersign/pkg/page"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
-	"github.com/countersign/countersign/services/auth/internal/signing"
 	"github.com/countersign/countersign/services/auth/internal/usersession"
 )
 
@@ -52,7 +52,7 @@ func (d deployment) replica(keys string) replica {
 	}
 	return replica{d, &usersession.Sessions{
 		Config: usersession.Config{AccessLifetime: 15 * time.Minute, SessionLifetime: 720 * time.Hour}, Issuer: issuer, DB: d.db, Ring: ring,
-		SigningKeys: signing.New(d.db, ring, 2160*time.Hour), AccessTokens: accesstoken.NewReader(d.db, issuer),
+		SigningKeys: signing.New(signing.AccessTokens, d.db, ring, 2160*time.Hour), AccessTokens: accesstoken.NewReader(d.db, issuer),
 	}}
 }
 

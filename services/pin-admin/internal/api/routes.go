@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/ratelimit"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
@@ -32,6 +33,7 @@ type API struct {
 	Waiting      *wakeup.Board
 	Limiter      *ratelimit.Limiter
 	Rates        Rates
+	ReceiptKeys  *signing.Keys
 }
 
 // Routes registers every endpoint, with the allowed callers beside it.
@@ -40,11 +42,13 @@ type API struct {
 //   - freshAdmin: as admin, but an admin needs a sign-in or step-up within the last 5 minutes.
 //   - user: any signed-in user.
 //   - perUser(rate): at most rate requests a minute from one user.
+//   - public: nobody authenticates.
 //   - anyCredential: every valid access token or API key; the handler decides.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
 	reader, admin := a.allow(caller.Caller.MayRead), a.allow(caller.Caller.MayChange)
 	freshAdmin := a.allow(caller.Caller.MayChange, a.requireFresh)
+	public := a.Spec.Validate
 	user, anyCredential := a.allow(isUser), a.allow(isAuthenticated)
 	customer, instance := "/v1/customers/:customer_id", "/v1/instances/:instance_id"
 	identity := customer + "/identities/:identity_id"
@@ -91,6 +95,7 @@ func (a *API) Routes(e *echo.Echo) {
 	e.DELETE("/v1/api-keys/:key_id", h.RevokeAPIKey, admin)
 
 	e.GET("/v1/audit", h.ListAudit, reader)
+	e.GET("/.well-known/countersign-receipts.json", h.GetReceiptKeys, public)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
 	// With the current PIN, or a sign-in or step-up within the last 5 minutes:

@@ -3,12 +3,14 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
@@ -18,6 +20,7 @@ import (
 	"github.com/countersign/countersign/pkg/retention"
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
+	"github.com/countersign/countersign/pkg/signing"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
@@ -31,7 +34,9 @@ type App struct {
 	API  *api.API
 	Echo *echo.Echo
 
-	pruner *retention.Pruner
+	log         *slog.Logger
+	receiptKeys *signing.Keys
+	pruner      *retention.Pruner
 }
 
 // New connects the parts of pin-admin.
@@ -48,6 +53,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	receiptKeys := signing.New(signing.Receipts, r.DB, r.Keys, approval.ReceiptKeyLifetime)
 	sessions := session.NewStore(session.DefaultConfig, r.Redis, r.Keys, r.Registry)
 	a := &App{
 		API: &api.API{
@@ -59,17 +65,19 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Verifier: pin.NewVerifier(pin.VerifierConfig{
 				DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
 			}),
-			Policies: policy.Store{DB: r.DB},
-			Sessions: pin.Sessions{DB: r.DB, Store: sessions},
-			Trail:    audit.Trail{DB: r.DB, Ring: r.Keys},
-			Waiting:  wakeup.NewBoard(r.Redis, r.Log, pin.AwaitSet(r.DB), wakeup.Limits{PerID: s.LongPolls}),
-			Limiter:  ratelimit.New(r.Redis, "pin-admin"),
-			Rates:    s.Rates,
+			Policies:    policy.Store{DB: r.DB},
+			Sessions:    pin.Sessions{DB: r.DB, Store: sessions},
+			Trail:       audit.Trail{DB: r.DB, Ring: r.Keys},
+			Waiting:     wakeup.NewBoard(r.Redis, r.Log, pin.AwaitSet(r.DB), wakeup.Limits{PerID: s.LongPolls}),
+			Limiter:     ratelimit.New(r.Redis, "pin-admin"),
+			Rates:       s.Rates,
+			ReceiptKeys: receiptKeys,
 		},
 		Echo: web.New(web.Options{
 			Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers,
 			TrustedProxies: r.TrustedProxies, RequestTime: r.RequestTime,
 		}),
+		log: r.Log, receiptKeys: receiptKeys,
 		pruner: retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
 	}
 	a.API.Routes(a.Echo)
@@ -84,10 +92,16 @@ func New(s *Settings, r service.Resources) (*App, error) {
 // Handler returns the API, the console and the pages of links.
 func (a *App) Handler() http.Handler { return a.Echo }
 
-// Run answers requests that wait for a PIN and deletes old rows, until ctx ends.
+// Run answers requests that wait for a PIN, makes receipt keys before they are needed and deletes old rows, until ctx ends.
 func (a *App) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { a.API.Waiting.Run(ctx) })
+	running.Go(func() {
+		if err := a.receiptKeys.Prepare(ctx); err != nil {
+			a.log.Warn("no receipt key yet: the first receipt will make one", "error", err.Error())
+		}
+		a.receiptKeys.Run(ctx, a.log)
+	})
 	running.Go(func() { a.pruner.Run(ctx) })
 	running.Wait()
 }

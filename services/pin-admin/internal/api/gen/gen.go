@@ -59,6 +59,66 @@ func (e Enforcement) Valid() bool {
 	}
 }
 
+// Defines values for JWKAlg.
+const (
+	EdDSA JWKAlg = "EdDSA"
+)
+
+// Valid indicates whether the value is a known member of the JWKAlg enum.
+func (e JWKAlg) Valid() bool {
+	switch e {
+	case EdDSA:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JWKCrv.
+const (
+	Ed25519 JWKCrv = "Ed25519"
+)
+
+// Valid indicates whether the value is a known member of the JWKCrv enum.
+func (e JWKCrv) Valid() bool {
+	switch e {
+	case Ed25519:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JWKKty.
+const (
+	OKP JWKKty = "OKP"
+)
+
+// Valid indicates whether the value is a known member of the JWKKty enum.
+func (e JWKKty) Valid() bool {
+	switch e {
+	case OKP:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JWKUse.
+const (
+	Sig JWKUse = "sig"
+)
+
+// Valid indicates whether the value is a known member of the JWKUse enum.
+func (e JWKUse) Valid() bool {
+	switch e {
+	case Sig:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt time.Time          `json:"created_at"`
@@ -281,6 +341,35 @@ type JSONAPIErrors struct {
 		Status string `json:"status"`
 		Title  string `json:"title"`
 	} `json:"errors"`
+}
+
+// JWK An Ed25519 public key (RFC 8037).
+type JWK struct {
+	Alg JWKAlg             `json:"alg"`
+	Crv JWKCrv             `json:"crv"`
+	Kid openapi_types.UUID `json:"kid"`
+	Kty JWKKty             `json:"kty"`
+	Use JWKUse             `json:"use"`
+
+	// X The key's 32 bytes in base64url.
+	X string `json:"x"`
+}
+
+// JWKAlg defines model for JWK.Alg.
+type JWKAlg string
+
+// JWKCrv defines model for JWK.Crv.
+type JWKCrv string
+
+// JWKKty defines model for JWK.Kty.
+type JWKKty string
+
+// JWKUse defines model for JWK.Use.
+type JWKUse string
+
+// JWKS defines model for JWKS.
+type JWKS struct {
+	Keys []JWK `json:"keys"`
 }
 
 // Name defines model for Name.
@@ -698,6 +787,9 @@ type SetMyPINJSONRequestBody SetMyPINJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetReceiptKeys Get the public keys of receipts
+	// (GET /.well-known/countersign-receipts.json)
+	GetReceiptKeys(ctx echo.Context) error
 	// AwaitMyPIN Wait until the signed-in user has a PIN
 	// (GET /user/pin)
 	AwaitMyPIN(ctx echo.Context, params AwaitMyPINParams) error
@@ -820,6 +912,15 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// GetReceiptKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReceiptKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReceiptKeys(ctx)
+	return err
 }
 
 // AwaitMyPIN converts echo context to params.
@@ -1782,6 +1883,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/api-keys", wrapper.IssueAPIKey, options.OperationMiddlewares["issueAPIKey"]...)
 	router.DELETE(options.BaseURL+"/v1/api-keys/:key_id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/audit", wrapper.ListAudit, options.OperationMiddlewares["listAudit"]...)
+	router.GET(options.BaseURL+"/.well-known/countersign-receipts.json", wrapper.GetReceiptKeys, options.OperationMiddlewares["getReceiptKeys"]...)
 	router.DELETE(options.BaseURL+"/v1/customers/:customer_id/pin", wrapper.RemoveCustomerPIN, options.OperationMiddlewares["removeCustomerPIN"]...)
 	router.GET(options.BaseURL+"/v1/customers/:customer_id/pin", wrapper.GetCustomerPIN, options.OperationMiddlewares["getCustomerPIN"]...)
 	router.POST(options.BaseURL+"/v1/customers/:customer_id/pin", wrapper.SetCustomerPIN, options.OperationMiddlewares["setCustomerPIN"]...)
@@ -1847,6 +1949,94 @@ type UnprovedJSONResponse struct {
 	Body Problem
 
 	Headers UnprovedResponseHeaders
+}
+
+type GetReceiptKeysRequestObject struct {
+}
+
+type GetReceiptKeysResponseObject interface {
+	VisitGetReceiptKeysResponse(w http.ResponseWriter) error
+}
+
+type GetReceiptKeys200ResponseHeaders struct {
+	CacheControl string
+}
+
+type GetReceiptKeys200JSONResponse struct {
+	Body    JWKS
+	Headers GetReceiptKeys200ResponseHeaders
+}
+
+func (response GetReceiptKeys200JSONResponse) VisitGetReceiptKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReceiptKeys413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetReceiptKeys413JSONResponse) VisitGetReceiptKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReceiptKeys422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetReceiptKeys422JSONResponse) VisitGetReceiptKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReceiptKeys500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetReceiptKeys500JSONResponse) VisitGetReceiptKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReceiptKeys503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetReceiptKeys503JSONResponse) VisitGetReceiptKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type AwaitMyPINRequestObject struct {
@@ -6633,6 +6823,9 @@ func (response SetMyPIN503JSONResponse) VisitSetMyPINResponse(w http.ResponseWri
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetReceiptKeys Get the public keys of receipts
+	// (GET /.well-known/countersign-receipts.json)
+	GetReceiptKeys(ctx context.Context, request GetReceiptKeysRequestObject) (GetReceiptKeysResponseObject, error)
 	// AwaitMyPIN Wait until the signed-in user has a PIN
 	// (GET /user/pin)
 	AwaitMyPIN(ctx context.Context, request AwaitMyPINRequestObject) (AwaitMyPINResponseObject, error)
@@ -6762,6 +6955,29 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// GetReceiptKeys operation middleware
+func (sh *strictHandler) GetReceiptKeys(ctx echo.Context) error {
+	var request GetReceiptKeysRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReceiptKeys(ctx.Request().Context(), request.(GetReceiptKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReceiptKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReceiptKeysResponseObject); ok {
+		return validResponse.VisitGetReceiptKeysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // AwaitMyPIN operation middleware

@@ -1,5 +1,5 @@
-// Package seal counts and renews the values that a column holds sealed under AUTH_KEYS, so that an operator can replace a
-// key. Each package that seals values declares its Column.
+// Package seal counts and renews the values that a column holds sealed under a keyring, so that an operator can replace a key.
+// Each package that seals values declares its Column.
 package seal
 
 import (
@@ -22,8 +22,8 @@ type Column struct {
 	Purpose           keyring.Purpose
 }
 
-// keyID is the SQL expression for the id of the key that sealed a value: keyring.Ring.Seal writes it before a colon.
-func (c Column) keyID() string { return `split_part(encode(` + c.Column + `, 'escape'), ':', 1)` }
+// KeyID is the SQL expression for the id of the key that sealed a value: keyring.Ring.Seal writes it before a colon.
+func (c Column) KeyID() string { return `split_part(encode(` + c.Column + `, 'escape'), ':', 1)` }
 
 // Count returns the number of sealed values by the id of their key.
 func (c Column) Count(ctx context.Context, db *sqlx.DB) (map[string]int, error) {
@@ -31,7 +31,7 @@ func (c Column) Count(ctx context.Context, db *sqlx.DB) (map[string]int, error) 
 		Key   string `db:"key"`
 		Count int    `db:"count"`
 	}
-	q := fmt.Sprintf(`select %s as key, count(*) from %s group by 1`, c.keyID(), c.Table)
+	q := fmt.Sprintf(`select %s as key, count(*) from %s group by 1`, c.KeyID(), c.Table)
 	if err := db.SelectContext(ctx, &rows, q); err != nil {
 		return nil, fmt.Errorf("counting the %s: %w", c.Values, err)
 	}
@@ -45,12 +45,12 @@ func (c Column) Count(ctx context.Context, db *sqlx.DB) (map[string]int, error) 
 // batch is how many values Renew reads at once.
 const batch = 500
 
-// Renew opens every value that is sealed with another key than the ring's current key, and seals it with the current key. auth
-// may run meanwhile: Renew does not overwrite a value that has changed since it was read. It returns keyring.ErrUnknownKey or
+// Renew opens every value that is sealed with another key than the ring's current key, and seals it with the current key. The
+// services may run meanwhile: Renew does not overwrite a value that has changed since it was read. It returns keyring.ErrUnknownKey or
 // keyring.ErrSealBroken for a value that it cannot open.
 func (c Column) Renew(ctx context.Context, db *sqlx.DB, ring *keyring.Ring) error {
 	q := fmt.Sprintf(`select %s as id, %s as sealed from %s where %s <> $1 and %[1]s > $2 order by 1 limit %[5]d`,
-		c.ID, c.Column, c.Table, c.keyID(), batch)
+		c.ID, c.Column, c.Table, c.KeyID(), batch)
 	var last uuid.UUID
 	for {
 		var rows []value

@@ -1,6 +1,6 @@
-// Package signing stores the Ed25519 keys that sign access tokens. The private keys are sealed in the database and read for each
-// signature, so that every replica signs with the same key and stops when the key is retired. A public key is published some
-// time before its key signs, and after that until its last token has expired.
+// Package signing stores Ed25519 keys that sign tokens. The private keys are sealed in the database and read for each signature, so
+// that every replica signs with the same key and stops when the key is retired. A public key is published some time before its key
+// signs, and after that until its last token has expired.
 package signing
 
 import (
@@ -17,44 +17,67 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
-	"github.com/countersign/countersign/pkg/accesstoken"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/stores"
 )
 
 const (
 	// overlap is how long a new key is published before it signs, if another key can sign in that time. It is twice the time for
-	// which verifiers may cache /.well-known/jwks.json.
+	// which verifiers may cache the public keys.
 	overlap = "interval '10 minutes'"
 	// checkInterval is how often a replica checks whether a new key is needed.
 	checkInterval = time.Minute
 )
 
-// Keys are the signing keys of the deployment.
+// Keys are the signing keys of one kind.
 type Keys struct {
+	kind     Kind
 	db       *sqlx.DB
 	ring     *keyring.Ring
 	lifetime time.Duration
 }
 
-// New returns the keys in db, sealed with ring. lifetime is the age at which a key is replaced: at least 1h.
-func New(db *sqlx.DB, ring *keyring.Ring, lifetime time.Duration) *Keys {
-	return &Keys{db, ring, lifetime}
+// New returns the keys of a kind in db, sealed with ring. lifetime is the age at which a key is replaced: at least 1h.
+func New(kind Kind, db *sqlx.DB, ring *keyring.Ring, lifetime time.Duration) *Keys {
+	return &Keys{kind, db, ring, lifetime}
 }
 
-// Sign returns an access token (RFC 9068) that is signed with the current key. Its kid is the key's id.
+// Sign returns a token that is signed with the current key. It creates a key if no key is usable.
 func (k *Keys) Sign(ctx context.Context, claims jwt.Claims) (string, error) {
 	key, err := k.current(ctx)
 	if err != nil {
 		return "", err
 	}
+	return k.SignWith(key, claims)
+}
+
+// SignWith returns a token that is signed with a key. Its kid is the key's id. The same claims give the same token.
+func (k *Keys) SignWith(key Key, claims jwt.Claims) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
-	t.Header["kid"], t.Header["typ"] = key.ID.String(), accesstoken.Type
+	t.Header["kid"], t.Header["typ"] = key.ID.String(), k.kind.Type
 	text, err := t.SignedString(key.private)
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)
 	}
 	return text, nil
+}
+
+// Key is a private key.
+type Key struct {
+	ID      uuid.UUID
+	private ed25519.PrivateKey
+}
+
+// Open opens the private key of a row. The error may be keyring.ErrUnknownKey or keyring.ErrSealBroken.
+func (k *Keys) Open(id uuid.UUID, sealed []byte) (Key, error) {
+	seed, err := k.ring.Open(k.kind.Purpose, id.String(), sealed)
+	if err == nil && len(seed) != ed25519.SeedSize {
+		err = keyring.ErrSealBroken
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("opening a key of %s: %w", k.kind.Table, err)
+	}
+	return Key{id, ed25519.NewKeyFromSeed(seed)}, nil
 }
 
 // Run creates the next key before it is needed, until ctx ends.
@@ -65,7 +88,7 @@ func (k *Keys) Run(ctx context.Context, log *slog.Logger) {
 		select {
 		case <-ticker.C:
 			if err := k.Prepare(ctx); err != nil && ctx.Err() == nil {
-				log.Warn("creating the next signing key failed", "error", err.Error())
+				log.Warn("creating the next signing key failed", "table", k.kind.Table, "error", err.Error())
 			}
 		case <-ctx.Done():
 			return
@@ -82,7 +105,7 @@ func (k *Keys) Prepare(ctx context.Context) error {
 		return err
 	}
 	err = stores.InTransaction(ctx, k.db, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext('signing_keys'))`); err != nil {
+		if _, err := tx.ExecContext(ctx, `select pg_advisory_xact_lock(hashtext($1))`, k.kind.Table); err != nil {
 			return err
 		}
 		if keys, err := k.usable(ctx, tx); err != nil || goesOn(keys) {
@@ -91,7 +114,7 @@ func (k *Keys) Prepare(ctx context.Context) error {
 		return k.create(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("creating a signing key: %w", err)
+		return fmt.Errorf("creating a key in %s: %w", k.kind.Table, err)
 	}
 	return nil
 }
@@ -103,15 +126,15 @@ func (k *Keys) create(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	id := uuid.New()
-	sealed, err := k.ring.Seal(keyring.SigningKeys, id.String(), private.Seed())
+	sealed, err := k.ring.Seal(k.kind.Purpose, id.String(), private.Seed())
 	if err != nil {
 		return err
 	}
-	const retire = `update signing_keys set retired_at = now() + ` + overlap + ` where retired_at is null and ` + old
+	retire := `update ` + k.kind.Table + ` set retired_at = now() + ` + overlap + ` where retired_at is null and ` + old
 	if _, err := tx.ExecContext(ctx, retire, k.lifetime.Seconds()); err != nil {
 		return err
 	}
-	const insert = `insert into signing_keys (id, public_key, private_sealed) values ($1, $2, $3)`
+	insert := `insert into ` + k.kind.Table + ` (id, public_key, private_sealed) values ($1, $2, $3)`
 	_, err = tx.ExecContext(ctx, insert, id, []byte(public), sealed)
 	return err
 }
@@ -119,22 +142,19 @@ func (k *Keys) create(ctx context.Context, tx *sqlx.Tx) error {
 // old is the condition of keys that are older than $1 seconds.
 const old = `created_at <= now() - make_interval(secs => $1)`
 
-// key is a key that may sign and that the ring opens.
-type key struct {
-	ID     uuid.UUID `db:"id"`
-	Sealed []byte    `db:"private_sealed"`
-	// GoesOn is true when the key is not too old and will not be retired.
-	GoesOn  bool `db:"goes_on"`
-	private ed25519.PrivateKey
+// usableKey is a key that may sign and that the ring opens.
+type usableKey struct {
+	Key
+	goesOn bool // the key is not too old and will not be retired
 }
 
-func goesOn(keys []key) bool {
-	return slices.ContainsFunc(keys, func(k key) bool { return k.GoesOn })
+func goesOn(keys []usableKey) bool {
+	return slices.ContainsFunc(keys, func(k usableKey) bool { return k.goesOn })
 }
 
 // current returns the newest key that has been published for the overlap, or the oldest key if there is no such key. It creates
 // a key if no key is usable.
-func (k *Keys) current(ctx context.Context) (key, error) {
+func (k *Keys) current(ctx context.Context) (Key, error) {
 	keys, err := k.usable(ctx, k.db)
 	if err == nil && len(keys) == 0 {
 		if err = k.Prepare(ctx); err == nil {
@@ -142,29 +162,31 @@ func (k *Keys) current(ctx context.Context) (key, error) {
 		}
 	}
 	if err != nil {
-		return key{}, err
+		return Key{}, err
 	}
 	if len(keys) == 0 {
-		return key{}, errors.New("the new signing key was retired at once")
+		return Key{}, errors.New("the new signing key was retired at once")
 	}
-	return keys[0], nil
+	return keys[0].Key, nil
 }
 
 // usable returns the keys that may sign and that the ring opens. The first of them is the current key.
-func (k *Keys) usable(ctx context.Context, db sqlx.QueryerContext) ([]key, error) {
-	const q = `
-		select id, private_sealed, retired_at is null and not ` + old + ` as goes_on
-		  from signing_keys where retired_at is null or retired_at > now()
-		 order by greatest(created_at, now() - ` + overlap + `), created_at desc, id`
-	var rows, usable []key
-	if err := sqlx.SelectContext(ctx, db, &rows, q, k.lifetime.Seconds()); err != nil {
-		return nil, fmt.Errorf("looking up the signing keys: %w", err)
+func (k *Keys) usable(ctx context.Context, db sqlx.QueryerContext) ([]usableKey, error) {
+	q := `select id, private_sealed, retired_at is null and not ` + old + ` as goes_on from ` + k.kind.Table + `
+	       where ` + maySign + ` order by ` + signsFirst
+	var rows []struct {
+		ID     uuid.UUID `db:"id"`
+		Sealed []byte    `db:"private_sealed"`
+		GoesOn bool      `db:"goes_on"`
 	}
+	if err := sqlx.SelectContext(ctx, db, &rows, q, k.lifetime.Seconds()); err != nil {
+		return nil, fmt.Errorf("looking up %s: %w", k.kind.Table, err)
+	}
+	var usable []usableKey
 	for _, row := range rows {
 		// A key that does not open was sealed with a key that is not on this ring. Replicas with that key may use it.
-		if seed, err := k.ring.Open(keyring.SigningKeys, row.ID.String(), row.Sealed); err == nil && len(seed) == ed25519.SeedSize {
-			row.private = ed25519.NewKeyFromSeed(seed)
-			usable = append(usable, row)
+		if key, err := k.Open(row.ID, row.Sealed); err == nil {
+			usable = append(usable, usableKey{key, row.GoesOn})
 		}
 	}
 	return usable, nil
@@ -191,13 +213,13 @@ func (k *Keys) Public(ctx context.Context, lifetime time.Duration) ([]Public, er
 
 func (k *Keys) published(ctx context.Context, lifetime time.Duration) ([]Public, error) {
 	// One more minute for a signature that was in progress when its key was retired.
-	const q = `
-		select id, public_key from signing_keys
+	q := `
+		select id, public_key from ` + k.kind.Table + `
 		 where retired_at is null or retired_at > now() - make_interval(secs => $1) - interval '1 minute'
 		 order by created_at desc, id`
 	keys := []Public{}
 	if err := k.db.SelectContext(ctx, &keys, q, lifetime.Seconds()); err != nil {
-		return nil, fmt.Errorf("listing the signing keys: %w", err)
+		return nil, fmt.Errorf("listing %s: %w", k.kind.Table, err)
 	}
 	return keys, nil
 }
