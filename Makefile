@@ -38,7 +38,7 @@ attack-pooled: ## run make attack through pgbouncer, without the attacks that st
 	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls|SynchronousStandby' .
 
 model: ## explore every order of guesses, approvals, uses, crashes and changes, in a model
-	MODEL=large go test -count=1 -v ./pkg/pin/model
+	MODEL=large go test -count=1 -v -timeout 20m ./pkg/pin/model
 
 fuzz: $(LOCAL)/bin/countersign ## fuzz every parser of input from outside, FUZZTIME (60s) each
 	@grep -ro --include='*_fuzz_test.go' 'func Fuzz[A-Za-z]*' pkg services | sed 's|/[^/]*:func | |' | while read -r package target; do \

@@ -64,7 +64,7 @@ func (w Approvals) eventSteps(s ApprovalsState, do doFunc) {
 	}
 }
 
-// ask is Asker.Ask in pkg/approval/ask.go. It returns false if the agent gets the pending approval of the same action, or a
+// ask is Asker.Ask in pkg/approval/ask.go, with askSQL in limits.go. It returns false if the agent gets the pending approval of the same action, or a
 // refusal.
 func (w Approvals) ask(s *ApprovalsState, action uint8) bool {
 	if s.row.PIN == 0 || !s.row.open() {
@@ -104,7 +104,7 @@ func (w Approvals) happenTo(a *approval, e approvalEvent) bool {
 			return false
 		}
 		a.status, a.byPerson, a.refused = denied, true, true
-	case agentCancels: // Asker.Cancel in pkg/approval/cancel.go
+	case agentCancels: // Cancel in pkg/approval/cancel.go
 		if (a.status != pending && a.status != approved || a.over) && (a.status != used || w.Mutant != CancelAfterUse) {
 			return false
 		}

@@ -128,7 +128,7 @@ func (w Approvals) after(before, s ApprovalsState) ApprovalsState {
 	return s
 }
 
-// resolveAt begins an attempt. At a link, it is Decider.read in pkg/approval/decide.go: only a pending approval goes on.
+// resolveAt begins an attempt. At a link, it is Verifier.Approve in pkg/pin/approve.go: only a pending approval goes on.
 func (w Approvals) resolveAt(s *ApprovalsState, i int, at link) bool {
 	if at.approval > 0 && !s.approvals[at.approval-1].open() {
 		return false
@@ -167,7 +167,7 @@ func (w Approvals) advanceAt(s *ApprovalsState, i int, right bool) bool {
 	return true
 }
 
-// chargeAt is the charge of a link: one statement that charges the attempt and takes a try, or does neither.
+// chargeAt is chargeTrySQL: one statement that charges the attempt and takes a try, or does neither.
 func (w Approvals) chargeAt(s *ApprovalsState, a *attempt, at *approval, right bool) {
 	if !at.open() || at.tries >= 2 && w.Mutant != TriesNotChecked {
 		a.phase = finished
@@ -183,7 +183,7 @@ func (w Approvals) chargeAt(s *ApprovalsState, a *attempt, at *approval, right b
 	}
 }
 
-// wrongAt settles a wrong PIN at a link. The second one ends the link.
+// wrongAt is countWrong, in the transaction that settles a wrong PIN. The second one ends the link.
 func (w Approvals) wrongAt(at *approval) {
 	if w.Mutant == TryAfterCompare {
 		at.tries++
@@ -194,7 +194,7 @@ func (w Approvals) wrongAt(at *approval) {
 	}
 }
 
-// settleAt settles a right PIN at a link. The same transaction writes that the approval is approved.
+// settleAt is settleApproving: the transaction that settles a right PIN also writes that the approval is approved.
 func (w Approvals) settleAt(s *ApprovalsState, a *attempt, at *approval, l link) {
 	if !w.settle(&s.State, a) {
 		w.wrongAt(at)
@@ -213,7 +213,7 @@ func (w Approvals) settleAt(s *ApprovalsState, a *attempt, at *approval, l link)
 	w.approve(s, a, at, generation, unlocked)
 }
 
-// approve writes that an approval is approved, if it is still pending and no later attempt has locked the PIN.
+// approve is approveSQL, if no later attempt has locked the PIN.
 func (w Approvals) approve(s *ApprovalsState, a *attempt, at *approval, generation uint8, unlocked bool) {
 	if unlocked && (at.open() || w.Mutant == ApproveTooLate) {
 		at.status, at.over, at.generation = approved, false, generation

@@ -5,8 +5,8 @@
 // The model has no remembered refusals (pkg/pin/refusals.go): they only refuse, so they cannot break the budget.
 //
 // A step of the model is a step of the program: resolve, charge, compare and settle in pkg/pin/verify.go,
-// resolve.go and charge.go; set, remove and unlock in change.go. The steps of approvals are in pkg/approval; the comments of
-// approvals.go and uses.go name the functions. If you change one, change the other too.
+// resolve.go and charge.go; set, remove and unlock in change.go. The steps of approvals are in pkg/pin/approve.go and
+// pkg/approval; the comments of approvals.go, uses.go and approval_events.go name the functions. If you change one, change the other too.
 package model
 
 import "fmt"

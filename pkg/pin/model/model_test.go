@@ -24,10 +24,10 @@ var (
 		approvals(3, 1, 0, 1),
 	}
 	largeApprovals = []model.Approvals{
-		approvals(3, 1, 2, 2),
-		approvals(3, 2, 1, 2),
+		approvals(3, 1, 1, 2),
+		approvals(2, 2, 1, 2),
 		approvals(2, 1, 3, 3),
-		session(approvals(2, 1, 2, 4)),
+		session(approvals(2, 1, 2, 3)),
 	}
 )
 

@@ -79,7 +79,7 @@ func (w Approvals) useSteps(s ApprovalsState, do doFunc) {
 	}
 }
 
-// send is Uses.Use in pkg/approval/use.go: burnSQL, and if that finds nothing to burn, the comparison with an earlier burn.
+// send is Uses.Use in pkg/approval/use.go: burn, and if that finds nothing to burn, why, which compares with an earlier burn.
 func (w Approvals) send(s *ApprovalsState, into *use, u use) bool {
 	a := &s.approvals[u.approval-1]
 	same := a.action == u.action
@@ -143,7 +143,8 @@ func (w Approvals) burnFound(s *ApprovalsState, u *use) bool {
 	return true
 }
 
-// answer signs the receipt, or stores the session in Redis. A repeated request stores the same session again, unless it has ended.
+// answer is Uses.answer: it signs the receipt, or stores the session in Redis. A repeated request stores the same session again,
+// unless it has ended.
 func (w Approvals) answer(s *ApprovalsState, u *use) bool {
 	a := &s.approvals[u.approval-1]
 	u.phase = closed
