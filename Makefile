@@ -51,7 +51,7 @@ mutants: $(LOCAL)/bin/countersign ## break one rule of the guess budget at a tim
 lint: $(LOCAL)/tools ## check format, vet, staticcheck, imports, settings, documents, generated code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet work
-	go vet -tags attack ./deploy/tests/attack ./pkg/pin
+	go vet -tags attack ./deploy/tests/attack ./pkg/attackstep ./pkg/pin
 	$(LOCAL)/tools/staticcheck work
 	go test -count=1 ./deploy/tests/attack/mutants
 	deploy/tools/lint/imports.sh

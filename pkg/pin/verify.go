@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/attackstep"
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
@@ -146,19 +147,19 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 	if err != nil {
 		return Result{}, err
 	}
-	reached("charged")
+	attackstep.Reached("charged")
 
 	right, err := v.hasher.matches(ctx, place, a.HolderID, candidate, a.Verifier)
 	if err != nil {
 		return Result{}, budget.WithoutOutcome(err)
 	}
 	v.comparisons.Inc()
-	reached("compared")
+	attackstep.Reached("compared")
 
 	if right {
 		after, err := v.settleRight(ctx, a)
 		if err == nil {
-			reached("settled")
+			attackstep.Reached("settled")
 			if a.LockedUntil != nil || a.Deactivated {
 				v.refusals.locks.lift(ctx, a.HolderID) // settling lifted the lock that this charge wrote
 			}
@@ -177,9 +178,6 @@ func (v *Verifier) verify(ctx context.Context, tenant uuid.UUID, q question, res
 	}
 	return wrong(after, v.budget), nil
 }
-
-// reached is called after each step of a verification. Only a build for the attack suite (step_attack.go) replaces it.
-var reached = func(step string) {}
 
 type resolveFunc func(context.Context) (Resolved, error)
 

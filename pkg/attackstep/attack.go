@@ -1,6 +1,6 @@
 //go:build attack
 
-package pin
+package attackstep
 
 import (
 	"os"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ATTACK_AT names a step and a signal, for example charged=KILL or compared=STOP. The first time that a verification reaches
-// the step, the process sends itself the signal: KILL ends it, STOP freezes it.
+// ATTACK_AT names a step and a signal, for example charged=KILL or burned=STOP. The first time that a request reaches the step, the
+// process sends itself the signal: KILL ends it, STOP freezes it.
 func init() {
 	step, name, _ := strings.Cut(os.Getenv("ATTACK_AT"), "=")
 	signal := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP}[name]
