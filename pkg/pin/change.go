@@ -101,6 +101,13 @@ func (s *Store) Status(ctx context.Context, h Holder) (Status, error) {
 // Errors: ErrWeak, slowhash.ErrBusy, ErrChanged if another PIN was proved, ErrGone if the holder was deleted meanwhile, and,
 // unless the authority is an admin's, ErrLocked and ErrUnidentified.
 func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority) (Status, error) {
+	return s.SetWithin(ctx, tenant, h, p, by, func(_ *sqlx.Tx, set func() error) error { return set() })
+}
+
+// SetWithin is Set within a transaction in which more is done: do calls set once, and may do more before and after it. If do
+// returns an error, nothing is changed, and SetWithin returns this error. do runs after the PIN was checked and hashed.
+func (s *Store) SetWithin(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by Authority,
+	do func(tx *sqlx.Tx, set func() error) error) (Status, error) {
 	if err := Check(p); err != nil {
 		return Status{}, err
 	}
@@ -130,12 +137,14 @@ func (s *Store) Set(ctx context.Context, tenant uuid.UUID, h Holder, p PIN, by A
 		returning ` + statusColumns
 	var status Status
 	err = s.change(ctx, "pin.set", h, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier,
-			by.party == admin, by.proof.given, by.proof.applying, by.proof.own)
-		if errors.Is(err, sql.ErrNoRows) {
-			return whyRefused(ctx, tx, h)
-		}
-		return err
+		return do(tx, func() error {
+			err := tx.GetContext(ctx, &status, q, h.ID(), h.CustomerID, h.IdentityID, verifier,
+				by.party == admin, by.proof.given, by.proof.applying, by.proof.own)
+			if errors.Is(err, sql.ErrNoRows) {
+				return whyRefused(ctx, tx, h)
+			}
+			return err
+		})
 	})
 	return status, err
 }

@@ -74,7 +74,7 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	t.Helper()
 	settings := app.DefaultSettings()
 	settings.ApprovalURL = approvalURL
-	settings.Issuer, settings.MyPIN, settings.LongPolls = issuer, 1000, 10
+	settings.Issuer, settings.MyPIN, settings.Approvals, settings.LongPolls = issuer, 1000, 1000, 10
 	for _, change := range change {
 		change(settings)
 	}

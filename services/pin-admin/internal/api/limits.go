@@ -15,22 +15,46 @@ type Rates struct {
 	// MyPIN is how often one user may set, and how often remove, their own PIN. Each of these requests may need two hashes. A
 	// person needs a few a day.
 	MyPIN int `envconfig:"RATE_MY_PIN" default:"10"`
+	// Approvals is how often one client address may open, and how often answer, the links of approvals and enrolments. A person sends
+	// two or three requests for each link.
+	Approvals int `envconfig:"RATE_APPROVALS" default:"60"`
 }
 
 // Validate returns an error that names a rate below 1.
 func (r Rates) Validate() error {
+	var err error
 	if r.MyPIN < 1 {
-		return errors.New("RATE_MY_PIN is not positive")
+		err = errors.New("RATE_MY_PIN is not positive")
 	}
-	return nil
+	if r.Approvals < 1 {
+		err = errors.Join(err, errors.New("RATE_APPROVALS is not positive"))
+	}
+	return err
 }
 
 // perUser limits a route to rate requests a minute from one user. It runs after a middleware that allows only users.
 func (a *API) perUser(rate int) echo.MiddlewareFunc {
+	return limited(func(c echo.Context) ratelimit.Quota {
+		ctx := c.Request().Context()
+		return a.Limiter.Take(ctx, route(c), caller.From(ctx).ID.String(), rate)
+	})
+}
+
+// perAddress limits a route to rate requests a minute from one client address (for IPv6: /64; more from wider networks).
+func (a *API) perAddress(rate int) echo.MiddlewareFunc {
+	return limited(func(c echo.Context) ratelimit.Quota {
+		return a.Limiter.TakeAddress(c.Request().Context(), route(c), c.RealIP(), rate)
+	})
+}
+
+// route is the name of a route's limit.
+func route(c echo.Context) string { return c.Request().Method + " " + c.Path() }
+
+// limited refuses a request whose quota is exceeded.
+func limited(take func(echo.Context) ratelimit.Quota) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			ctx := c.Request().Context()
-			quota := a.Limiter.Take(ctx, c.Request().Method+" "+c.Path(), caller.From(ctx).ID.String(), rate)
+			quota := take(c)
 			web.SetRateLimit(c, quota.Limit, quota.Remaining, quota.Reset)
 			if quota.Exceeded {
 				return ratelimit.ErrTooMany.RetryAfter(quota.Reset)

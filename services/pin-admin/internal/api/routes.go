@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
@@ -17,6 +18,7 @@ import (
 	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+	"github.com/countersign/countersign/services/pin-admin/internal/enrolment"
 )
 
 // API answers pin-admin's endpoints.
@@ -29,11 +31,14 @@ type API struct {
 	Verifier     *pin.Verifier
 	Policies     policy.Store
 	Sessions     pin.Sessions
-	Trail        audit.Trail
-	Waiting      *wakeup.Board
-	Limiter      *ratelimit.Limiter
-	Rates        Rates
-	ReceiptKeys  *signing.Keys
+	Enrolments   enrolment.Links
+	// ApprovalURL is the base of the links that people open.
+	ApprovalURL approval.URL
+	Trail       audit.Trail
+	Waiting     *wakeup.Board
+	Limiter     *ratelimit.Limiter
+	Rates       Rates
+	ReceiptKeys *signing.Keys
 }
 
 // Routes registers every endpoint, with the allowed callers beside it.
@@ -44,12 +49,14 @@ type API struct {
 //   - perUser(rate): at most rate requests a minute from one user.
 //   - public: nobody authenticates.
 //   - anyCredential: every valid access token or API key; the handler decides.
+//   - linkHolder: anybody, at a limited rate; the credential is the token of a link, in the body.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
 	reader, admin := a.allow(caller.Caller.MayRead), a.allow(caller.Caller.MayChange)
 	freshAdmin := a.allow(caller.Caller.MayChange, a.requireFresh)
 	public := a.Spec.Validate
 	user, anyCredential := a.allow(isUser), a.allow(isAuthenticated)
+	linkHolder := a.allowLinkHolder(a.perAddress(a.Rates.Approvals))
 	customer, instance := "/v1/customers/:customer_id", "/v1/instances/:instance_id"
 	identity := customer + "/identities/:identity_id"
 
@@ -75,6 +82,10 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST(identity+"/pin", h.SetIdentityPIN, freshAdmin)
 	e.DELETE(identity+"/pin", h.RemoveIdentityPIN, freshAdmin)
 	e.POST(identity+"/pin/unlock", h.UnlockIdentityPIN, freshAdmin)
+
+	e.POST(customer+"/pin/enrolment", h.IssueEnrolment, freshAdmin)
+	e.POST("/v1/enrolments/open", h.OpenEnrolment, linkHolder)
+	e.POST("/v1/enrolments/complete", h.CompleteEnrolment, linkHolder)
 
 	e.GET(customer+"/sessions", h.ListSessions, reader)
 	e.DELETE(customer+"/sessions", h.EndSessions, admin)
@@ -148,6 +159,20 @@ func (a *API) allow(may func(caller.Caller) bool, checks ...echo.MiddlewareFunc)
 				return caller.ErrForbidden
 			}
 			c.SetRequest(c.Request().WithContext(ctx))
+			return next(c)
+		}
+	}
+}
+
+// allowLinkHolder names the caller as a person who followed a link, for the audit trail. It runs the check, and validates the request
+// against the OpenAPI document. It does not look at credentials: a browser that is signed in may follow a link too.
+func (a *API) allowLinkHolder(check echo.MiddlewareFunc) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		next = check(a.Spec.Validate(next))
+		return func(c echo.Context) error {
+			holder := caller.Caller{Kind: caller.Link, RequestID: web.RequestID(c), Address: c.RealIP()}
+			web.LogAttr(c, "actor_kind", string(holder.Kind))
+			c.SetRequest(c.Request().WithContext(caller.NewContext(c.Request().Context(), holder)))
 			return next(c)
 		}
 	}

@@ -22,6 +22,7 @@ var freshActs = map[string]struct {
 	"setCustomerPIN":    {"POST", "/v1/customers/CUSTOMER/pin", object{"pin": otherPIN}, 200},
 	"removeCustomerPIN": {"DELETE", "/v1/customers/CUSTOMER/pin", nil, 204},
 	"unlockCustomerPIN": {"POST", "/v1/customers/CUSTOMER/pin/unlock", nil, 200},
+	"issueEnrolment":    {"POST", "/v1/customers/CUSTOMER/pin/enrolment", nil, 201},
 	"setIdentityPIN":    {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin", object{"pin": otherPIN}, 200},
 	"removeIdentityPIN": {"DELETE", "/v1/customers/CUSTOMER/identities/IDENTITY/pin", nil, 204},
 	"unlockIdentityPIN": {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin/unlock", nil, 200},

@@ -26,6 +26,7 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
+	"github.com/countersign/countersign/services/pin-admin/internal/enrolment"
 	"github.com/countersign/countersign/services/pin-admin/internal/pages"
 )
 
@@ -54,6 +55,11 @@ func New(s *Settings, r service.Resources) (*App, error) {
 		return nil, err
 	}
 	receiptKeys := signing.New(signing.Receipts, r.DB, r.Keys, approval.ReceiptKeyLifetime)
+	approvalURL, err := approval.ParseURL(s.ApprovalURL)
+	if err != nil {
+		return nil, err
+	}
+	pins := pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool)
 	sessions := session.NewStore(session.DefaultConfig, r.Redis, r.Keys, r.Registry)
 	a := &App{
 		API: &api.API{
@@ -61,7 +67,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			AccessTokens: accesstoken.NewReader(r.DB, s.Issuer),
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
-			PINs:         pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool),
+			PINs:         pins,
 			Verifier: pin.NewVerifier(pin.VerifierConfig{
 				DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
 			}),
@@ -72,6 +78,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Limiter:     ratelimit.New(r.Redis, "pin-admin"),
 			Rates:       s.Rates,
 			ReceiptKeys: receiptKeys,
+			Enrolments:  enrolment.Links{DB: r.DB, PINs: pins},
+			ApprovalURL: approvalURL,
 		},
 		Echo: web.New(web.Options{
 			Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers,

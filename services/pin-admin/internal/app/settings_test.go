@@ -22,7 +22,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 	if err := settingstest.Load(t, s, valid); err != nil {
 		t.Fatal(err)
 	}
-	if s.ListenAddr != ":8082" || s.OpsListenAddr != ":9082" || s.Budget != pin.DefaultBudget || s.MyPIN != 10 || s.LongPolls != 10 {
+	if s.ListenAddr != ":8082" || s.OpsListenAddr != ":9082" || s.Budget != pin.DefaultBudget || s.MyPIN != 10 || s.Approvals != 60 || s.LongPolls != 10 {
 		t.Errorf("got %s, %s, %+v", s.ListenAddr, s.OpsListenAddr, s.Budget)
 	}
 }
@@ -37,6 +37,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"APPROVAL_URL=http://canary.example.test", "APPROVAL_URL must"},
 		{"PIN_BUDGET_ATTEMPTS=0", "PIN_BUDGET_ATTEMPTS must"},
 		{"RATE_MY_PIN=0", "RATE_MY_PIN is not positive"},
+		{"RATE_APPROVALS=0", "RATE_APPROVALS is not positive"},
 		{"LONG_POLLS_PER_USER=0", "LONG_POLLS_PER_USER is not positive"},
 		{"RETENTION_ATTEMPTS=167h", "RETENTION_ATTEMPTS must"}, {"RETENTION_ATTEMPTS=0", "RETENTION_ATTEMPTS must"},
 		{"RETENTION_AUDIT=2159h", "RETENTION_AUDIT must"}, {"RETENTION_AUDIT=-1h", "RETENTION_AUDIT must"}, {"RETENTION_AUDIT=canary"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/patch"
 	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/secret"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
@@ -205,6 +206,11 @@ type CodedProblem struct {
 	Detail string `json:"detail"`
 }
 
+// CompletedEnrolment defines model for CompletedEnrolment.
+type CompletedEnrolment struct {
+	Status string `json:"status"`
+}
+
 // Customer defines model for Customer.
 type Customer struct {
 	CreatedAt   time.Time `json:"created_at"`
@@ -232,6 +238,15 @@ type CustomerPage struct {
 
 // Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
 type Enforcement string
+
+// Enrolment defines model for Enrolment.
+type Enrolment struct {
+	CustomerName *string   `json:"customer_name"`
+	ExpiresAt    time.Time `json:"expires_at"`
+
+	// Status Only an open link sets a PIN.
+	Status string `json:"status"`
+}
 
 // ExternalID defines model for ExternalID.
 type ExternalID = string
@@ -311,6 +326,14 @@ type IssuedAPIKey struct {
 	Scopes Scopes `json:"scopes"`
 }
 
+// IssuedEnrolment defines model for IssuedEnrolment.
+type IssuedEnrolment struct {
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// URL The link. Give it to the person only.
+	URL string `json:"url"`
+}
+
 // IssuedProxyKey defines model for IssuedProxyKey.
 type IssuedProxyKey struct {
 	CreatedAt time.Time          `json:"created_at"`
@@ -371,6 +394,9 @@ type JWKUse string
 type JWKS struct {
 	Keys []JWK `json:"keys"`
 }
+
+// LinkToken The part of the link after the number sign.
+type LinkToken = secret.Text
 
 // Name defines model for Name.
 type Name = string
@@ -709,6 +735,21 @@ type ListSessionsParams struct {
 	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
 }
 
+// CompleteEnrolmentJSONBody defines parameters for CompleteEnrolment.
+type CompleteEnrolmentJSONBody struct {
+	// PIN 4 to 12 ASCII digits.
+	PIN PIN `json:"pin"`
+
+	// Token The part of the link after the number sign.
+	Token LinkToken `json:"token"`
+}
+
+// OpenEnrolmentJSONBody defines parameters for OpenEnrolment.
+type OpenEnrolmentJSONBody struct {
+	// Token The part of the link after the number sign.
+	Token LinkToken `json:"token"`
+}
+
 // ListInstancesParams defines parameters for ListInstances.
 type ListInstancesParams struct {
 	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
@@ -766,6 +807,12 @@ type SetIdentityPINJSONRequestBody SetIdentityPINJSONBody
 
 // SetCustomerPINJSONRequestBody defines body for SetCustomerPIN for application/json ContentType.
 type SetCustomerPINJSONRequestBody SetCustomerPINJSONBody
+
+// CompleteEnrolmentJSONRequestBody defines body for CompleteEnrolment for application/json ContentType.
+type CompleteEnrolmentJSONRequestBody CompleteEnrolmentJSONBody
+
+// OpenEnrolmentJSONRequestBody defines body for OpenEnrolment for application/json ContentType.
+type OpenEnrolmentJSONRequestBody OpenEnrolmentJSONBody
 
 // CreateInstanceJSONRequestBody defines body for CreateInstance for application/json ContentType.
 type CreateInstanceJSONRequestBody = NewInstance
@@ -859,6 +906,9 @@ type ServerInterface interface {
 	// SetCustomerPIN Set a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin)
 	SetCustomerPIN(ctx echo.Context, customerID CustomerID) error
+	// IssueEnrolment Issue an enrolment link
+	// (POST /v1/customers/{customer_id}/pin/enrolment)
+	IssueEnrolment(ctx echo.Context, customerID CustomerID) error
 	// UnlockCustomerPIN Unlock a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin/unlock)
 	UnlockCustomerPIN(ctx echo.Context, customerID CustomerID) error
@@ -868,6 +918,12 @@ type ServerInterface interface {
 	// ListSessions List the live PIN sessions of a customer
 	// (GET /v1/customers/{customer_id}/sessions)
 	ListSessions(ctx echo.Context, customerID CustomerID, params ListSessionsParams) error
+	// CompleteEnrolment Choose the PIN with an enrolment link
+	// (POST /v1/enrolments/complete)
+	CompleteEnrolment(ctx echo.Context) error
+	// OpenEnrolment Show an enrolment link
+	// (POST /v1/enrolments/open)
+	OpenEnrolment(ctx echo.Context) error
 	// ListInstances List instances
 	// (GET /v1/instances)
 	ListInstances(ctx echo.Context, params ListInstancesParams) error
@@ -1492,6 +1548,22 @@ func (w *ServerInterfaceWrapper) SetCustomerPIN(ctx echo.Context) error {
 	return err
 }
 
+// IssueEnrolment converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueEnrolment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customer_id" -------------
+	var customerID CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customer_id", ctx.Param("customer_id"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueEnrolment(ctx, customerID)
+	return err
+}
+
 // UnlockCustomerPIN converts echo context to params.
 func (w *ServerInterfaceWrapper) UnlockCustomerPIN(ctx echo.Context) error {
 	var err error
@@ -1553,6 +1625,24 @@ func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListSessions(ctx, customerID, params)
+	return err
+}
+
+// CompleteEnrolment converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteEnrolment(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteEnrolment(ctx)
+	return err
+}
+
+// OpenEnrolment converts echo context to params.
+func (w *ServerInterfaceWrapper) OpenEnrolment(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.OpenEnrolment(ctx)
 	return err
 }
 
@@ -1888,6 +1978,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/customers/:customer_id/pin", wrapper.GetCustomerPIN, options.OperationMiddlewares["getCustomerPIN"]...)
 	router.POST(options.BaseURL+"/v1/customers/:customer_id/pin", wrapper.SetCustomerPIN, options.OperationMiddlewares["setCustomerPIN"]...)
 	router.POST(options.BaseURL+"/v1/customers/:customer_id/pin/unlock", wrapper.UnlockCustomerPIN, options.OperationMiddlewares["unlockCustomerPIN"]...)
+	router.POST(options.BaseURL+"/v1/customers/:customer_id/pin/enrolment", wrapper.IssueEnrolment, options.OperationMiddlewares["issueEnrolment"]...)
+	router.POST(options.BaseURL+"/v1/enrolments/open", wrapper.OpenEnrolment, options.OperationMiddlewares["openEnrolment"]...)
+	router.POST(options.BaseURL+"/v1/enrolments/complete", wrapper.CompleteEnrolment, options.OperationMiddlewares["completeEnrolment"]...)
 	router.DELETE(options.BaseURL+"/v1/customers/:customer_id/identities/:identity_id/pin", wrapper.RemoveIdentityPIN, options.OperationMiddlewares["removeIdentityPIN"]...)
 	router.GET(options.BaseURL+"/v1/customers/:customer_id/identities/:identity_id/pin", wrapper.GetIdentityPIN, options.OperationMiddlewares["getIdentityPIN"]...)
 	router.POST(options.BaseURL+"/v1/customers/:customer_id/identities/:identity_id/pin", wrapper.SetIdentityPIN, options.OperationMiddlewares["setIdentityPIN"]...)
@@ -4873,6 +4966,130 @@ func (response SetCustomerPIN503JSONResponse) VisitSetCustomerPINResponse(w http
 	return err
 }
 
+type IssueEnrolmentRequestObject struct {
+	CustomerID CustomerID `json:"customer_id"`
+}
+
+type IssueEnrolmentResponseObject interface {
+	VisitIssueEnrolmentResponse(w http.ResponseWriter) error
+}
+
+type IssueEnrolment201JSONResponse IssuedEnrolment
+
+func (response IssueEnrolment201JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response IssueEnrolment401JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response IssueEnrolment403JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response IssueEnrolment404JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response IssueEnrolment413JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment422JSONResponse struct{ InvalidJSONResponse }
+
+func (response IssueEnrolment422JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment500JSONResponse struct{ InternalJSONResponse }
+
+func (response IssueEnrolment500JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueEnrolment503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response IssueEnrolment503JSONResponse) VisitIssueEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UnlockCustomerPINRequestObject struct {
 	CustomerID CustomerID `json:"customer_id"`
 }
@@ -5224,6 +5441,246 @@ func (response ListSessions500JSONResponse) VisitListSessionsResponse(w http.Res
 type ListSessions503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListSessions503JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolmentRequestObject struct {
+	Body *CompleteEnrolmentJSONRequestBody
+}
+
+type CompleteEnrolmentResponseObject interface {
+	VisitCompleteEnrolmentResponse(w http.ResponseWriter) error
+}
+
+type CompleteEnrolment200JSONResponse CompletedEnrolment
+
+func (response CompleteEnrolment200JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response CompleteEnrolment404JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CompleteEnrolment409JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CompleteEnrolment413JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CompleteEnrolment422JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment429JSONResponse struct{ TooManyJSONResponse }
+
+func (response CompleteEnrolment429JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment500JSONResponse struct{ InternalJSONResponse }
+
+func (response CompleteEnrolment500JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteEnrolment503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CompleteEnrolment503JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolmentRequestObject struct {
+	Body *OpenEnrolmentJSONRequestBody
+}
+
+type OpenEnrolmentResponseObject interface {
+	VisitOpenEnrolmentResponse(w http.ResponseWriter) error
+}
+
+type OpenEnrolment200JSONResponse Enrolment
+
+func (response OpenEnrolment200JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolment404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response OpenEnrolment404JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolment413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response OpenEnrolment413JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolment422JSONResponse struct{ InvalidJSONResponse }
+
+func (response OpenEnrolment422JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolment429JSONResponse struct{ TooManyJSONResponse }
+
+func (response OpenEnrolment429JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolment500JSONResponse struct{ InternalJSONResponse }
+
+func (response OpenEnrolment500JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenEnrolment503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response OpenEnrolment503JSONResponse) VisitOpenEnrolmentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6895,6 +7352,9 @@ type StrictServerInterface interface {
 	// SetCustomerPIN Set a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin)
 	SetCustomerPIN(ctx context.Context, request SetCustomerPINRequestObject) (SetCustomerPINResponseObject, error)
+	// IssueEnrolment Issue an enrolment link
+	// (POST /v1/customers/{customer_id}/pin/enrolment)
+	IssueEnrolment(ctx context.Context, request IssueEnrolmentRequestObject) (IssueEnrolmentResponseObject, error)
 	// UnlockCustomerPIN Unlock a customer's PIN
 	// (POST /v1/customers/{customer_id}/pin/unlock)
 	UnlockCustomerPIN(ctx context.Context, request UnlockCustomerPINRequestObject) (UnlockCustomerPINResponseObject, error)
@@ -6904,6 +7364,12 @@ type StrictServerInterface interface {
 	// ListSessions List the live PIN sessions of a customer
 	// (GET /v1/customers/{customer_id}/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// CompleteEnrolment Choose the PIN with an enrolment link
+	// (POST /v1/enrolments/complete)
+	CompleteEnrolment(ctx context.Context, request CompleteEnrolmentRequestObject) (CompleteEnrolmentResponseObject, error)
+	// OpenEnrolment Show an enrolment link
+	// (POST /v1/enrolments/open)
+	OpenEnrolment(ctx context.Context, request OpenEnrolmentRequestObject) (OpenEnrolmentResponseObject, error)
 	// ListInstances List instances
 	// (GET /v1/instances)
 	ListInstances(ctx context.Context, request ListInstancesRequestObject) (ListInstancesResponseObject, error)
@@ -7720,6 +8186,31 @@ func (sh *strictHandler) SetCustomerPIN(ctx echo.Context, customerID CustomerID)
 	return nil
 }
 
+// IssueEnrolment operation middleware
+func (sh *strictHandler) IssueEnrolment(ctx echo.Context, customerID CustomerID) error {
+	var request IssueEnrolmentRequestObject
+
+	request.CustomerID = customerID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueEnrolment(ctx.Request().Context(), request.(IssueEnrolmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueEnrolment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssueEnrolmentResponseObject); ok {
+		return validResponse.VisitIssueEnrolmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // UnlockCustomerPIN operation middleware
 func (sh *strictHandler) UnlockCustomerPIN(ctx echo.Context, customerID CustomerID) error {
 	var request UnlockCustomerPINRequestObject
@@ -7790,6 +8281,98 @@ func (sh *strictHandler) ListSessions(ctx echo.Context, customerID CustomerID, p
 		return err
 	} else if validResponse, ok := response.(ListSessionsResponseObject); ok {
 		return validResponse.VisitListSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CompleteEnrolment operation middleware
+func (sh *strictHandler) CompleteEnrolment(ctx echo.Context) error {
+	var request CompleteEnrolmentRequestObject
+
+	var body CompleteEnrolmentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteEnrolment(ctx.Request().Context(), request.(CompleteEnrolmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteEnrolment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteEnrolmentResponseObject); ok {
+		return validResponse.VisitCompleteEnrolmentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// OpenEnrolment operation middleware
+func (sh *strictHandler) OpenEnrolment(ctx echo.Context) error {
+	var request OpenEnrolmentRequestObject
+
+	var body OpenEnrolmentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.OpenEnrolment(ctx.Request().Context(), request.(OpenEnrolmentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "OpenEnrolment")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(OpenEnrolmentResponseObject); ok {
+		return validResponse.VisitOpenEnrolmentResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

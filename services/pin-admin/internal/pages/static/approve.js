@@ -7,7 +7,12 @@ let unsure = false; // the answer to the last decision was lost
 let unlock; // timer for the end of a lock
 
 const pin = byID('pin');
-const problem = text => { byID('problem').textContent = text; pin.setAttribute('aria-invalid', String(Boolean(text))); };
+
+function problem(text) {
+  byID('problem').textContent = text;
+  pin.setAttribute('aria-invalid', String(Boolean(text)));
+  if (text) byID('problem').scrollIntoView({ block: 'nearest' });
+}
 
 function clearPIN() { pin.value = ''; }
 
@@ -72,6 +77,7 @@ function fillAnswer() {
   }
   const phrase = byID('phrase');
   phrase.hidden = Boolean(why);
+  phrase.classList.toggle('absent', !view.known_browser);
   if (view.known_browser && view.phrase) {
     phrase.replaceChildren(el('p', { className: 'hint' }, 'Your phrase'), el('p', { className: 'phrase-text' }, bdi(view.phrase)),
       el('p', { className: 'hint' }, 'If this is not your phrase, the page is false. Do not type your PIN.'));

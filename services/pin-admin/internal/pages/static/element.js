@@ -13,7 +13,7 @@ function el(tag, properties, ...children) {
 }
 
 // bdi isolates a value, so that its writing direction cannot rearrange the text around it.
-const bdi = (text, className = '') => el('bdi', { className }, text);
+const bdi = (text, className) => el('bdi', className ? { className } : {}, text);
 
 function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');

@@ -24,8 +24,8 @@ function valueOf(text) {
 }
 
 function argumentRow(argument) {
-  const flags = argument.flags.map(flag => el('p', { className: 'warning' }, icon('warning'), warnings[flag] ?? flag));
-  return el('div', { className: 'row' }, el('dt', {}, bdi(argument.path)), el('dd', {}, ...valueOf(argument.value), ...flags));
+  const flags = argument.flags.map(flag => el('dd', { className: 'warning' }, icon('warning'), warnings[flag] ?? flag));
+  return el('div', { className: 'row' }, el('dt', {}, bdi(argument.path)), el('dd', {}, ...valueOf(argument.value)), ...flags);
 }
 
 function summaryOf(view) {
@@ -48,6 +48,7 @@ function fillView(view) {
   byID('title').replaceChildren(...headline(view));
   byID('session').hidden = !view.session;
   if (view.session) {
+    byID('opens').textContent = `For that time, the agent may use ${view.session.skills === null ? 'every protected skill, except skills that need an approval each time' : 'these skills'}, as often as it wants, without asking you again.`;
     byID('skills').hidden = view.session.skills === null;
     byID('skills').replaceChildren(...(view.session.skills ?? []).map(skill => el('li', {}, bdi(skill))));
     byID('reason').replaceChildren('The reason: ', bdi(view.title));
