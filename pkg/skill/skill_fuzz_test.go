@@ -76,3 +76,18 @@ func FuzzShow(f *testing.F) {
 		}
 	})
 }
+
+func FuzzSchema(f *testing.F) {
+	f.Add(transferSchema, `{"amount":1,"to":{"name":"Bob"}}`)
+	f.Add(`{"properties":{"a":{"minLength":1.0,"uniqueItems":true,"dependentRequired":{"a":["b"]}}}}`, `{"a":[1,1.0,"x"]}`)
+	f.Add(`{"if":{"required":["a"]},"then":false,"propertyNames":{"pattern":"^a"},"unevaluatedProperties":false}`, `{"b":1}`)
+	f.Fuzz(func(t *testing.T, schema, arguments string) {
+		d, err := Skill{Name: "pay", Arguments: &schema}.Define()
+		if err != nil {
+			return
+		}
+		if _, err := d.Canonical([]byte(arguments)); err != nil && len(err.Error()) > 32*maxShownName*len("⟨U+202E⟩") {
+			t.Errorf("a long error: %v", err)
+		}
+	})
+}
