@@ -53,9 +53,11 @@ type ErrorRenderer func(echo.Context, ErrorAnswer) error
 // RenderFastAPI writes an error in FastAPI's shape: {"detail": text} or {"detail": [issue, …]}. An error 409, 429 or 503 also has
 // a code, because what a program does next depends on the cause. For example, it must distinguish an attempt that was not charged
 // from one whose outcome is unknown.
-func RenderFastAPI(c echo.Context, a ErrorAnswer) error {
+func RenderFastAPI(c echo.Context, a ErrorAnswer) error { return c.JSON(a.Status, fastAPIBody(a)) }
+
+func fastAPIBody(a ErrorAnswer) map[string]any {
 	if len(a.Issues) > 0 {
-		return c.JSON(a.Status, map[string]any{"detail": a.Issues})
+		return map[string]any{"detail": a.Issues}
 	}
 	body := map[string]any{"detail": a.Text}
 	switch a.Status {
@@ -65,7 +67,7 @@ func RenderFastAPI(c echo.Context, a ErrorAnswer) error {
 	if !a.LockedUntil.IsZero() {
 		body["locked_until"] = a.LockedUntil
 	}
-	return c.JSON(a.Status, body)
+	return body
 }
 
 // answerErrors answers every error that a handler returns.

@@ -25,8 +25,11 @@ func LogAttr(c echo.Context, attrs ...any) {
 const StatusClientClosed = 499
 
 // Later is the error that a handler returns after it has taken over the connection (http.Hijacker). Answer then runs in a
-// goroutine of its own. It writes the answer and returns its status. The request is logged and measured after that.
-type Later struct{ Answer func() (status int) }
+// goroutine of its own. It writes the answer and returns its status, and the error that caused it or nil. The request is logged and
+// measured after that.
+type Later struct {
+	Answer func() (status int, err error)
+}
 
 func (*Later) Error() string { return "the answer is sent later" }
 
@@ -49,7 +52,7 @@ func logRequests(log *slog.Logger, registry prometheus.Registerer) echo.Middlewa
 			more, _ := c.Get(logAttrsKey).([]any)
 			attrs := append([]any{"request_id", RequestID(c), "method", method, "route", route}, more...)
 			// After a later answer, c belongs to another request. So report must not use c.
-			report := func(status int) {
+			report := func(status int, err error) {
 				took := time.Since(start)
 				seconds.WithLabelValues(method, route, fmt.Sprint(status)).Observe(took.Seconds())
 				level, attrs := slog.LevelInfo, append(attrs, "status", status, "duration_ms", float64(took.Microseconds())/1000)
@@ -68,7 +71,7 @@ func logRequests(log *slog.Logger, registry prometheus.Registerer) echo.Middlewa
 			if err != nil {
 				c.Error(err)
 			}
-			report(c.Response().Status)
+			report(c.Response().Status, err)
 			return nil
 		}
 	}

@@ -1,12 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -27,9 +24,6 @@ var (
 	// A place becomes free when another request is answered.
 	errTooManyWaiting = fault.New(fault.RateLimited, "too-many-waiting", "Too many requests of this user are waiting").RetryAfter(5 * time.Second)
 )
-
-// writeTime is the longest time that a client may take to accept the answer to a long poll.
-const writeTime = 5 * time.Second
 
 // AwaitMyPIN answers as soon as the signed-in user has a PIN, or after the timeout that the request names.
 func (a *API) AwaitMyPIN(ctx context.Context, r gen.AwaitMyPINRequestObject) (gen.AwaitMyPINResponseObject, error) {
@@ -77,43 +71,25 @@ func (p longPoll) VisitAwaitMyPINResponse(w http.ResponseWriter) error {
 		p.waiter.Leave()
 		return fmt.Errorf("taking over the connection of a long poll: %w", err)
 	}
-	return &web.Later{Answer: func() int { return p.answer(conn) }}
+	return &web.Later{Answer: func() (int, error) { return p.answer(conn) }}
 }
 
 // answer waits, writes the answer, closes the connection and returns the status.
-func (p longPoll) answer(conn net.Conn) int {
+func (p longPoll) answer(conn net.Conn) (int, error) {
 	defer p.waiter.Leave()
 	defer conn.Close()
 	set, err := p.waiter.Wait(conn, p.timeout)
 	if err != nil {
-		return web.StatusClientClosed
+		return web.StatusClientClosed, nil
 	}
-	response := p.response(set)
-	var text bytes.Buffer
-	_ = response.Write(&text) // a write to a buffer does not fail
-	err = conn.SetWriteDeadline(time.Now().Add(writeTime))
-	if err == nil {
-		_, err = conn.Write(text.Bytes())
-	}
-	if err != nil {
-		return web.StatusClientClosed
-	}
-	return response.StatusCode
+	return p.response(set).Write(conn, p.requestID), nil
 }
 
-func (p longPoll) response(set bool) *http.Response {
-	header := http.Header{
-		"X-Request-Id": {p.requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)},
-		"Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
+func (p longPoll) response(set bool) web.LaterAnswer {
+	if set {
+		return web.LaterAnswer{Status: http.StatusOK}
 	}
-	response := &http.Response{ProtoMajor: 1, ProtoMinor: 1, StatusCode: http.StatusOK, Header: header, Close: true}
-	if !set {
-		response.StatusCode = http.StatusNotFound
-		answer := web.ErrorAnswer{Status: response.StatusCode, Code: errNotSet.Code, Text: errNotSet.Text}
-		body, _ := json.Marshal(jsonAPIErrors(p.requestID, answer)) // strings always encode
-		response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		header.Set("Content-Type", jsonAPIType)
-		header.Set(web.ErrorCodeHeader, errNotSet.Code)
-	}
-	return response
+	answer := web.ErrorAnswer{Status: http.StatusNotFound, Code: errNotSet.Code, Text: errNotSet.Text}
+	header := http.Header{"Content-Type": {jsonAPIType}, web.ErrorCodeHeader: {errNotSet.Code}}
+	return web.LaterAnswer{Status: answer.Status, Header: header, Body: jsonAPIErrors(p.requestID, answer)}
 }
