@@ -17,6 +17,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/skill"
 )
 
 // Status is the state of an approval.
@@ -120,6 +121,15 @@ type Row struct {
 // Hash returns the action's hash in hexadecimal digits.
 func (r Row) Hash() string { return hex.EncodeToString(r.ActionHash) }
 
+// Shown returns what the person reads about the action.
+func (r Row) Shown() (skill.Shown, error) {
+	shown, err := skill.Show(r.Skill, r.Title, r.Template, r.Arguments)
+	if err != nil {
+		return skill.Shown{}, fmt.Errorf("showing an approval: %w", err)
+	}
+	return shown, nil
+}
+
 // TriesLeft is how many PINs may still be given at the link.
 func (r Row) TriesLeft() int { return max(0, MaxTries-r.Tries) }
 
@@ -131,7 +141,7 @@ const (
 	triesLost  = `(a.status = 'pending' and a.tries >= 2 and a.tried_at < now() - ` + lostAfter + `)`
 
 	statusNow = `case when ` + timeOver + ` or ` + pinChanged + ` then 'expired' when ` + triesLost + ` then 'denied' else a.status end`
-	reasonNow = `case when ` + timeOver + ` then null when ` + pinChanged + ` then 'pin_changed' when ` + triesLost + ` then 'wrong_pin' else a.reason end`
+	reasonNow = `case when ` + pinChanged + ` then 'pin_changed' when ` + timeOver + ` then null when ` + triesLost + ` then 'wrong_pin' else a.reason end`
 )
 
 // columns are the fields of Row, for a row a, left-joined with the row h of pin_holders that approved it.

@@ -89,3 +89,24 @@ create index approvals_created on approvals (created_at, id);
 
 grant select, insert, update on approvals to countersign_pin_internal;
 grant select, update, delete on approvals to countersign_pin_admin;
+
+-- The limits count the approvals of a customer at an instance. Requests that are counted at the same time would miss each other, so
+-- each waits for the one before it. The query below begins after that wait, and so it sees what the other request has written: in a
+-- volatile function, each query has a snapshot of its own. A plain statement has only the snapshot from before the wait.
+-- +goose StatementBegin
+create function recent_approvals(customer uuid, instance uuid, since interval)
+    returns table (id uuid, identity_id uuid, kind text, skill text, action_hash bytea, status text, reason text,
+                   created_at timestamptz, expires_at timestamptz, decided_at timestamptz, tries smallint, tried_at timestamptz)
+    language plpgsql volatile rows 10 as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('approvals of ' || customer || ' at ' || instance, 0));
+    return query select a.id, a.identity_id, a.kind, a.skill, a.action_hash, a.status, a.reason, a.created_at, a.expires_at,
+                        a.decided_at, a.tries, a.tried_at
+                   from approvals a
+                  where a.customer_id = customer and a.instance_id = instance and a.created_at > now() - since;
+end
+$$;
+-- +goose StatementEnd
+comment on function recent_approvals is 'locks the approvals of a customer at an instance against other requests, and returns those of the last time';
+revoke execute on function recent_approvals(uuid, uuid, interval) from public;
+grant execute on function recent_approvals(uuid, uuid, interval) to countersign_pin_internal;

@@ -38,6 +38,7 @@ type App struct {
 	log         *slog.Logger
 	receiptKeys *signing.Keys
 	pruner      *retention.Pruner
+	sweeper     approval.Sweeper
 }
 
 // New connects the parts of pin-admin.
@@ -86,7 +87,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			TrustedProxies: r.TrustedProxies, RequestTime: r.RequestTime,
 		}),
 		log: r.Log, receiptKeys: receiptKeys,
-		pruner: retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
+		pruner:  retention.New(r.DB, r.Registry, r.Log, s.Retention.Rules()),
+		sweeper: approval.Sweeper{DB: r.DB, Log: r.Log},
 	}
 	a.API.Routes(a.Echo)
 	for _, files := range []map[string]http.Handler{consolePages, linkPages} {
@@ -100,7 +102,8 @@ func New(s *Settings, r service.Resources) (*App, error) {
 // Handler returns the API, the console and the pages of links.
 func (a *App) Handler() http.Handler { return a.Echo }
 
-// Run answers requests that wait for a PIN, makes receipt keys before they are needed and deletes old rows, until ctx ends.
+// Run answers requests that wait for a PIN, makes receipt keys before they are needed, writes which approvals have expired, and deletes
+// old rows, until ctx ends.
 func (a *App) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { a.API.Waiting.Run(ctx) })
@@ -110,6 +113,7 @@ func (a *App) Run(ctx context.Context) {
 		}
 		a.receiptKeys.Run(ctx, a.log)
 	})
+	running.Go(func() { a.sweeper.Run(ctx) })
 	running.Go(func() { a.pruner.Run(ctx) })
 	running.Wait()
 }

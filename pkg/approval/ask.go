@@ -1,0 +1,195 @@
+package approval
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/countersign/countersign/pkg/caller"
+	"github.com/countersign/countersign/pkg/client/action"
+	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/pin"
+	"github.com/countersign/countersign/pkg/policy"
+	"github.com/countersign/countersign/pkg/session"
+	"github.com/countersign/countersign/pkg/skill"
+	"github.com/countersign/countersign/pkg/stores"
+	"github.com/countersign/countersign/pkg/token"
+)
+
+// Errors of asking. ErrPINLocked says until when.
+var (
+	ErrPINNotSet     = fault.New(fault.Conflict, "pin_not_set", "The customer has no PIN")
+	ErrPINLocked     = fault.New(fault.Conflict, "pin_locked", "The PIN is locked")
+	ErrPINInactive   = fault.New(fault.Conflict, "pin_inactive", "The PIN is deactivated. An admin must set it again")
+	ErrOtherAudience = fault.New(fault.Invalid, "audience_differs", "The skill is registered with another audience").About("audience")
+)
+
+// Asker asks for approvals. A process has one Asker.
+type Asker struct {
+	db       *sqlx.DB
+	verifier *pin.Verifier
+	skills   skill.Store
+	keys     *keyring.Ring
+	limits   Config
+
+	turns turns
+	askQ  stores.Prepared
+}
+
+// NewAsker returns an Asker. keys is the keyring of PINs.
+func NewAsker(db *sqlx.DB, verifier *pin.Verifier, keys *keyring.Ring, limits Config) *Asker {
+	return &Asker{db: db, verifier: verifier, skills: skill.Store{DB: db}, keys: keys, limits: limits, askQ: stores.Prepared{Query: askSQL}}
+}
+
+// Request is what an agent is about to do.
+type Request struct {
+	Subject pin.Subject
+	// Skill has 1 to 255 characters, Audience the same, and Note at most 500. Audience and Note may be nil.
+	Skill          string
+	Audience, Note *string
+	// Arguments is the JSON text of an object, as it was sent. Empty: no arguments.
+	Arguments string
+	// ExpiresIn is the time for an answer: 30 seconds to 1 hour.
+	ExpiresIn time.Duration
+	// Presented is the session that the agent presented, or nil.
+	Presented *session.Session
+}
+
+// Answer is the answer to a Request.
+type Answer struct {
+	// NotRequired is the reason why nothing is needed. If it is not empty, there is no approval.
+	NotRequired policy.Reason
+	Row         Row
+	// Created is false if Row is the pending approval of the same request that was sent before.
+	Created bool
+}
+
+// Ask decides what a request needs, and asks the person for an approval if it needs one. The same request gets the same approval while
+// that is pending: the same action, for the same identity, by the same policy.
+//
+// Errors: those of pin.Verifier.Resolve, ErrPINNotSet, ErrPINLocked, ErrPINInactive, *action.Error, ErrOtherAudience, those of
+// skill.Skill.CheckArguments, and those of the limits.
+func (a *Asker) Ask(ctx context.Context, key token.Token, r Request) (Answer, error) {
+	resolved, err := a.verifier.Resolve(ctx, key, r.Subject, r.Presented, &r.Skill)
+	if err != nil {
+		return Answer{}, err
+	}
+	decision := resolved.CheckRequired(&r.Skill, r.Presented)
+	if !decision.Required {
+		return Answer{NotRequired: decision.Reason}, nil
+	}
+	if err := askable(resolved); err != nil {
+		return Answer{}, err
+	}
+	row, err := a.row(ctx, resolved, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	row.Kind = Session
+	if decision.Reason == policy.ApprovalNeeded {
+		row.Kind = Action
+	}
+	return a.insert(ctx, row, resolved.KeyID, r.ExpiresIn)
+}
+
+// askable returns an error if the person cannot approve, because no active PIN applies.
+func askable(r pin.Resolved) error {
+	switch {
+	case !r.HasPIN():
+		return ErrPINNotSet
+	case r.Deactivated:
+		return ErrPINInactive
+	case r.Locked():
+		return ErrPINLocked.Until(*r.LockedUntil).RetryAfter(r.LockedUntil.Sub(r.At))
+	}
+	return nil
+}
+
+// row returns the approval of a request, with what the person will read. It checks the arguments and the audience.
+func (a *Asker) row(ctx context.Context, resolved pin.Resolved, r Request) (Row, error) {
+	row := Row{
+		ID: uuid.New(), InstanceID: resolved.InstanceID, CustomerID: resolved.CustomerID.UUID, IdentityID: resolved.IdentityID,
+		Skill: action.Lower(r.Skill), Audience: r.Audience, Note: r.Note, Nonce: make([]byte, 32), KeyID: a.keys.Current(), Status: Pending,
+	}
+	rand.Read(row.Nonce)
+	var err error
+	if row.Arguments, err = action.Canonical([]byte(r.Arguments)); err != nil {
+		return Row{}, err
+	}
+	if registered := resolved.Skill; registered.Mode != skill.Unregistered {
+		row.Skill = registered.Name
+		if registered.Audience != nil {
+			if r.Audience != nil && *r.Audience != *registered.Audience {
+				return Row{}, ErrOtherAudience
+			}
+			row.Audience = registered.Audience
+		}
+		if row.Title, row.Template, err = a.shown(ctx, resolved, row.Arguments); err != nil {
+			return Row{}, err
+		}
+	}
+	hash, err := action.Action{
+		Instance: row.InstanceID.String(), Customer: row.CustomerID.String(), Skill: row.Skill, Audience: row.Audience, Arguments: row.Arguments,
+	}.Hash()
+	row.ActionHash = hash[:]
+	return row, err
+}
+
+// insert runs askSQL for a row.
+func (a *Asker) insert(ctx context.Context, row Row, key uuid.UUID, expiresIn time.Duration) (Answer, error) {
+	link, err := row.LinkToken(a.keys)
+	if err != nil {
+		return Answer{}, err
+	}
+	who := caller.From(ctx)
+	who.ID = key // before Resolve, only the text of the key was known
+	asked, err := row.event("approval.asked").Values(caller.NewContext(ctx, who))
+	if err != nil {
+		return Answer{}, err
+	}
+	l := a.limits
+	args := append([]any{
+		row.ID, row.InstanceID, row.CustomerID, row.IdentityID, key, row.Kind, row.Skill, row.Audience, row.Arguments, row.ActionHash,
+		row.Title, row.Template, row.Note, row.Nonce, row.KeyID,
+		l.window().Seconds(), l.DeniedFor.Seconds(), l.SkillDenials, l.SkillDeniedFor.Seconds(), l.PerHour, l.Pending,
+		link.Hash(), expiresIn.Seconds(),
+	}, asked...)
+	end, err := a.turns.take(ctx, row.InstanceID.String()+row.CustomerID.String())
+	if err != nil {
+		return Answer{}, err
+	}
+	var v verdict
+	err = a.askQ.Get(ctx, a.db, &v, args...)
+	end()
+	var violation *pq.Error
+	switch {
+	case errors.As(err, &violation) && violation.Code == "23503": // foreign_key_violation: the customer or the identity was deleted meanwhile
+		return Answer{}, pin.ErrNotWithin
+	case err != nil:
+		return Answer{}, fmt.Errorf("asking for an approval: %w", err)
+	case v.Same.Valid:
+		row, err := Get(ctx, a.db, row.InstanceID, v.Same.UUID)
+		return Answer{Row: row}, err
+	case v.CreatedAt == nil:
+		return Answer{}, v.refusal()
+	}
+	row.At, row.Requester, row.CreatedAt, row.ExpiresAt = v.At, v.Requester, *v.CreatedAt, *v.ExpiresAt
+	return Answer{Row: row, Created: true}, nil
+}
+
+// shown returns the title and the template of a registered skill. They are stored with the approval, so that the person reads the same
+// texts when an admin changes the skill meanwhile.
+func (a *Asker) shown(ctx context.Context, resolved pin.Resolved, arguments string) (title, template *string, err error) {
+	registered, err := a.skills.Get(ctx, resolved.InstanceID, resolved.Skill.Name)
+	if errors.Is(err, skill.ErrNone) { // removed after Resolve
+		return nil, nil, nil
+	}
+	return registered.Title, registered.Summary, err
+}
