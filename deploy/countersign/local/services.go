@@ -49,7 +49,7 @@ func newServices(base int, stores *stackStores, dir folder.Folder, kept secrets.
 		{"AUTH_KEYS": kept.AuthKeys, "PUBLIC_URL": authURL, "ALLOWED_ORIGINS": localURL(base + 2), "MAIL_DIR": dir.Path(mailFolder),
 			"KYC_SUMSUB_SECRET": kept.KYCSumsub, "KYC_PERSONA_SECRET": kept.KYCPersona, "KYC_ONFIDO_SECRET": kept.KYCOnfido, "KYC_VERIFF_SECRET": kept.KYCVeriff},
 		{"PIN_KEYS": kept.PinKeys, "AUTH_ISSUER": authURL, "APPROVAL_URL": localURL(base + 2)},
-		{"PIN_KEYS": kept.PinKeys},
+		{"PIN_KEYS": kept.PinKeys, "APPROVAL_URL": localURL(base + 2)},
 	}
 	passwords := []string{kept.AuthDB, kept.PinAdminDB, kept.PinInternalDB}
 	var services []process

@@ -172,7 +172,7 @@ func (s *stack) startOn(ports [2]int, program string, env ...string) *replica {
 		log: filepath.Join(run.folder, fmt.Sprintf("%s-%d.log", program, ports[0]))}
 	cmd := exec.Command(filepath.Join(run.folder, program))
 	cmd.Env = append(os.Environ(), append([]string{
-		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", ports[0]), fmt.Sprintf("OPS_LISTEN_ADDR=127.0.0.1:%d", ports[1]), "PIN_KEYS=" + pinKeys,
+		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", ports[0]), fmt.Sprintf("OPS_LISTEN_ADDR=127.0.0.1:%d", ports[1]), "PIN_KEYS=" + pinKeys, "APPROVAL_URL=http://127.0.0.1:8082",
 		"DATABASE_URL=" + viaProxy(s.toPostgres, s.serviceURL), "DATABASE_POOLED=" + strconv.FormatBool(run.pooler != nil),
 		"REDIS_URL=" + s.redisURL,
 	}, env...)...)

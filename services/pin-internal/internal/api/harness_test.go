@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -17,6 +19,8 @@ import (
 // The PINs of the tests are canaries: only requests may contain them.
 const right, wrong, other = "83174629", "40291735", "91827346"
 
+const approvalURL = "https://approve.example.test"
+
 // service is a pin-internal with its own database and Redis. They contain one customer with one identity on one instance.
 type service struct {
 	*webtest.Server
@@ -24,6 +28,8 @@ type service struct {
 	people storetest.People
 	app    *app.App
 	log    *webtest.Log
+	// stop ends the background work, and with it all waits.
+	stop func()
 
 	instance, customer, identity uuid.UUID
 	key                          token.Token
@@ -46,8 +52,15 @@ func newServiceWith(t testing.TB, database *storetest.Database, databaseURL, red
 	must(t, err)
 	t.Cleanup(func() { redis.Close() })
 	s := &service{t: t, people: storetest.NewPeople(t, database), log: &webtest.Log{}}
-	s.app, err = app.New(app.DefaultSettings(), webtest.Resources(t, s.log, webtest.Postgres(t, databaseURL), redis))
+	settings := app.DefaultSettings()
+	settings.ApprovalURL = approvalURL
+	s.app, err = app.New(settings, webtest.Resources(t, s.log, webtest.Postgres(t, databaseURL), redis))
 	must(t, err)
+	running, stop := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { s.app.Run(running) })
+	s.stop = func() { stop(); background.Wait() }
+	t.Cleanup(s.stop)
 	s.Server = webtest.Serve(t, s.app.API.Spec, s.log, s.app.Handler())
 	s.customer, s.instance = s.people.Customer(), s.people.Instance()
 	s.identity, s.key = s.people.Identity(s.customer, s.instance), s.people.ProxyKey(s.instance)

@@ -5,13 +5,18 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/labstack/echo/v4"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/credential"
 	"github.com/countersign/countersign/pkg/directory"
+	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/token"
+	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-internal/internal/api/gen"
 )
@@ -24,11 +29,20 @@ type API struct {
 	PINs      *pin.Store
 	Directory directory.Directory
 	Sessions  pin.Sessions
+
+	DB    *sqlx.DB
+	Redis redis.UniversalClient
+	// PINKeys is the keyring of PINs. The tokens of links are derived from it, and Links is their base.
+	PINKeys *keyring.Ring
+	Links   approval.URL
+	Asker   *approval.Asker
+	// Answers has the requests that wait for the answer to an approval.
+	Answers *wakeup.Board
 }
 
 // Routes registers every endpoint. The only allowed caller is a proxy key of the instance in the path.
 //   - proxyKey: the middleware checks the key.
-//   - proxyKeyCheckedByHandler: the handler's one SQL query checks the key, because these two endpoints are the hot path.
+//   - proxyKeyCheckedByHandler: the handler's one SQL query checks the key, because these endpoints are the hot path.
 //   - singlePINSession: an empty X-Pin-Session header counts as absent. A repeated one is not a valid session.
 func (a *API) Routes(e *echo.Echo) {
 	h := gen.ServerInterfaceWrapper{Handler: gen.NewStrictHandler(a, nil)}
@@ -42,6 +56,10 @@ func (a *API) Routes(e *echo.Echo) {
 	e.POST(instance+"/identities/:identity_id/pin", h.SetIdentityPIN, proxyKey, singlePINSession)
 	e.DELETE(instance+"/identities/:identity_id/pin", h.RemoveIdentityPIN, proxyKey, singlePINSession)
 	e.GET(instance+"/lookup/identity", h.LookupIdentity, proxyKey)
+
+	e.POST(instance+"/approvals", h.AskApproval, proxyKeyCheckedByHandler, singlePINSession)
+	e.GET(instance+"/approvals/:approval_id", h.GetApproval, proxyKey)
+	e.POST(instance+"/approvals/:approval_id/cancel", h.CancelApproval, proxyKey)
 }
 
 // proxyKey allows a valid proxy key of the instance in the path. After that it validates the request against the OpenAPI

@@ -35,6 +35,9 @@ func TestInvalidProxyKeysAreRefused(t *testing.T) {
 		{Method: "POST", Path: s.at(s.identityPath())},
 		{Method: "DELETE", Path: s.at(s.identityPath())},
 		{Method: "GET", Path: s.at("/lookup/identity")},
+		{Method: "POST", Path: s.at("/approvals")},
+		{Method: "GET", Path: s.at("/approvals/" + uuid.NewString() + "?wait=60")},
+		{Method: "POST", Path: s.at("/approvals/" + uuid.NewString() + "/cancel")},
 	}
 	for _, rule := range []struct {
 		name   string
@@ -133,6 +136,9 @@ func TestPostgresIsDown(t *testing.T) {
 		{Method: "POST", Path: s.at("/pin/check-required?customer_id=" + s.customer.String())},
 		{Method: "POST", Path: s.at(s.identityPath()), Body: map[string]any{"pin": right}},
 		{Method: "DELETE", Path: s.at(s.identityPath())},
+		{Method: "POST", Path: s.at("/approvals"), Body: map[string]any{"customer_id": s.customer, "skill": "pay"}},
+		{Method: "GET", Path: s.at("/approvals/" + uuid.NewString() + "?wait=60")},
+		{Method: "POST", Path: s.at("/approvals/" + uuid.NewString() + "/cancel")},
 	} {
 		r.Header = s.bearer()
 		a := s.Want(s.Do(r), 503)
@@ -145,6 +151,6 @@ func TestPostgresIsDown(t *testing.T) {
 func TestUnknownFieldsAndParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	ids := strings.NewReplacer("{instance_id}", s.instance.String(), "{identity_id}", s.identity.String())
+	ids := strings.NewReplacer("{instance_id}", s.instance.String(), "{identity_id}", s.identity.String(), "{approval_id}", uuid.NewString())
 	s.RefusesUnknownInputs(s.app.API.Spec, ids, s.bearer())
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/testkit/settingstest"
@@ -12,7 +13,7 @@ import (
 
 const ring = "one:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-var valid = map[string]string{"PIN_KEYS": ring, "DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost"}
+var valid = map[string]string{"PIN_KEYS": ring, "DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost", "APPROVAL_URL": "https://approve.example.test"}
 
 func TestSettingsAreDocumented(t *testing.T) {
 	settingstest.Documented(t, DefaultSettings(), "pin-internal")
@@ -23,8 +24,9 @@ func TestSettingsHaveDefaults(t *testing.T) {
 	if err := settingstest.Load(t, s, valid); err != nil {
 		t.Fatal(err)
 	}
-	if s.Sessions != session.DefaultConfig {
-		t.Errorf("got %+v", s.Sessions)
+	if s.Sessions != session.DefaultConfig || s.Waits != 1000 ||
+		s.Approvals != (approval.Config{Pending: 3, PerHour: 30, DeniedFor: 15 * time.Minute, SkillDenials: 2, SkillDeniedFor: time.Hour}) {
+		t.Errorf("got %+v, %+v, %d", s.Sessions, s.Approvals, s.Waits)
 	}
 	if s.ListenAddr != ":8083" || s.OpsListenAddr != ":9083" || s.Budget != (budget.Limits{Attempts: 5, Lock: 15 * time.Minute, LockMax: 24 * time.Hour, Failures: 50}) {
 		t.Errorf("got %s, %s, %+v", s.ListenAddr, s.OpsListenAddr, s.Budget)
@@ -59,6 +61,14 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"PIN_BUDGET_FAILURES=101", "PIN_BUDGET_FAILURES must"}, // more than NIST SP 800-63B allows
 		{"PIN_SESSIONS_PER_HOLDER=0", "PIN_SESSIONS_PER_HOLDER must"},
 		{"PIN_SESSIONS_PER_HOLDER=1001", "PIN_SESSIONS_PER_HOLDER must"},
+		{"APPROVAL_URL=", "APPROVAL_URL is not"},
+		{"APPROVAL_URL=http://canary.example.test", "APPROVAL_URL must"},
+		{"APPROVAL_WAITS=0", "APPROVAL_WAITS is not positive"},
+		{"APPROVAL_PENDING=0", "APPROVAL_PENDING must"}, {"APPROVAL_PENDING=101", "APPROVAL_PENDING must"},
+		{"APPROVAL_PER_HOUR=0", "APPROVAL_PER_HOUR must"}, {"APPROVAL_PER_HOUR=1001", "APPROVAL_PER_HOUR must"},
+		{"APPROVAL_DENIED_FOR=-1s", "APPROVAL_DENIED_FOR must"}, {"APPROVAL_DENIED_FOR=7h", "APPROVAL_DENIED_FOR must"},
+		{"APPROVAL_SKILL_DENIALS=0", "APPROVAL_SKILL_DENIALS must"},
+		{"APPROVAL_SKILL_DENIED_FOR=7h", "APPROVAL_SKILL_DENIED_FOR must"},
 		{"DATABASE_URL=", "DATABASE_URL is not set"},
 		{"DATABASE_CONNECTIONS=canary", "DATABASE_CONNECTIONS is not a valid int"},
 		{"HASH_PERMITS=-1", "HASH_PERMITS must"},

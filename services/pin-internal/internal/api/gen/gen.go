@@ -15,6 +15,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/web"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
@@ -35,6 +36,78 @@ func (e AddressRoleOverride) Valid() bool {
 	case AddressRoleOverrideLessThanNil:
 		return true
 	case AddressRoleOverrideOwner:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalGrants.
+const (
+	Action  ApprovalGrants = "action"
+	Session ApprovalGrants = "session"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalGrants enum.
+func (e ApprovalGrants) Valid() bool {
+	switch e {
+	case Action:
+		return true
+	case Session:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalReason.
+const (
+	ApprovalReasonLessThanNil ApprovalReason = "<nil>"
+	ApprovalReasonPINChanged  ApprovalReason = "pin_changed"
+	ApprovalReasonPerson      ApprovalReason = "person"
+	ApprovalReasonWrongPIN    ApprovalReason = "wrong_pin"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalReason enum.
+func (e ApprovalReason) Valid() bool {
+	switch e {
+	case ApprovalReasonLessThanNil:
+		return true
+	case ApprovalReasonPINChanged:
+		return true
+	case ApprovalReasonPerson:
+		return true
+	case ApprovalReasonWrongPIN:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalStatus.
+const (
+	Approved  ApprovalStatus = "approved"
+	Cancelled ApprovalStatus = "cancelled"
+	Denied    ApprovalStatus = "denied"
+	Expired   ApprovalStatus = "expired"
+	Pending   ApprovalStatus = "pending"
+	Used      ApprovalStatus = "used"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalStatus enum.
+func (e ApprovalStatus) Valid() bool {
+	switch e {
+	case Approved:
+		return true
+	case Cancelled:
+		return true
+	case Denied:
+		return true
+	case Expired:
+		return true
+	case Pending:
+		return true
+	case Used:
 		return true
 	default:
 		return false
@@ -71,6 +144,45 @@ func (e Channel) Valid() bool {
 	}
 }
 
+// Defines values for NotRequiredReason.
+const (
+	NotRequiredReasonNoActivePIN       NotRequiredReason = "no_active_pin"
+	NotRequiredReasonRoleExempt        NotRequiredReason = "role_exempt"
+	NotRequiredReasonSessionActive     NotRequiredReason = "session_active"
+	NotRequiredReasonSkillNotProtected NotRequiredReason = "skill_not_protected"
+)
+
+// Valid indicates whether the value is a known member of the NotRequiredReason enum.
+func (e NotRequiredReason) Valid() bool {
+	switch e {
+	case NotRequiredReasonNoActivePIN:
+		return true
+	case NotRequiredReasonRoleExempt:
+		return true
+	case NotRequiredReasonSessionActive:
+		return true
+	case NotRequiredReasonSkillNotProtected:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NotRequiredStatus.
+const (
+	NotRequiredStatusNotRequired NotRequiredStatus = "not_required"
+)
+
+// Valid indicates whether the value is a known member of the NotRequiredStatus enum.
+func (e NotRequiredStatus) Valid() bool {
+	switch e {
+	case NotRequiredStatusNotRequired:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RequirementPINHolder.
 const (
 	RequirementPINHolderCustomer    RequirementPINHolder = "customer"
@@ -94,28 +206,28 @@ func (e RequirementPINHolder) Valid() bool {
 
 // Defines values for RequirementReason.
 const (
-	ApprovalNeeded    RequirementReason = "approval_needed"
-	NoActivePIN       RequirementReason = "no_active_pin"
-	PINNeeded         RequirementReason = "pin_needed"
-	RoleExempt        RequirementReason = "role_exempt"
-	SessionActive     RequirementReason = "session_active"
-	SkillNotProtected RequirementReason = "skill_not_protected"
+	RequirementReasonApprovalNeeded    RequirementReason = "approval_needed"
+	RequirementReasonNoActivePIN       RequirementReason = "no_active_pin"
+	RequirementReasonPINNeeded         RequirementReason = "pin_needed"
+	RequirementReasonRoleExempt        RequirementReason = "role_exempt"
+	RequirementReasonSessionActive     RequirementReason = "session_active"
+	RequirementReasonSkillNotProtected RequirementReason = "skill_not_protected"
 )
 
 // Valid indicates whether the value is a known member of the RequirementReason enum.
 func (e RequirementReason) Valid() bool {
 	switch e {
-	case ApprovalNeeded:
+	case RequirementReasonApprovalNeeded:
 		return true
-	case NoActivePIN:
+	case RequirementReasonNoActivePIN:
 		return true
-	case PINNeeded:
+	case RequirementReasonPINNeeded:
 		return true
-	case RoleExempt:
+	case RequirementReasonRoleExempt:
 		return true
-	case SessionActive:
+	case RequirementReasonSessionActive:
 		return true
-	case SkillNotProtected:
+	case RequirementReasonSkillNotProtected:
 		return true
 	default:
 		return false
@@ -182,6 +294,66 @@ type Address struct {
 // AddressRoleOverride defines model for Address.RoleOverride.
 type AddressRoleOverride string
 
+// Approval defines model for Approval.
+type Approval struct {
+	// ActionHash SHA-256 of the canonical form of the action, in hexadecimal digits.
+	ActionHash string    `json:"action_hash"`
+	CreatedAt  time.Time `json:"created_at"`
+
+	// ExpiresAt The end of the time for an answer, and after an approval for the use.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Grants What a use gives. action: a receipt for this action. session: a PIN session.
+	Grants ApprovalGrants     `json:"grants"`
+	ID     openapi_types.UUID `json:"id"`
+
+	// Reason wrong_pin: denied after two wrong PINs. person: the person denied. pin_changed: expired, because the PIN was changed or locked after the approval.
+	Reason *ApprovalReason `json:"reason"`
+
+	// Skill The name in its registered spelling. The name of a skill that is not registered is in lower case.
+	Skill  string         `json:"skill"`
+	Status ApprovalStatus `json:"status"`
+
+	// Summary The summary that the person reads. Long values are cut.
+	Summary string `json:"summary"`
+
+	// URL The page for the person. Send it to the person only; a model must not see it. Null unless the approval is pending.
+	URL *string `json:"url"`
+}
+
+// ApprovalGrants What a use gives. action: a receipt for this action. session: a PIN session.
+type ApprovalGrants string
+
+// ApprovalReason wrong_pin: denied after two wrong PINs. person: the person denied. pin_changed: expired, because the PIN was changed or locked after the approval.
+type ApprovalReason string
+
+// ApprovalStatus defines model for Approval.Status.
+type ApprovalStatus string
+
+// ApprovalRequest defines model for ApprovalRequest.
+type ApprovalRequest struct {
+	// Arguments The arguments of the skill; absent or null is the same as {}. Their canonical form (RFC 8785) has at most 16384 bytes and 32 levels. A number that would be rounded is refused: send it as a string.
+	Arguments *web.Exact `json:"arguments,omitempty"`
+
+	// Audience Who accepts the receipt. If the skill is registered with an audience, it may be left out, and no other is accepted.
+	Audience *string `json:"audience,omitempty"`
+
+	// CustomerID A customer who owns the instance or has an identity on it.
+	CustomerID *openapi_types.UUID `json:"customer_id,omitempty"`
+
+	// ExpiresIn Seconds in which the person can answer.
+	ExpiresIn *int `json:"expires_in,omitempty"`
+
+	// IdentityID An identity on the instance.
+	IdentityID *openapi_types.UUID `json:"identity_id,omitempty"`
+
+	// Note What the agent says about the action. The person reads it as the words of the agent.
+	Note *string `json:"note,omitempty"`
+
+	// Skill The skill that the agent is about to use.
+	Skill string `json:"skill"`
+}
+
 // Channel defines model for Channel.
 type Channel string
 
@@ -203,6 +375,29 @@ type Introspection struct {
 	// IdentityID Absent when the PIN was verified without an identity.
 	IdentityID *openapi_types.UUID `json:"identity_id,omitempty"`
 }
+
+// LockedProblem defines model for LockedProblem.
+type LockedProblem struct {
+	// Code The machine-readable code of the error.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+
+	// LockedUntil The end of the lock; only with pin_locked.
+	LockedUntil *time.Time `json:"locked_until,omitempty"`
+}
+
+// NotRequired defines model for NotRequired.
+type NotRequired struct {
+	// Reason As in the answer of check-required.
+	Reason NotRequiredReason `json:"reason"`
+	Status NotRequiredStatus `json:"status"`
+}
+
+// NotRequiredReason As in the answer of check-required.
+type NotRequiredReason string
+
+// NotRequiredStatus defines model for NotRequired.Status.
+type NotRequiredStatus string
 
 // PIN 4 to 12 ASCII digits.
 type PIN = pin.PIN
@@ -336,11 +531,23 @@ type VerifyRequest struct {
 	PIN PIN `json:"pin"`
 }
 
+// ApprovalID defines model for ApprovalID.
+type ApprovalID = openapi_types.UUID
+
 // InstanceID defines model for InstanceID.
 type InstanceID = openapi_types.UUID
 
 // PINSession defines model for PINSession.
 type PINSession = secret.Text
+
+// ActionTooLarge defines model for ActionTooLarge.
+type ActionTooLarge = Problem
+
+// ApprovalNotFound defines model for ApprovalNotFound.
+type ApprovalNotFound = Problem
+
+// ApprovalOver defines model for ApprovalOver.
+type ApprovalOver = CodedProblem
 
 // Conflict defines model for Conflict.
 type Conflict = CodedProblem
@@ -354,17 +561,40 @@ type Internal = Problem
 // Invalid defines model for Invalid.
 type Invalid = Problems
 
+// NotAsked defines model for NotAsked.
+type NotAsked = LockedProblem
+
 // NotFound defines model for NotFound.
 type NotFound = Problem
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Problem
 
+// TooMany defines model for TooMany.
+type TooMany = CodedProblem
+
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Problem
 
 // Unavailable defines model for Unavailable.
 type Unavailable = UnavailableProblem
+
+// AskApprovalParams defines parameters for AskApproval.
+type AskApprovalParams struct {
+	// XPinSession The session_token of an earlier verification. An empty header counts as absent. A malformed, ended or unknown token is not a live session.
+	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
+}
+
+// AskApproval200JSONResponseBody defines parameters for AskApproval.
+type AskApproval200JSONResponseBody struct {
+	union json.RawMessage
+}
+
+// GetApprovalParams defines parameters for GetApproval.
+type GetApprovalParams struct {
+	// Wait How many seconds to wait while the approval is pending. The answer comes as soon as it is not.
+	Wait *int `form:"wait,omitempty" json:"wait,omitempty"`
+}
 
 // RemoveIdentityPINParams defines parameters for RemoveIdentityPIN.
 type RemoveIdentityPINParams struct {
@@ -400,6 +630,9 @@ type CheckRequiredParams struct {
 	XPinSession *PINSession `json:"X-Pin-Session,omitempty"`
 }
 
+// AskApprovalJSONRequestBody defines body for AskApproval for application/json ContentType.
+type AskApprovalJSONRequestBody = ApprovalRequest
+
 // RemoveIdentityPINJSONRequestBody defines body for RemoveIdentityPIN for application/json ContentType.
 type RemoveIdentityPINJSONRequestBody = RemoveRequest
 
@@ -415,8 +648,79 @@ type IntrospectSessionJSONRequestBody = SessionRequest
 // VerifyPINJSONRequestBody defines body for VerifyPIN for application/json ContentType.
 type VerifyPINJSONRequestBody = VerifyRequest
 
+// AsApproval returns the union data inside the AskApproval200JSONResponseBody as a Approval
+func (t AskApproval200JSONResponseBody) AsApproval() (Approval, error) {
+	var body Approval
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromApproval overwrites any union data inside the AskApproval200JSONResponseBody as the provided Approval
+func (t *AskApproval200JSONResponseBody) FromApproval(v Approval) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeApproval performs a merge with any union data inside the AskApproval200JSONResponseBody, using the provided Approval
+func (t *AskApproval200JSONResponseBody) MergeApproval(v Approval) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsNotRequired returns the union data inside the AskApproval200JSONResponseBody as a NotRequired
+func (t AskApproval200JSONResponseBody) AsNotRequired() (NotRequired, error) {
+	var body NotRequired
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromNotRequired overwrites any union data inside the AskApproval200JSONResponseBody as the provided NotRequired
+func (t *AskApproval200JSONResponseBody) FromNotRequired(v NotRequired) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeNotRequired performs a merge with any union data inside the AskApproval200JSONResponseBody, using the provided NotRequired
+func (t *AskApproval200JSONResponseBody) MergeNotRequired(v NotRequired) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AskApproval200JSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AskApproval200JSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// AskApproval Ask a person to approve an action
+	// (POST /internal/v1/instances/{instance_id}/approvals)
+	AskApproval(ctx echo.Context, instanceID InstanceID, params AskApprovalParams) error
+	// GetApproval Read an approval, or wait for its answer
+	// (GET /internal/v1/instances/{instance_id}/approvals/{approval_id})
+	GetApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID, params GetApprovalParams) error
+	// CancelApproval Cancel an approval
+	// (POST /internal/v1/instances/{instance_id}/approvals/{approval_id}/cancel)
+	CancelApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID) error
 	// RemoveIdentityPIN Remove the PIN of an identity
 	// (DELETE /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx echo.Context, instanceID InstanceID, identityID openapi_types.UUID, params RemoveIdentityPINParams) error
@@ -443,6 +747,99 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// AskApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) AskApproval(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AskApprovalParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Pin-Session" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Pin-Session")]; found {
+		var XPinSession PINSession
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Pin-Session, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Pin-Session", valueList[0], &XPinSession, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Pin-Session: %s", err))
+		}
+
+		params.XPinSession = &XPinSession
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AskApproval(ctx, instanceID, params)
+	return err
+}
+
+// GetApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) GetApproval(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Path parameter "approval_id" -------------
+	var approvalID ApprovalID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "approval_id", ctx.Param("approval_id"), &approvalID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter approval_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetApprovalParams
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", ctx.QueryParams(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter wait: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetApproval(ctx, instanceID, approvalID, params)
+	return err
+}
+
+// CancelApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelApproval(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Path parameter "approval_id" -------------
+	var approvalID ApprovalID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "approval_id", ctx.Param("approval_id"), &approvalID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter approval_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelApproval(ctx, instanceID, approvalID)
+	return err
 }
 
 // RemoveIdentityPIN converts echo context to params.
@@ -722,9 +1119,18 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/internal/v1/instances/:instance_id/pin/sessions", wrapper.RevokeSession, options.OperationMiddlewares["revokeSession"]...)
 	router.DELETE(options.BaseURL+"/internal/v1/instances/:instance_id/identities/:identity_id/pin", wrapper.RemoveIdentityPIN, options.OperationMiddlewares["removeIdentityPIN"]...)
 	router.POST(options.BaseURL+"/internal/v1/instances/:instance_id/identities/:identity_id/pin", wrapper.SetIdentityPIN, options.OperationMiddlewares["setIdentityPIN"]...)
+	router.POST(options.BaseURL+"/internal/v1/instances/:instance_id/approvals", wrapper.AskApproval, options.OperationMiddlewares["askApproval"]...)
+	router.GET(options.BaseURL+"/internal/v1/instances/:instance_id/approvals/:approval_id", wrapper.GetApproval, options.OperationMiddlewares["getApproval"]...)
+	router.POST(options.BaseURL+"/internal/v1/instances/:instance_id/approvals/:approval_id/cancel", wrapper.CancelApproval, options.OperationMiddlewares["cancelApproval"]...)
 	router.GET(options.BaseURL+"/internal/v1/instances/:instance_id/lookup/identity", wrapper.LookupIdentity, options.OperationMiddlewares["lookupIdentity"]...)
 
 }
+
+type ActionTooLargeJSONResponse Problem
+
+type ApprovalNotFoundJSONResponse Problem
+
+type ApprovalOverJSONResponse CodedProblem
 
 type ConflictJSONResponse CodedProblem
 
@@ -734,9 +1140,27 @@ type InternalJSONResponse Problem
 
 type InvalidJSONResponse Problems
 
+type NotAskedResponseHeaders struct {
+	RetryAfter *string
+}
+type NotAskedJSONResponse struct {
+	Body LockedProblem
+
+	Headers NotAskedResponseHeaders
+}
+
 type NotFoundJSONResponse Problem
 
 type TooLargeJSONResponse Problem
+
+type TooManyResponseHeaders struct {
+	RetryAfter string
+}
+type TooManyJSONResponse struct {
+	Body CodedProblem
+
+	Headers TooManyResponseHeaders
+}
 
 type UnauthorizedJSONResponse Problem
 
@@ -747,6 +1171,407 @@ type UnavailableJSONResponse struct {
 	Body UnavailableProblem
 
 	Headers UnavailableResponseHeaders
+}
+
+type AskApprovalRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	Params     AskApprovalParams
+	Body       *AskApprovalJSONRequestBody
+}
+
+type AskApprovalResponseObject interface {
+	VisitAskApprovalResponse(w http.ResponseWriter) error
+}
+
+type AskApproval200JSONResponse = AskApproval200JSONResponseBody
+
+func (response AskApproval200JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.union); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval201JSONResponse Approval
+
+func (response AskApproval201JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response AskApproval401JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response AskApproval404JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval409JSONResponse struct{ NotAskedJSONResponse }
+
+func (response AskApproval409JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval413JSONResponse struct{ ActionTooLargeJSONResponse }
+
+func (response AskApproval413JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response AskApproval422JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval429JSONResponse struct{ TooManyJSONResponse }
+
+func (response AskApproval429JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response AskApproval500JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AskApproval503JSONResponse) VisitAskApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApprovalRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	ApprovalID ApprovalID `json:"approval_id"`
+	Params     GetApprovalParams
+}
+
+type GetApprovalResponseObject interface {
+	VisitGetApprovalResponse(w http.ResponseWriter) error
+}
+
+type GetApproval200JSONResponse Approval
+
+func (response GetApproval200JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetApproval401JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval404JSONResponse struct{ ApprovalNotFoundJSONResponse }
+
+func (response GetApproval404JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetApproval413JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetApproval422JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval429JSONResponse struct{ TooManyJSONResponse }
+
+func (response GetApproval429JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetApproval500JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetApproval503JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApprovalRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	ApprovalID ApprovalID `json:"approval_id"`
+}
+
+type CancelApprovalResponseObject interface {
+	VisitCancelApprovalResponse(w http.ResponseWriter) error
+}
+
+type CancelApproval204Response struct {
+}
+
+func (response CancelApproval204Response) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CancelApproval401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CancelApproval401JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApproval404JSONResponse struct{ ApprovalNotFoundJSONResponse }
+
+func (response CancelApproval404JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApproval409JSONResponse struct{ ApprovalOverJSONResponse }
+
+func (response CancelApproval409JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApproval413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CancelApproval413JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CancelApproval422JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response CancelApproval500JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CancelApproval503JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type RemoveIdentityPINRequestObject struct {
@@ -1579,6 +2404,15 @@ func (response VerifyPIN503JSONResponse) VisitVerifyPINResponse(w http.ResponseW
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// AskApproval Ask a person to approve an action
+	// (POST /internal/v1/instances/{instance_id}/approvals)
+	AskApproval(ctx context.Context, request AskApprovalRequestObject) (AskApprovalResponseObject, error)
+	// GetApproval Read an approval, or wait for its answer
+	// (GET /internal/v1/instances/{instance_id}/approvals/{approval_id})
+	GetApproval(ctx context.Context, request GetApprovalRequestObject) (GetApprovalResponseObject, error)
+	// CancelApproval Cancel an approval
+	// (POST /internal/v1/instances/{instance_id}/approvals/{approval_id}/cancel)
+	CancelApproval(ctx context.Context, request CancelApprovalRequestObject) (CancelApprovalResponseObject, error)
 	// RemoveIdentityPIN Remove the PIN of an identity
 	// (DELETE /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx context.Context, request RemoveIdentityPINRequestObject) (RemoveIdentityPINResponseObject, error)
@@ -1612,6 +2446,108 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// AskApproval operation middleware
+func (sh *strictHandler) AskApproval(ctx echo.Context, instanceID InstanceID, params AskApprovalParams) error {
+	var request AskApprovalRequestObject
+
+	request.InstanceID = instanceID
+	request.Params = params
+
+	var body AskApprovalJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AskApproval(ctx.Request().Context(), request.(AskApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AskApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AskApprovalResponseObject); ok {
+		return validResponse.VisitAskApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetApproval operation middleware
+func (sh *strictHandler) GetApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID, params GetApprovalParams) error {
+	var request GetApprovalRequestObject
+
+	request.InstanceID = instanceID
+	request.ApprovalID = approvalID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetApproval(ctx.Request().Context(), request.(GetApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetApprovalResponseObject); ok {
+		return validResponse.VisitGetApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelApproval operation middleware
+func (sh *strictHandler) CancelApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID) error {
+	var request CancelApprovalRequestObject
+
+	request.InstanceID = instanceID
+	request.ApprovalID = approvalID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelApproval(ctx.Request().Context(), request.(CancelApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelApprovalResponseObject); ok {
+		return validResponse.VisitCancelApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // RemoveIdentityPIN operation middleware
