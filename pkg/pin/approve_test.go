@@ -345,14 +345,15 @@ func TestTryWaitsForOtherTransactions(t *testing.T) {
 		tries   int
 		status  string
 	}{
-		"the other tries were taken":   {`update approvals set tries = 2, tried_at = now()`, 0, 2, "pending"},
-		"one other try was taken":      {`update approvals set tries = 1, tried_at = now()`, 1, 2, "approved"},
-		"the approval was denied":      {`update approvals set status = 'denied', reason = 'person'`, 0, 0, "denied"},
-		"the approval was cancelled":   {`update approvals set status = 'cancelled'`, 0, 0, "cancelled"},
-		"the PIN was locked":           {`update pin_holders set charged = 5, window_start = 5, locked_until = now() + interval '1 hour', locks = 1, locked_by = 5`, 5, 0, "pending"},
-		"another attempt was charged":  {`update pin_holders set charged = 1`, 2, 1, "approved"},
-		"the PIN was removed":          {`update pin_holders set verifier = null, generation = null, pin_set_at = null`, 0, 0, "pending"},
-		"both rows changed harmlessly": {`with a as (update approvals set tries = 1, tried_at = now()) update pin_holders set charged = 1`, 2, 2, "approved"},
+		"the other tries were taken":    {`update approvals set tries = 2, tried_at = now()`, 0, 2, "pending"},
+		"one other try was taken":       {`update approvals set tries = 1, tried_at = now()`, 1, 2, "approved"},
+		"the approval was denied":       {`update approvals set status = 'denied', reason = 'person'`, 0, 0, "denied"},
+		"the approval's time was ended": {`update approvals set expires_at = now()`, 0, 0, "pending"},
+		"the approval was cancelled":    {`update approvals set status = 'cancelled'`, 0, 0, "cancelled"},
+		"the PIN was locked":            {`update pin_holders set charged = 5, window_start = 5, locked_until = now() + interval '1 hour', locks = 1, locked_by = 5`, 5, 0, "pending"},
+		"another attempt was charged":   {`update pin_holders set charged = 1`, 2, 1, "approved"},
+		"the PIN was removed":           {`update pin_holders set verifier = null, generation = null, pin_set_at = null`, 0, 0, "pending"},
+		"both rows changed harmlessly":  {`with a as (update approvals set tries = 1, tried_at = now()) update pin_holders set charged = 1`, 2, 2, "approved"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

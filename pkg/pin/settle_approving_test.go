@@ -13,6 +13,29 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
+// approvalOfOne adds one person, who is asked for one approval. charge charges one try.
+func approvalOfOne(t *testing.T) (people storetest.People, charge func() (*Verifier, attempt)) {
+	t.Helper()
+	d := storetest.Postgres(t)
+	people = storetest.NewPeople(t, d)
+	holder, instance, id, hash := people.Customer(), people.Instance(), uuid.New(), make([]byte, 32)
+	rand.Read(hash)
+	people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, 'x', gen_random_uuid(), now())`, holder)
+	people.Exec(`insert into approvals (id, instance_id, customer_id, proxy_key_id, kind, skill, arguments, action_hash, nonce, key_id, link_hash, expires_at)
+		values ($1, $2, $3, $1, 'action', 'pay.transfer', '{}', $4, $4, 'one', $4, now() + interval '10 minutes')`, id, instance, holder, hash)
+	db := d.Open(t, schema.RolePinAdmin)
+	v := &Verifier{db: db, charger: budget.NewCharger(db), budget: DefaultBudget, chargeTryQ: &prepared{query: chargeTrySQL}}
+	return people, func() (*Verifier, attempt) {
+		t.Helper()
+		a, err := v.charge(t.Context(), Resolved{HolderID: uuid.NullUUID{UUID: holder, Valid: true},
+			approving: &Approving{ID: id, Subject: Subject{InstanceID: instance, CustomerID: uuid.NullUUID{UUID: holder, Valid: true}}, UseWithin: time.Minute}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v, a
+	}
+}
+
 // TestRightPINThatDoesNotApprove: something happens between the charge and the settling of a right PIN. The PIN may count as
 // right, but it approves nothing.
 func TestRightPINThatDoesNotApprove(t *testing.T) {
@@ -37,20 +60,8 @@ func TestRightPINThatDoesNotApprove(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := storetest.Postgres(t)
-			people := storetest.NewPeople(t, d)
-			holder, instance, id, hash := people.Customer(), people.Instance(), uuid.New(), make([]byte, 32)
-			rand.Read(hash)
-			people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, 'x', gen_random_uuid(), now())`, holder)
-			people.Exec(`insert into approvals (id, instance_id, customer_id, proxy_key_id, kind, skill, arguments, action_hash, nonce, key_id, link_hash, expires_at)
-				values ($1, $2, $3, $1, 'action', 'pay.transfer', '{}', $4, $4, 'one', $4, now() + interval '10 minutes')`, id, instance, holder, hash)
-			db := d.Open(t, schema.RolePinAdmin)
-			v := &Verifier{db: db, charger: budget.NewCharger(db), budget: DefaultBudget, chargeTryQ: &prepared{query: chargeTrySQL}}
-			a, err := v.charge(t.Context(), Resolved{HolderID: uuid.NullUUID{UUID: holder, Valid: true},
-				approving: &Approving{ID: id, Subject: Subject{InstanceID: instance, CustomerID: uuid.NullUUID{UUID: holder, Valid: true}}, UseWithin: time.Minute}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			people, charge := approvalOfOne(t)
+			v, a := charge()
 			people.Exec(rule.meanwhile)
 			people.Get(&a.ChargedAt, `select charged_at from attempts`)
 			after, err := v.settleRight(t.Context(), a)
@@ -78,6 +89,35 @@ func TestRightPINThatDoesNotApprove(t *testing.T) {
 			people.Get(&approved, `select count(*) from audit where action = 'approval.approved'`)
 			if (approved == 1) != (status == "approved") {
 				t.Errorf("%d rows of the audit trail, status %s", approved, status)
+			}
+		})
+	}
+}
+
+// TestWrongPINsAfterADecision: two wrong PINs were charged before the person or the agent decided, and are settled after that. The
+// decision and its reason stay. Otherwise, a runtime could remove the memory of a denial.
+func TestWrongPINsAfterADecision(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]struct{ decision, want string }{
+		"nothing":             {`select`, "denied wrong_pin"},
+		"the person denied":   {`update approvals set status = 'denied', reason = 'person', decided_at = now()`, "denied person"},
+		"the agent cancelled": {`update approvals set status = 'cancelled'`, "cancelled -"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			people, charge := approvalOfOne(t)
+			v, first := charge()
+			_, second := charge()
+			people.Exec(rule.decision)
+			for _, a := range []attempt{first, second} {
+				if _, err := v.settleWrong(t.Context(), a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got string
+			people.Get(&got, `select status || ' ' || coalesce(reason, '-') from approvals`)
+			if got != rule.want {
+				t.Errorf("the approval is %s, want %s", got, rule.want)
 			}
 		})
 	}

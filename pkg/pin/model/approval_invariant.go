@@ -80,6 +80,7 @@ const (
 	CrashReturnsTry          Mutant = "a crash returns the try"
 	WrongKeepsLink           Mutant = "two wrong PINs do not end the link"
 	WrongIsDenial            Mutant = "two wrong PINs are remembered like a denial"
+	WrongAfterDecision       Mutant = "two wrong PINs change an approval that was decided"
 	DenialForgotten          Mutant = "a denied action may be asked again at once"
 	DenialAfterApproval      Mutant = "a denial changes an approval that was decided"
 	CancelAfterUse           Mutant = "a cancellation changes a used approval"
@@ -92,5 +93,5 @@ const (
 // ApprovalMutants are all mutants of approvals.
 var ApprovalMutants = []Mutant{BurnIgnoresStatus, BurnIgnoresAction, BurnIgnoresGeneration, BurnIgnoresTime, BurnReadThenWrite,
 	ReceiptBeforeBurn, UseIDNotCompared, RepeatIgnoresAction, RepeatRefused, GenerationBeforeSettling, ApproveApart, ApproveUnderLock,
-	LostApproves, ApproveTooLate, TryAfterCompare, TriesNotChecked, CrashReturnsTry, WrongKeepsLink, WrongIsDenial, DenialForgotten,
+	LostApproves, ApproveTooLate, TryAfterCompare, TriesNotChecked, CrashReturnsTry, WrongKeepsLink, WrongIsDenial, WrongAfterDecision, DenialForgotten,
 	DenialAfterApproval, CancelAfterUse, SecondPending, SessionWithPresentPIN, RepeatRenewsSession, RevokedInRedisOnly}

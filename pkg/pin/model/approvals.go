@@ -189,7 +189,7 @@ func (w Approvals) wrongAt(at *approval) {
 		at.tries++
 	}
 	at.wrong++
-	if at.wrong >= 2 && at.status == pending && w.Mutant != WrongKeepsLink {
+	if at.wrong >= 2 && (at.status == pending || w.Mutant == WrongAfterDecision) && w.Mutant != WrongKeepsLink {
 		at.status, at.byPerson = denied, w.Mutant == WrongIsDenial
 	}
 }

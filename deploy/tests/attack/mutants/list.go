@@ -14,6 +14,7 @@ const (
 	charge    = "pkg/pin/charge.go"
 	resolve   = "pkg/pin/resolve.go"
 	change    = "pkg/pin/change.go"
+	approve   = "pkg/pin/approve.go"
 	authority = "pkg/pin/authority.go"
 	refusals  = "pkg/pin/refusals.go"
 	marks     = "pkg/budget/marks.go"
@@ -118,4 +119,21 @@ var mutants = []mutant{
 	single("removing accepts a proof with a PIN that was replaced", change, "not $3 or h.generation is not distinct from $4 as proved", "$3::boolean is not null and $4::uuid is not distinct from $4 as proved"),
 	single("pruning renews a budget after a day", retention, "charged = forgiven and locks = 0 and locked_until is null and deactivated_by is null and charged_at", "charged_at"),
 	single("pruning renews a budget that is used up", retention, "charged > forgiven and deactivated_by is null\n", "charged > forgiven\n"),
+	single("the charge takes no try of the approval", approve, "update approvals set tries = tries + 1, tried_at = now()", "update approvals set tried_at = now()"),
+	single("the charge does not check the tries of the approval", approve, "a.expires_at > now() and a.tries < 2\n\t       for", "a.expires_at > now()\n\t       for"),
+	single("a PIN is charged for an approval that was decided", approve, "a.id = $17 and a.status = 'pending' and", "a.id = $17 and"),
+	single("a PIN is charged for an approval that has expired", approve, "a.id = $17 and a.status = 'pending' and a.expires_at > now()", "a.id = $17 and a.status = 'pending'"),
+	single("an attempt for an approval is charged without a try", approve, "` and exists (select from approval)`", "``"),
+	single("a try is taken without a charge", approve, "where id = $17 and exists (select from charge)", "where id = $17"),
+	single("the charge does not wait for another try of the approval", approve, "a.tries < 2\n\t       for no key update\n", "a.tries < 2\n"),
+	single("a right PIN approves although a later attempt locked the PIN", approve, "if after.LockedUntil == nil && !after.Deactivated {", "if true {"),
+	single("a right PIN approves an approval that was decided", approve,
+		"where a.id = $1 and a.status = 'pending' and a.expires_at > now()\n\treturning true", "where a.id = $1 and a.expires_at > now()\n\treturning true"),
+	single("a right PIN approves an approval that has expired", approve,
+		"where a.id = $1 and a.status = 'pending' and a.expires_at > now()\n\treturning true", "where a.id = $1 and a.status = 'pending'\n\treturning true"),
+	single("two wrong PINs do not end the link", approve, "status = case when a.wrong + 1 >= 2 then 'denied' else a.status end", "status = a.status"),
+	single("two wrong PINs count as a denial by the person", approve, "then 'wrong_pin' else a.reason end", "then 'person' else a.reason end"),
+	single("a wrong PIN changes an approval that was decided", approve, "where a.id = $1 and a.status = 'pending' and a.wrong < a.tries", "where a.id = $1 and a.wrong < a.tries"),
+	single("an unknown browser approves", approve, "case state.KnownBrowserRequired && !state.KnownBrowser && !approving.SignedIn:", "case false:"),
+	single("a browser stays known after the PIN was set again", approve, " and b.generation = h.generation\n", "\n"),
 }
