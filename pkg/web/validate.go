@@ -49,7 +49,7 @@ func (s *Spec) validateParameters(c echo.Context, operation *openapi3.Operation)
 		var given []string
 		switch p.In {
 		case openapi3.ParameterInPath:
-			given = []string{c.Param(p.Name)}
+			given = []string{pathValue(c, p.Name)}
 		case openapi3.ParameterInQuery:
 			given = query[p.Name]
 		default:
@@ -73,6 +73,19 @@ func (s *Spec) validateParameters(c echo.Context, operation *openapi3.Operation)
 		}
 	}
 	return issues
+}
+
+// pathValue returns a parameter of the path as the handler gets it. The router leaves a parameter encoded if the path has a
+// character in an unusual encoding, for example a slash in a name.
+func pathValue(c echo.Context, name string) string {
+	value := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return value
+	}
+	if decoded, err := url.PathUnescape(value); err == nil {
+		return decoded
+	}
+	return value
 }
 
 var integerText = regexp.MustCompile(`^-?[0-9]{1,15}$`)

@@ -31,6 +31,7 @@ func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestO
 		AppliesTo: (*string)(r.Body.PINAppliesTo), Enforcement: (*string)(r.Body.Enforcement),
 		RequiredSkills:    r.Body.PINRequiredSkills,
 		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
+		PINEntry: (*string)(r.Body.PINEntry), ApprovalKnownBrowser: r.Body.ApprovalKnownBrowser,
 	})
 	if err != nil {
 		return nil, err
@@ -43,5 +44,6 @@ func showPolicy(instance uuid.UUID, p policy.Policy) gen.PolicyJSONResponse {
 		InstanceID: instance, PINAppliesTo: gen.AppliesTo(p.AppliesTo),
 		Enforcement: gen.Enforcement(p.Enforcement), PINRequiredSkills: gen.RequiredSkills(p.RequiredSkills),
 		PINSessionTTLMinutes: p.SessionTTLMinutes, PINChangeRequiresProof: p.ChangeRequiresProof, KYCRequired: p.KYCRequired,
+		PINEntry: gen.PINEntry(p.PINEntry), ApprovalKnownBrowser: p.ApprovalKnownBrowser,
 	}
 }

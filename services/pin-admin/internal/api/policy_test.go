@@ -12,7 +12,7 @@ func TestReadAndChangeAPolicy(t *testing.T) {
 	path := "/v1/instances/" + instance.String() + "/pin-policy"
 	initial := s.Want(s.ask("GET", path, nil), 200)
 	s.Fields(initial, object{"instance_id": instance.String(), "pin_applies_to": "all", "enforcement": "listed", "pin_session_ttl_minutes": 30.0,
-		"pin_change_requires_proof": false, "kyc_required": false})
+		"pin_change_requires_proof": false, "kyc_required": false, "pin_entry": "any", "approval_known_browser": false})
 	if skills, ok := initial.JSON("pin_required_skills").([]any); !ok || len(skills) != 0 {
 		t.Errorf("a new policy protects %v", initial.JSON("pin_required_skills"))
 	}
@@ -29,6 +29,9 @@ func TestReadAndChangeAPolicy(t *testing.T) {
 	if audited != "strict" {
 		t.Errorf("the audit trail has the enforcement %q", audited)
 	}
+	s.Fields(s.Want(s.ask("PATCH", path, object{"pin_entry": "page", "approval_known_browser": true}), 200), object{"pin_entry": "page", "approval_known_browser": true, "enforcement": "strict"})
+	s.Fields(s.Want(s.ask("GET", "/v1/audit?action=policy.changed&limit=1", nil), 200), object{"items.0.details.pin_entry": "page", "items.0.details.approval_known_browser": true})
+	s.Fields(s.Want(s.ask("PATCH", path, object{"pin_entry": "any"}), 200), object{"pin_entry": "any", "approval_known_browser": true})
 	s.Want(s.ask("PATCH", path, object{"pin_required_skills": []string{}}), 200)
 	after := s.Want(s.ask("GET", path, nil), 200)
 	if skills, _ := after.JSON("pin_required_skills").([]any); len(skills) != 0 || after.JSON("pin_applies_to") != "owner" {
@@ -68,6 +71,11 @@ func TestInvalidPoliciesAreRefused(t *testing.T) {
 		`{"pin_change_requires_proof": "yes"}`:                              "bool_parsing",
 		`{"pin_change_requires_proof": 1}`:                                  "bool_type",
 		`{"kyc_required": "no"}`:                                            "bool_parsing",
+		`{"pin_entry": "chat"}`:                                             "enum",
+		`{"pin_entry": null}`:                                               "enum",
+		`{"pin_entry": true}`:                                               "enum",
+		`{"approval_known_browser": "yes"}`:                                 "bool_parsing",
+		`{"approval_known_browser": null}`:                                  "bool_type",
 		`{"kyc_required": null}`:                                            "bool_type",
 		`[]`:                                                                "model_attributes_type",
 		``:                                                                  "missing",

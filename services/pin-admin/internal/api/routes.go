@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/ratelimit"
 	"github.com/countersign/countersign/pkg/signing"
+	"github.com/countersign/countersign/pkg/skill"
 	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
@@ -30,6 +31,7 @@ type API struct {
 	PINs         *pin.Store
 	Verifier     *pin.Verifier
 	Policies     policy.Store
+	Skills       skill.Store
 	Sessions     pin.Sessions
 	Enrolments   enrolment.Links
 	// ApprovalURL is the base of the links that people open.
@@ -97,6 +99,12 @@ func (a *API) Routes(e *echo.Echo) {
 	e.DELETE(instance, h.DeleteInstance, admin)
 	e.GET(instance+"/pin-policy", h.GetPINPolicy, anyCredential) // readers and the instance's owner
 	e.PATCH(instance+"/pin-policy", h.UpdatePINPolicy, freshAdmin)
+
+	e.GET(instance+"/skills", h.ListSkills, reader)
+	e.POST(instance+"/skills/preview", h.PreviewSkill, reader)
+	e.GET(instance+"/skills/:skill", h.GetSkill, reader)
+	e.PUT(instance+"/skills/:skill", h.PutSkill, freshAdmin)
+	e.DELETE(instance+"/skills/:skill", h.RemoveSkill, freshAdmin)
 
 	e.GET(instance+"/proxy-keys", h.ListProxyKeys, reader)
 	e.POST(instance+"/proxy-keys", h.IssueProxyKey, freshAdmin)

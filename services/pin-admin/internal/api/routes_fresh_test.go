@@ -28,6 +28,8 @@ var freshActs = map[string]struct {
 	"unlockIdentityPIN": {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin/unlock", nil, 200},
 	"updateCustomer":    {"PATCH", "/v1/customers/CUSTOMER", object{"display_name": "Ada"}, 200},
 	"updatePINPolicy":   {"PATCH", "/v1/instances/INSTANCE/pin-policy", object{"pin_session_ttl_minutes": 7}, 200},
+	"putSkill":          {"PUT", "/v1/instances/INSTANCE/skills/pay", object{"mode": "open"}, 201},
+	"removeSkill":       {"DELETE", "/v1/instances/INSTANCE/skills/pay", nil, 204},
 	"issueProxyKey":     {"POST", "/v1/instances/INSTANCE/proxy-keys", object{}, 201},
 	"issueAPIKey":       {"POST", "/v1/api-keys", object{"scopes": []string{"admin"}}, 201},
 }
@@ -48,7 +50,7 @@ func TestActsThatNeedAFreshSignIn(t *testing.T) {
 	// state is what the acts can change: everything except the audit trail and the times of use of keys.
 	state := func() (text string) {
 		s.people.Get(&text, `select concat_ws('/', (select string_agg(t::text, ',') from pin_holders t), (select string_agg(t::text, ',') from instances t),
-			(select string_agg(t::text, ',') from customers t), (select count(*) from proxy_keys), (select count(*) from api_keys))`)
+			(select string_agg(t::text, ',') from customers t), (select count(*) from proxy_keys), (select count(*) from api_keys), (select count(*) from skills))`)
 		return text
 	}
 	for name, act := range freshActs {

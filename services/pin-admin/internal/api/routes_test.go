@@ -70,7 +70,7 @@ func TestEachRouteAllowsOnlyItsCallers(t *testing.T) {
 			t.Errorf("%s as a user: %d, want %d", name, got, want)
 		}
 		got := ask(reader)
-		if changes := route.Method != "GET"; changes != (got == 403) && name != "GET /v1/me/pin" {
+		if changes := route.Method != "GET" && !strings.HasSuffix(route.Path, "/skills/preview"); changes != (got == 403) && name != "GET /v1/me/pin" {
 			t.Errorf("%s with the scope read: %d", name, got)
 		}
 	}

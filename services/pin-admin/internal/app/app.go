@@ -21,6 +21,7 @@ import (
 	"github.com/countersign/countersign/pkg/service"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/signing"
+	"github.com/countersign/countersign/pkg/skill"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
@@ -73,6 +74,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 				DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
 			}),
 			Policies:    policy.Store{DB: r.DB},
+			Skills:      skill.Store{DB: r.DB},
 			Sessions:    pin.Sessions{DB: r.DB, Store: sessions},
 			Trail:       audit.Trail{DB: r.DB, Ring: r.Keys},
 			Waiting:     wakeup.NewBoard(r.Redis, r.Log, pin.AwaitSet(r.DB), wakeup.Limits{PerID: s.LongPolls}),

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign/countersign/pkg/patch"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/secret"
+	"github.com/countersign/countersign/pkg/web"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
@@ -120,6 +121,45 @@ func (e JWKUse) Valid() bool {
 	}
 }
 
+// Defines values for PINEntry.
+const (
+	PINEntryAny  PINEntry = "any"
+	PINEntryPage PINEntry = "page"
+)
+
+// Valid indicates whether the value is a known member of the PINEntry enum.
+func (e PINEntry) Valid() bool {
+	switch e {
+	case PINEntryAny:
+		return true
+	case PINEntryPage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SkillMode.
+const (
+	SkillModeApproval SkillMode = "approval"
+	SkillModeOpen     SkillMode = "open"
+	SkillModeSession  SkillMode = "session"
+)
+
+// Valid indicates whether the value is a known member of the SkillMode enum.
+func (e SkillMode) Valid() bool {
+	switch e {
+	case SkillModeApproval:
+		return true
+	case SkillModeOpen:
+		return true
+	case SkillModeSession:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt time.Time          `json:"created_at"`
@@ -164,6 +204,9 @@ type Address struct {
 
 // AppliesTo The roles that must enter a PIN.
 type AppliesTo string
+
+// ApprovalKnownBrowser If true, the link of an approval approves only in a browser in which the person gave the PIN before.
+type ApprovalKnownBrowser = bool
 
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
@@ -236,7 +279,7 @@ type CustomerPage struct {
 	Total   int        `json:"total"`
 }
 
-// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+// Enforcement A field of the PIN policy, about skills that are not registered. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
 type Enforcement string
 
 // Enrolment defines model for Enrolment.
@@ -250,6 +293,9 @@ type Enrolment struct {
 
 // ExternalID defines model for ExternalID.
 type ExternalID = string
+
+// Flags Warnings about the value.
+type Flags = []string
 
 // Identity defines model for Identity.
 type Identity struct {
@@ -433,7 +479,7 @@ type NewIdentity struct {
 
 // NewInstance defines model for NewInstance.
 type NewInstance struct {
-	// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+	// Enforcement A field of the PIN policy, about skills that are not registered. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
 	Enforcement     *Enforcement        `json:"enforcement,omitempty"`
 	Name            Name                `json:"name"`
 	OwnerCustomerID *openapi_types.UUID `json:"owner_customer_id,omitempty"`
@@ -446,15 +492,39 @@ type NewProxyKey struct {
 	Name      *string    `json:"name,omitempty"`
 }
 
+// NewSkill defines model for NewSkill.
+type NewSkill struct {
+	// Arguments The JSON Schema of the arguments, of the draft 2020-12, at most 16 KiB. References have the form #/$defs/NAME. Null means that every object is accepted.
+	Arguments *web.Exact `json:"arguments,omitempty"`
+
+	// Audience The audience of the receipts. Null means that the request names it.
+	Audience *SkillAudience `json:"audience,omitempty"`
+
+	// Mode What the skill needs. open: nothing, also under the enforcement strict. session: a PIN session, also under the enforcement listed. approval: an approval of each single action; no session and no role replaces it.
+	Mode SkillMode `json:"mode"`
+
+	// Summary A template: text with placeholders such as {recipient.name} or {items.0.price}, which the arguments fill. {{ and }} are the characters { and }. There is no other syntax. A placeholder without a value is shown as a dash. Null means that a person reads the name and all arguments.
+	Summary *SkillSummary `json:"summary,omitempty"`
+
+	// Title The headline that a person reads. Null means the name.
+	Title *SkillTitle `json:"title,omitempty"`
+}
+
 // NullableTextChange defines model for NullableTextChange.
 type NullableTextChange = patch.Field[string]
 
 // PIN 4 to 12 ASCII digits.
 type PIN = pin.PIN
 
+// PINEntry any: an agent may relay PINs, and set and remove the PIN of an identity. Then an approval does not protect against the runtime itself, which can set a PIN and then approve. page: a person gives a PIN only to a page of Countersign; pin-internal refuses to verify, set or remove a PIN (403 pin_entry_page_only). Sessions stay valid.
+type PINEntry string
+
 // PINPolicy defines model for PINPolicy.
 type PINPolicy struct {
-	// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+	// ApprovalKnownBrowser If true, the link of an approval approves only in a browser in which the person gave the PIN before.
+	ApprovalKnownBrowser ApprovalKnownBrowser `json:"approval_known_browser"`
+
+	// Enforcement A field of the PIN policy, about skills that are not registered. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
 	Enforcement Enforcement        `json:"enforcement"`
 	InstanceID  openapi_types.UUID `json:"instance_id"`
 
@@ -467,6 +537,9 @@ type PINPolicy struct {
 	// PINChangeRequiresProof To set or remove a PIN, an agent must send the current PIN or a live session.
 	PINChangeRequiresProof bool `json:"pin_change_requires_proof"`
 
+	// PINEntry any: an agent may relay PINs, and set and remove the PIN of an identity. Then an approval does not protect against the runtime itself, which can set a PIN and then approve. page: a person gives a PIN only to a page of Countersign; pin-internal refuses to verify, set or remove a PIN (403 pin_entry_page_only). Sessions stay valid.
+	PINEntry PINEntry `json:"pin_entry"`
+
 	// PINRequiredSkills The names of the skills that are protected if the enforcement is listed. A name that ends in * matches every skill that begins with the part before the *. Names are compared without regard to the case of ASCII letters.
 	PINRequiredSkills RequiredSkills `json:"pin_required_skills"`
 
@@ -476,13 +549,19 @@ type PINPolicy struct {
 
 // PINPolicyChange defines model for PINPolicyChange.
 type PINPolicyChange struct {
-	// Enforcement A field of the PIN policy. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
+	// ApprovalKnownBrowser If true, the link of an approval approves only in a browser in which the person gave the PIN before.
+	ApprovalKnownBrowser *ApprovalKnownBrowser `json:"approval_known_browser,omitempty"`
+
+	// Enforcement A field of the PIN policy, about skills that are not registered. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 	KYCRequired *bool        `json:"kyc_required,omitempty"`
 
 	// PINAppliesTo The roles that must enter a PIN.
 	PINAppliesTo           *AppliesTo `json:"pin_applies_to,omitempty"`
 	PINChangeRequiresProof *bool      `json:"pin_change_requires_proof,omitempty"`
+
+	// PINEntry any: an agent may relay PINs, and set and remove the PIN of an identity. Then an approval does not protect against the runtime itself, which can set a PIN and then approve. page: a person gives a PIN only to a page of Countersign; pin-internal refuses to verify, set or remove a PIN (403 pin_entry_page_only). Sessions stay valid.
+	PINEntry *PINEntry `json:"pin_entry,omitempty"`
 
 	// PINRequiredSkills The names of the skills that are protected if the enforcement is listed. A name that ends in * matches every skill that begins with the part before the *. Names are compared without regard to the case of ASCII letters.
 	PINRequiredSkills *RequiredSkills `json:"pin_required_skills,omitempty"`
@@ -573,6 +652,106 @@ type SessionPage struct {
 
 // SessionTTLMinutes How long a PIN session lasts.
 type SessionTTLMinutes = int
+
+// ShownArgument defines model for ShownArgument.
+type ShownArgument struct {
+	// Flags Warnings about the value.
+	Flags     Flags `json:"flags"`
+	InSummary bool  `json:"in_summary"`
+
+	// Path Names and numbers of elements, with dots between them.
+	Path string `json:"path"`
+	Type string `json:"type"`
+
+	// Value The value. A character that cannot be seen is replaced by its number, for example ⟨U+202E⟩.
+	Value string `json:"value"`
+}
+
+// Skill defines model for Skill.
+type Skill struct {
+	// Arguments The JSON Schema of the arguments. Null means that every object is accepted.
+	Arguments *json.RawMessage `json:"arguments"`
+
+	// Audience The audience of the receipts. Null means that the request names it.
+	Audience  *SkillAudience `json:"audience"`
+	CreatedAt time.Time      `json:"created_at"`
+
+	// Mode What the skill needs. open: nothing, also under the enforcement strict. session: a PIN session, also under the enforcement listed. approval: an approval of each single action; no session and no role replaces it.
+	Mode SkillMode `json:"mode"`
+
+	// Skill The name in its registered spelling. This spelling is part of the hash of an action.
+	Skill string `json:"skill"`
+
+	// Summary A template: text with placeholders such as {recipient.name} or {items.0.price}, which the arguments fill. {{ and }} are the characters { and }. There is no other syntax. A placeholder without a value is shown as a dash. Null means that a person reads the name and all arguments.
+	Summary *SkillSummary `json:"summary"`
+
+	// Title The headline that a person reads. Null means the name.
+	Title     *SkillTitle `json:"title"`
+	UpdatedAt time.Time   `json:"updated_at"`
+}
+
+// SkillAudience The audience of the receipts. Null means that the request names it.
+type SkillAudience = string
+
+// SkillExample defines model for SkillExample.
+type SkillExample struct {
+	// Arguments The JSON Schema of the arguments.
+	Arguments *web.Exact `json:"arguments,omitempty"`
+
+	// Audience The audience of the receipts. Null means that the request names it.
+	Audience *SkillAudience `json:"audience,omitempty"`
+
+	// Example Example arguments.
+	Example web.Exact `json:"example"`
+
+	// Mode What the skill needs. open: nothing, also under the enforcement strict. session: a PIN session, also under the enforcement listed. approval: an approval of each single action; no session and no role replaces it.
+	Mode  *SkillMode `json:"mode,omitempty"`
+	Skill string     `json:"skill"`
+
+	// Summary A template: text with placeholders such as {recipient.name} or {items.0.price}, which the arguments fill. {{ and }} are the characters { and }. There is no other syntax. A placeholder without a value is shown as a dash. Null means that a person reads the name and all arguments.
+	Summary *SkillSummary `json:"summary,omitempty"`
+
+	// Title The headline that a person reads. Null means the name.
+	Title *SkillTitle `json:"title,omitempty"`
+}
+
+// SkillMode What the skill needs. open: nothing, also under the enforcement strict. session: a PIN session, also under the enforcement listed. approval: an approval of each single action; no session and no role replaces it.
+type SkillMode string
+
+// SkillPage defines model for SkillPage.
+type SkillPage struct {
+	Items   []Skill `json:"items"`
+	Page    int     `json:"page"`
+	PerPage int     `json:"per_page"`
+	Total   int     `json:"total"`
+}
+
+// SkillPreview defines model for SkillPreview.
+type SkillPreview struct {
+	Arguments []ShownArgument `json:"arguments"`
+
+	// Missing The paths of the placeholders that the example gives no value.
+	Missing []string `json:"missing"`
+
+	// Summary The summary as plain text. Long values are cut.
+	Summary      string        `json:"summary"`
+	SummaryParts []SummaryPart `json:"summary_parts"`
+	Title        string        `json:"title"`
+}
+
+// SkillSummary A template: text with placeholders such as {recipient.name} or {items.0.price}, which the arguments fill. {{ and }} are the characters { and }. There is no other syntax. A placeholder without a value is shown as a dash. Null means that a person reads the name and all arguments.
+type SkillSummary = string
+
+// SkillTitle The headline that a person reads. Null means the name.
+type SkillTitle = string
+
+// SummaryPart A text of the skill's template, or a value of the arguments.
+type SummaryPart struct {
+	// Flags Warnings about the value.
+	Flags *Flags  `json:"flags,omitempty"`
+	Text  *string `json:"text,omitempty"`
+	Value *string `json:"value,omitempty"`
+}
 
 // UnavailableProblem defines model for UnavailableProblem.
 type UnavailableProblem struct {
@@ -772,6 +951,17 @@ type ListProxyKeysParams struct {
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
 }
 
+// ListSkillsParams defines parameters for ListSkills.
+type ListSkillsParams struct {
+	Page    *Page    `form:"page,omitempty" json:"page,omitempty"`
+	PerPage *PerPage `form:"per_page,omitempty" json:"per_page,omitempty"`
+
+	// Search Text to find in the fields. Upper and lower case are the same. There are no wildcards.
+	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
+	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
+}
+
 // RemoveMyPINJSONBody defines parameters for RemoveMyPIN.
 type RemoveMyPINJSONBody struct {
 	// CurrentPIN 4 to 12 ASCII digits.
@@ -825,6 +1015,12 @@ type UpdatePINPolicyJSONRequestBody = PINPolicyChange
 
 // IssueProxyKeyJSONRequestBody defines body for IssueProxyKey for application/json ContentType.
 type IssueProxyKeyJSONRequestBody = NewProxyKey
+
+// PreviewSkillJSONRequestBody defines body for PreviewSkill for application/json ContentType.
+type PreviewSkillJSONRequestBody = SkillExample
+
+// PutSkillJSONRequestBody defines body for PutSkill for application/json ContentType.
+type PutSkillJSONRequestBody = NewSkill
 
 // RemoveMyPINJSONRequestBody defines body for RemoveMyPIN for application/json ContentType.
 type RemoveMyPINJSONRequestBody RemoveMyPINJSONBody
@@ -954,6 +1150,21 @@ type ServerInterface interface {
 	// RevokeProxyKey Revoke a proxy key
 	// (DELETE /v1/instances/{instance_id}/proxy-keys/{key_id})
 	RevokeProxyKey(ctx echo.Context, instanceID InstanceID, keyID KeyID) error
+	// ListSkills List the registered skills of an instance
+	// (GET /v1/instances/{instance_id}/skills)
+	ListSkills(ctx echo.Context, instanceID InstanceID, params ListSkillsParams) error
+	// PreviewSkill Show what a person would read about example arguments
+	// (POST /v1/instances/{instance_id}/skills/preview)
+	PreviewSkill(ctx echo.Context, instanceID InstanceID) error
+	// RemoveSkill Remove a skill
+	// (DELETE /v1/instances/{instance_id}/skills/{skill})
+	RemoveSkill(ctx echo.Context, instanceID InstanceID, skill string) error
+	// GetSkill Get a registered skill
+	// (GET /v1/instances/{instance_id}/skills/{skill})
+	GetSkill(ctx echo.Context, instanceID InstanceID, skill string) error
+	// PutSkill Register a skill, or replace it
+	// (PUT /v1/instances/{instance_id}/skills/{skill})
+	PutSkill(ctx echo.Context, instanceID InstanceID, skill string) error
 	// RemoveMyPIN Remove the signed-in user's PIN
 	// (DELETE /v1/me/pin)
 	RemoveMyPIN(ctx echo.Context) error
@@ -1874,6 +2085,147 @@ func (w *ServerInterfaceWrapper) RevokeProxyKey(ctx echo.Context) error {
 	return err
 }
 
+// ListSkills converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSkills(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSkillsParams
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", ctx.QueryParams(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter page: %s", err))
+	}
+
+	// ------------- Optional query parameter "per_page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "per_page", ctx.QueryParams(), &params.PerPage, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter per_page: %s", err))
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "sort_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort_by", ctx.QueryParams(), &params.SortBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sort_by: %s", err))
+	}
+
+	// ------------- Optional query parameter "sort_dir" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort_dir", ctx.QueryParams(), &params.SortDir, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sort_dir: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSkills(ctx, instanceID, params)
+	return err
+}
+
+// PreviewSkill converts echo context to params.
+func (w *ServerInterfaceWrapper) PreviewSkill(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PreviewSkill(ctx, instanceID)
+	return err
+}
+
+// RemoveSkill converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveSkill(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Path parameter "skill" -------------
+	var skill string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "skill", ctx.Param("skill"), &skill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter skill: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveSkill(ctx, instanceID, skill)
+	return err
+}
+
+// GetSkill converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSkill(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Path parameter "skill" -------------
+	var skill string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "skill", ctx.Param("skill"), &skill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter skill: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSkill(ctx, instanceID, skill)
+	return err
+}
+
+// PutSkill converts echo context to params.
+func (w *ServerInterfaceWrapper) PutSkill(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Path parameter "skill" -------------
+	var skill string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "skill", ctx.Param("skill"), &skill, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter skill: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutSkill(ctx, instanceID, skill)
+	return err
+}
+
 // RemoveMyPIN converts echo context to params.
 func (w *ServerInterfaceWrapper) RemoveMyPIN(ctx echo.Context) error {
 	var err error
@@ -1987,6 +2339,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/customers/:customer_id/identities/:identity_id/pin/unlock", wrapper.UnlockIdentityPIN, options.OperationMiddlewares["unlockIdentityPIN"]...)
 	router.GET(options.BaseURL+"/v1/instances/:instance_id/pin-policy", wrapper.GetPINPolicy, options.OperationMiddlewares["getPINPolicy"]...)
 	router.PATCH(options.BaseURL+"/v1/instances/:instance_id/pin-policy", wrapper.UpdatePINPolicy, options.OperationMiddlewares["updatePINPolicy"]...)
+	router.GET(options.BaseURL+"/v1/instances/:instance_id/skills", wrapper.ListSkills, options.OperationMiddlewares["listSkills"]...)
+	router.POST(options.BaseURL+"/v1/instances/:instance_id/skills/preview", wrapper.PreviewSkill, options.OperationMiddlewares["previewSkill"]...)
+	router.DELETE(options.BaseURL+"/v1/instances/:instance_id/skills/:skill", wrapper.RemoveSkill, options.OperationMiddlewares["removeSkill"]...)
+	router.GET(options.BaseURL+"/v1/instances/:instance_id/skills/:skill", wrapper.GetSkill, options.OperationMiddlewares["getSkill"]...)
+	router.PUT(options.BaseURL+"/v1/instances/:instance_id/skills/:skill", wrapper.PutSkill, options.OperationMiddlewares["putSkill"]...)
 	router.DELETE(options.BaseURL+"/v1/me/pin", wrapper.RemoveMyPIN, options.OperationMiddlewares["removeMyPIN"]...)
 	router.GET(options.BaseURL+"/v1/me/pin", wrapper.GetMyPIN, options.OperationMiddlewares["getMyPIN"]...)
 	router.PUT(options.BaseURL+"/v1/me/pin", wrapper.SetMyPIN, options.OperationMiddlewares["setMyPIN"]...)
@@ -6892,6 +7249,637 @@ func (response RevokeProxyKey503JSONResponse) VisitRevokeProxyKeyResponse(w http
 	return err
 }
 
+type ListSkillsRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	Params     ListSkillsParams
+}
+
+type ListSkillsResponseObject interface {
+	VisitListSkillsResponse(w http.ResponseWriter) error
+}
+
+type ListSkills200JSONResponse SkillPage
+
+func (response ListSkills200JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListSkills401JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListSkills403JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ListSkills404JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListSkills413JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListSkills422JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListSkills500JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSkills503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListSkills503JSONResponse) VisitListSkillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkillRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	Body       *PreviewSkillJSONRequestBody
+}
+
+type PreviewSkillResponseObject interface {
+	VisitPreviewSkillResponse(w http.ResponseWriter) error
+}
+
+type PreviewSkill200JSONResponse SkillPreview
+
+func (response PreviewSkill200JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PreviewSkill401JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PreviewSkill403JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PreviewSkill404JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PreviewSkill413JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill422JSONResponse struct{ InvalidJSONResponse }
+
+func (response PreviewSkill422JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill500JSONResponse struct{ InternalJSONResponse }
+
+func (response PreviewSkill500JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSkill503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PreviewSkill503JSONResponse) VisitPreviewSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkillRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	Skill      string     `json:"skill"`
+}
+
+type RemoveSkillResponseObject interface {
+	VisitRemoveSkillResponse(w http.ResponseWriter) error
+}
+
+type RemoveSkill204Response struct {
+}
+
+func (response RemoveSkill204Response) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveSkill401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response RemoveSkill401JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkill403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemoveSkill403JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkill404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RemoveSkill404JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkill413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RemoveSkill413JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkill422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RemoveSkill422JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkill500JSONResponse struct{ InternalJSONResponse }
+
+func (response RemoveSkill500JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveSkill503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemoveSkill503JSONResponse) VisitRemoveSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkillRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	Skill      string     `json:"skill"`
+}
+
+type GetSkillResponseObject interface {
+	VisitGetSkillResponse(w http.ResponseWriter) error
+}
+
+type GetSkill200JSONResponse Skill
+
+func (response GetSkill200JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetSkill401JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSkill403JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetSkill404JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetSkill413JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetSkill422JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetSkill500JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSkill503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSkill503JSONResponse) VisitGetSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkillRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	Skill      string     `json:"skill"`
+	Body       *PutSkillJSONRequestBody
+}
+
+type PutSkillResponseObject interface {
+	VisitPutSkillResponse(w http.ResponseWriter) error
+}
+
+type PutSkill200JSONResponse Skill
+
+func (response PutSkill200JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill201JSONResponse Skill
+
+func (response PutSkill201JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response PutSkill401JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutSkill403JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutSkill404JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutSkill413JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill422JSONResponse struct{ InvalidJSONResponse }
+
+func (response PutSkill422JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill500JSONResponse struct{ InternalJSONResponse }
+
+func (response PutSkill500JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSkill503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutSkill503JSONResponse) VisitPutSkillResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RemoveMyPINRequestObject struct {
 	Body *RemoveMyPINJSONRequestBody
 }
@@ -7400,6 +8388,21 @@ type StrictServerInterface interface {
 	// RevokeProxyKey Revoke a proxy key
 	// (DELETE /v1/instances/{instance_id}/proxy-keys/{key_id})
 	RevokeProxyKey(ctx context.Context, request RevokeProxyKeyRequestObject) (RevokeProxyKeyResponseObject, error)
+	// ListSkills List the registered skills of an instance
+	// (GET /v1/instances/{instance_id}/skills)
+	ListSkills(ctx context.Context, request ListSkillsRequestObject) (ListSkillsResponseObject, error)
+	// PreviewSkill Show what a person would read about example arguments
+	// (POST /v1/instances/{instance_id}/skills/preview)
+	PreviewSkill(ctx context.Context, request PreviewSkillRequestObject) (PreviewSkillResponseObject, error)
+	// RemoveSkill Remove a skill
+	// (DELETE /v1/instances/{instance_id}/skills/{skill})
+	RemoveSkill(ctx context.Context, request RemoveSkillRequestObject) (RemoveSkillResponseObject, error)
+	// GetSkill Get a registered skill
+	// (GET /v1/instances/{instance_id}/skills/{skill})
+	GetSkill(ctx context.Context, request GetSkillRequestObject) (GetSkillResponseObject, error)
+	// PutSkill Register a skill, or replace it
+	// (PUT /v1/instances/{instance_id}/skills/{skill})
+	PutSkill(ctx context.Context, request PutSkillRequestObject) (PutSkillResponseObject, error)
 	// RemoveMyPIN Remove the signed-in user's PIN
 	// (DELETE /v1/me/pin)
 	RemoveMyPIN(ctx context.Context, request RemoveMyPINRequestObject) (RemoveMyPINResponseObject, error)
@@ -8718,6 +9721,181 @@ func (sh *strictHandler) RevokeProxyKey(ctx echo.Context, instanceID InstanceID,
 		return err
 	} else if validResponse, ok := response.(RevokeProxyKeyResponseObject); ok {
 		return validResponse.VisitRevokeProxyKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSkills operation middleware
+func (sh *strictHandler) ListSkills(ctx echo.Context, instanceID InstanceID, params ListSkillsParams) error {
+	var request ListSkillsRequestObject
+
+	request.InstanceID = instanceID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSkills(ctx.Request().Context(), request.(ListSkillsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSkills")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSkillsResponseObject); ok {
+		return validResponse.VisitListSkillsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PreviewSkill operation middleware
+func (sh *strictHandler) PreviewSkill(ctx echo.Context, instanceID InstanceID) error {
+	var request PreviewSkillRequestObject
+
+	request.InstanceID = instanceID
+
+	var body PreviewSkillJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSkill(ctx.Request().Context(), request.(PreviewSkillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSkill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PreviewSkillResponseObject); ok {
+		return validResponse.VisitPreviewSkillResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveSkill operation middleware
+func (sh *strictHandler) RemoveSkill(ctx echo.Context, instanceID InstanceID, skill string) error {
+	var request RemoveSkillRequestObject
+
+	request.InstanceID = instanceID
+	request.Skill = skill
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveSkill(ctx.Request().Context(), request.(RemoveSkillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveSkill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveSkillResponseObject); ok {
+		return validResponse.VisitRemoveSkillResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSkill operation middleware
+func (sh *strictHandler) GetSkill(ctx echo.Context, instanceID InstanceID, skill string) error {
+	var request GetSkillRequestObject
+
+	request.InstanceID = instanceID
+	request.Skill = skill
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSkill(ctx.Request().Context(), request.(GetSkillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSkill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSkillResponseObject); ok {
+		return validResponse.VisitGetSkillResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PutSkill operation middleware
+func (sh *strictHandler) PutSkill(ctx echo.Context, instanceID InstanceID, skill string) error {
+	var request PutSkillRequestObject
+
+	request.InstanceID = instanceID
+	request.Skill = skill
+
+	var body PutSkillJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutSkill(ctx.Request().Context(), request.(PutSkillRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutSkill")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PutSkillResponseObject); ok {
+		return validResponse.VisitPutSkillResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
