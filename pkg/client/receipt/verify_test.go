@@ -28,11 +28,29 @@ type issuer struct {
 	requests int
 }
 
-func newIssuer(t *testing.T) *issuer {
+func startIssuer() *issuer {
 	i := &issuer{keys: map[string]ed25519.PrivateKey{"first": privateKey(1)}, status: http.StatusOK}
 	i.Server = httptest.NewServer(i)
+	return i
+}
+
+func newIssuer(t *testing.T) *issuer {
+	i := startIssuer()
 	t.Cleanup(i.Close)
 	return i
+}
+
+// Double starts an issuer for an example. It also returns a receipt for the action paid.
+func Double() (url, receipt string, stop func()) {
+	i := startIssuer()
+	claims, err := i.newClaims()
+	if err == nil {
+		receipt, err = signed(claims, jwt.SigningMethodEdDSA, privateKey(1), nil)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return i.URL, receipt, i.Close
 }
 
 func privateKey(seed byte) ed25519.PrivateKey {
@@ -77,31 +95,40 @@ var paid = action.Action{Instance: "instance-1", Customer: "customer-1", Skill: 
 // claims returns valid claims of a receipt for paid.
 func (i *issuer) claims(t *testing.T) Claims {
 	t.Helper()
-	a, audience := paid, "payments"
-	a.Audience, a.Skill = &audience, "Payments.Transfer"
-	hash, err := a.Hash()
+	claims, err := i.newClaims()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return claims
+}
+
+func (i *issuer) newClaims() (Claims, error) {
+	a, audience := paid, "payments"
+	a.Audience, a.Skill = &audience, "Payments.Transfer"
+	hash, err := a.Hash()
 	now := time.Now().Unix()
 	return Claims{
 		Issuer: i.URL, Subject: a.Customer, Audience: audience, IssuedAt: now, ExpiresAt: now + 120, ID: "approval-1",
 		Approved: Approved{Instance: a.Instance, Skill: a.Skill, ActionHash: hex.EncodeToString(hash[:]), ApprovedAt: now, Methods: []string{"pin"}},
-	}
+	}, err
 }
 
 func sign(t *testing.T, claims jwt.Claims, method jwt.SigningMethod, key any, header map[string]any) string {
 	t.Helper()
+	text, err := signed(claims, method, key, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func signed(claims jwt.Claims, method jwt.SigningMethod, key any, header map[string]any) (string, error) {
 	token := jwt.NewWithClaims(method, claims)
 	token.Header = map[string]any{"alg": method.Alg(), "typ": Type, "kid": "first"}
 	for name, value := range header {
 		token.Header[name] = value
 	}
-	text, err := token.SignedString(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return token.SignedString(key)
 }
 
 func newVerifier(t *testing.T, i *issuer) *Verifier {
@@ -289,13 +316,27 @@ func TestReceiptKeysAreReadOnceInParallel(t *testing.T) {
 	}
 }
 
+// sender sends requests.
+type sender func(*http.Request) (*http.Response, error)
+
+func (s sender) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
+
 func TestReceiptKeysRespectContext(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
-	v := newVerifier(t, i)
-	receipt := sign(t, i.claims(t), jwt.SigningMethodEdDSA, privateKey(1), nil)
 	gone, cancel := context.WithCancel(t.Context())
-	cancel()
+	v, err := NewVerifier(i.URL, "payments", &http.Client{Transport: sender(func(r *http.Request) (*http.Response, error) {
+		if gone.Err() == nil {
+			cancel() // the caller goes while its request is under way
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt := sign(t, i.claims(t), jwt.SigningMethodEdDSA, privateKey(1), nil)
 	if _, err := v.Verify(gone, receipt, paid); !errors.Is(err, context.Canceled) || errors.Is(err, ErrInvalid) {
 		t.Errorf("%v, want context.Canceled", err)
 	}
