@@ -137,8 +137,14 @@ func (r Row) TriesLeft() int { return max(0, MaxTries-r.Tries) }
 // was changed, or whose last try was lost counts as expired or denied before that is written.
 const (
 	timeOver   = `(a.status in ('pending', 'approved') and a.expires_at <= now())`
-	pinChanged = `(a.status = 'approved' and h.session_generation is distinct from a.session_generation)`
+	pinChanged = `(a.status = 'approved' and not ` + pinApplies + `)`
 	triesLost  = `(a.status = 'pending' and a.tries >= 2 and a.tried_at < now() - ` + lostAfter + `)`
+
+	// pinApplies is true if the PIN that approved still applies to the subject, and was neither changed nor locked since. The burn
+	// checks the same, on locked rows.
+	pinApplies = `(h.session_generation is not distinct from a.session_generation and h.verifier is not null and h.deactivated_by is null
+	       and (h.locked_until is null or h.locked_until <= now())
+	       and not exists (select from pin_holders o where o.holder_id = a.identity_id and o.holder_id <> a.holder_id and o.verifier is not null))`
 
 	statusNow = `case when ` + timeOver + ` or ` + pinChanged + ` then 'expired' when ` + triesLost + ` then 'denied' else a.status end`
 	reasonNow = `case when ` + pinChanged + ` then 'pin_changed' when ` + timeOver + ` then null when ` + triesLost + ` then 'wrong_pin' else a.reason end`

@@ -51,14 +51,14 @@ func (r Row) derive(ring *keyring.Ring, purpose string, more ...byte) (bits [sha
 // URL is the base of every link. No header of a request ever is.
 type URL struct{ base string }
 
-// ParseURL parses the setting APPROVAL_URL: an https URL, or http for a loopback address, with nothing behind the host.
-func ParseURL(text string) (URL, error) {
+// ParseURL parses a setting, APPROVAL_URL or RECEIPT_ISSUER: an https URL, or http for a loopback address, with nothing behind the host.
+func ParseURL(setting, text string) (URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return URL{}, errors.New("APPROVAL_URL is not a URL without a path, a query and a fragment")
+		return URL{}, errors.New(setting + " is not a URL without a path, a query and a fragment")
 	}
 	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return URL{}, errors.New("APPROVAL_URL must begin with https://; http:// is allowed for a loopback address only")
+		return URL{}, errors.New(setting + " must begin with https://; http:// is allowed for a loopback address only")
 	}
 	return URL{u.Scheme + "://" + u.Host}, nil
 }

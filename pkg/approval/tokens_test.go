@@ -82,7 +82,7 @@ func TestParseURL(t *testing.T) {
 		"approve.example.com":              "",
 		"":                                 "",
 	} {
-		u, err := approval.ParseURL(text)
+		u, err := approval.ParseURL("APPROVAL_URL", text)
 		if (err == nil) != (want != "") || err == nil && u.String() != want {
 			t.Errorf("%q: %q, %v", text, u, err)
 		}

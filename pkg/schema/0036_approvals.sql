@@ -110,3 +110,14 @@ $$;
 comment on function recent_approvals is 'locks the approvals of a customer at an instance against other requests, and returns those of the last time';
 revoke execute on function recent_approvals(uuid, uuid, interval) from public;
 grant execute on function recent_approvals(uuid, uuid, interval) to countersign_pin_internal;
+
+-- A use of an approval may wait for a row while an identity gets its first PIN. The new row is visible only to a further query, and
+-- each query of a volatile function sees what was committed when it began.
+-- +goose StatementBegin
+create function holds_pin(holder uuid) returns boolean language sql volatile set search_path = public, pg_temp as $$
+    select exists (select from pin_holders h where h.holder_id = holder and h.verifier is not null)
+$$;
+-- +goose StatementEnd
+comment on function holds_pin is 'whether a holder has a PIN at the time of the call, also if the statement began before';
+revoke execute on function holds_pin(uuid) from public;
+grant execute on function holds_pin(uuid) to countersign_pin_internal;

@@ -9,6 +9,7 @@
 local now = redis.call('TIME')
 local at = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', at)
+redis.call('ZREM', KEYS[2], KEYS[1]) -- a session that is stored again
 local surplus = redis.call('ZCARD', KEYS[2]) + 1 - ARGV[3]
 if surplus > 0 then
     for _, key in ipairs(redis.call('ZRANGE', KEYS[2], 0, surplus - 1)) do

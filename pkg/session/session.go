@@ -120,18 +120,28 @@ func (s *Store) decode(key string, value []byte) *Session {
 }
 
 // Create stores a session for its TTL, adds it to the list of its holder, and returns the session's token. If the holder would
-// then have too many sessions, the sessions that expire first end. The error is an error of Redis.
+// then have too many sessions, the sessions that expire first end. It returns ErrUnreachable.
 func (s *Store) Create(ctx context.Context, x Session) (token.Token, error) {
 	t := token.New(token.Session, x.HolderID[:]...)
-	value, err := s.encode(key(t), x)
-	if err != nil {
-		return token.Token{}, fmt.Errorf("encoding a session: %w", err)
-	}
-	keys := []string{key(t), listKey(x.HolderID)}
-	if err := createScript.Run(ctx, s.redis, keys, value, x.TTL.Milliseconds(), s.config.PerHolder).Err(); err != nil {
-		return token.Token{}, fmt.Errorf("storing a session: %w", err)
+	if err := s.Put(ctx, t, x, x.TTL); err != nil {
+		return token.Token{}, err
 	}
 	return t, nil
+}
+
+// Put stores a session under a token whose head is the holder, and keeps it for keep: at least 1 ms, and less than the TTL if the
+// session was issued earlier. Otherwise it does what Create does. A session that is stored under this token already is replaced,
+// and no other session ends. Put returns ErrUnreachable.
+func (s *Store) Put(ctx context.Context, t token.Token, x Session, keep time.Duration) error {
+	value, err := s.encode(key(t), x)
+	if err != nil {
+		return fmt.Errorf("encoding a session: %w", err)
+	}
+	keys := []string{key(t), listKey(x.HolderID)}
+	if err := createScript.Run(ctx, s.redis, keys, value, max(keep.Milliseconds(), 1), s.config.PerHolder).Err(); err != nil {
+		return fmt.Errorf("%w: storing a session: %w", ErrUnreachable, err)
+	}
+	return nil
 }
 
 // Parse parses the text of a session token. It returns token.ErrMalformed.

@@ -2,6 +2,7 @@ package signing
 
 import (
 	"github.com/countersign/countersign/pkg/accesstoken"
+	"github.com/countersign/countersign/pkg/client/receipt"
 	"github.com/countersign/countersign/pkg/keyring"
 	"github.com/countersign/countersign/pkg/seal"
 )
@@ -23,7 +24,7 @@ var (
 	// AccessTokens are the keys of auth, which sign access tokens (RFC 9068). They are sealed under AUTH_KEYS.
 	AccessTokens = Kind{Table: "signing_keys", Values: "signing keys", Type: accesstoken.Type, Purpose: keyring.SigningKeys}
 	// Receipts are the keys of pin-internal, which sign receipts of approvals. They are sealed under PIN_KEYS.
-	Receipts = Kind{Table: "receipt_keys", Values: "receipt keys", Type: "countersign-receipt+jwt", Purpose: keyring.ReceiptKeys}
+	Receipts = Kind{Table: "receipt_keys", Values: "receipt keys", Type: receipt.Type, Purpose: keyring.ReceiptKeys}
 )
 
 // Sealed is the column of private keys.

@@ -57,7 +57,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 		return nil, err
 	}
 	receiptKeys := signing.New(signing.Receipts, r.DB, r.Keys, approval.ReceiptKeyLifetime)
-	approvalURL, err := approval.ParseURL(s.ApprovalURL)
+	approvalURL, err := approval.ParseURL("APPROVAL_URL", s.ApprovalURL)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func DefaultSettings() *Settings {
 // Validate names every setting that is wrong and prints no value.
 func (s *Settings) Validate() error {
 	_, err := console.Pages(s.Issuer)
-	if _, wrong := approval.ParseURL(s.ApprovalURL); wrong != nil {
+	if _, wrong := approval.ParseURL("APPROVAL_URL", s.ApprovalURL); wrong != nil {
 		err = errors.Join(err, wrong)
 	}
 	if s.LongPolls < 1 {

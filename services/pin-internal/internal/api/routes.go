@@ -36,6 +36,7 @@ type API struct {
 	PINKeys *keyring.Ring
 	Links   approval.URL
 	Asker   *approval.Asker
+	Uses    *approval.Uses
 	// Answers has the requests that wait for the answer to an approval.
 	Answers *wakeup.Board
 }
@@ -59,6 +60,7 @@ func (a *API) Routes(e *echo.Echo) {
 
 	e.POST(instance+"/approvals", h.AskApproval, proxyKeyCheckedByHandler, singlePINSession)
 	e.GET(instance+"/approvals/:approval_id", h.GetApproval, proxyKey)
+	e.POST(instance+"/approvals/:approval_id/use", h.UseApproval, proxyKeyCheckedByHandler)
 	e.POST(instance+"/approvals/:approval_id/cancel", h.CancelApproval, proxyKey)
 }
 

@@ -38,7 +38,11 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := approval.ParseURL(s.ApprovalURL)
+	links, err := approval.ParseURL("APPROVAL_URL", s.ApprovalURL)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := s.receiptIssuer()
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +67,7 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			PINKeys:   r.Keys,
 			Links:     links,
 			Asker:     approval.NewAsker(r.DB, verifier, r.Keys, s.Approvals),
+			Uses:      approval.NewUses(r.DB, r.Keys, sessions, issuer.String()),
 			Answers:   wakeup.NewBoard(r.Redis, r.Log, approval.AwaitAnswer(r.DB), wakeup.Limits{PerID: waitsPerApproval, PerGroup: s.Waits}),
 		},
 	}

@@ -63,6 +63,8 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"PIN_SESSIONS_PER_HOLDER=1001", "PIN_SESSIONS_PER_HOLDER must"},
 		{"APPROVAL_URL=", "APPROVAL_URL is not"},
 		{"APPROVAL_URL=http://canary.example.test", "APPROVAL_URL must"},
+		{"RECEIPT_ISSUER=canary", "RECEIPT_ISSUER is not"},
+		{"RECEIPT_ISSUER=http://canary.example.test", "RECEIPT_ISSUER must"},
 		{"APPROVAL_WAITS=0", "APPROVAL_WAITS is not positive"},
 		{"APPROVAL_PENDING=0", "APPROVAL_PENDING must"}, {"APPROVAL_PENDING=101", "APPROVAL_PENDING must"},
 		{"APPROVAL_PER_HOUR=0", "APPROVAL_PER_HOUR must"}, {"APPROVAL_PER_HOUR=1001", "APPROVAL_PER_HOUR must"},

@@ -429,6 +429,16 @@ type Problems struct {
 	} `json:"detail"`
 }
 
+// ReceiptGrant defines model for ReceiptGrant.
+type ReceiptGrant struct {
+	// ActionHash The SHA-256 of the approved action.
+	ActionHash string `json:"action_hash"`
+
+	// Receipt A JWS for the tool server, which verifies it with the public keys of the issuer. It is valid for 120 seconds after used_at.
+	Receipt string    `json:"receipt"`
+	UsedAt  time.Time `json:"used_at"`
+}
+
 // RemoveRequest defines model for RemoveRequest.
 type RemoveRequest struct {
 	// CurrentPIN 4 to 12 ASCII digits.
@@ -474,6 +484,15 @@ type RequirementReason string
 // RequirementRole The role that the decision is based on.
 type RequirementRole string
 
+// SessionGrant defines model for SessionGrant.
+type SessionGrant struct {
+	// SessionExpiresAt The end of the session, unless it ends earlier.
+	SessionExpiresAt time.Time `json:"session_expires_at"`
+
+	// SessionToken Send it in X-Pin-Session.
+	SessionToken string `json:"session_token"`
+}
+
 // SessionRequest defines model for SessionRequest.
 type SessionRequest struct {
 	SessionToken secret.Text `json:"session_token"`
@@ -495,6 +514,15 @@ type UnavailableProblem struct {
 	// confirm writes. Any other code: no attempt was charged.
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
+}
+
+// UseRequest defines model for UseRequest.
+type UseRequest struct {
+	// Arguments The arguments with which the agent is about to act. If they differ from the approved arguments, the answer is 409 action_mismatch, and the approval is not used up. If they are absent, nothing is compared.
+	Arguments *web.Exact `json:"arguments,omitempty"`
+
+	// UseID At least 128 random bits, new for each execution of the action. Never derive it from the action.
+	UseID string `json:"use_id"`
 }
 
 // Verification defines model for Verification.
@@ -567,6 +595,12 @@ type NotAsked = LockedProblem
 // NotFound defines model for NotFound.
 type NotFound = Problem
 
+// NotUsable defines model for NotUsable.
+type NotUsable = Problem
+
+// NotUsed defines model for NotUsed.
+type NotUsed = CodedProblem
+
 // TooLarge defines model for TooLarge.
 type TooLarge = Problem
 
@@ -578,6 +612,9 @@ type Unauthorized = Problem
 
 // Unavailable defines model for Unavailable.
 type Unavailable = UnavailableProblem
+
+// UseUnavailable defines model for UseUnavailable.
+type UseUnavailable = CodedProblem
 
 // AskApprovalParams defines parameters for AskApproval.
 type AskApprovalParams struct {
@@ -594,6 +631,11 @@ type AskApproval200JSONResponseBody struct {
 type GetApprovalParams struct {
 	// Wait How many seconds to wait while the approval is pending. The answer comes as soon as it is not.
 	Wait *int `form:"wait,omitempty" json:"wait,omitempty"`
+}
+
+// UseApproval200JSONResponseBody defines parameters for UseApproval.
+type UseApproval200JSONResponseBody struct {
+	union json.RawMessage
 }
 
 // RemoveIdentityPINParams defines parameters for RemoveIdentityPIN.
@@ -632,6 +674,9 @@ type CheckRequiredParams struct {
 
 // AskApprovalJSONRequestBody defines body for AskApproval for application/json ContentType.
 type AskApprovalJSONRequestBody = ApprovalRequest
+
+// UseApprovalJSONRequestBody defines body for UseApproval for application/json ContentType.
+type UseApprovalJSONRequestBody = UseRequest
 
 // RemoveIdentityPINJSONRequestBody defines body for RemoveIdentityPIN for application/json ContentType.
 type RemoveIdentityPINJSONRequestBody = RemoveRequest
@@ -710,6 +755,68 @@ func (t *AskApproval200JSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsReceiptGrant returns the union data inside the UseApproval200JSONResponseBody as a ReceiptGrant
+func (t UseApproval200JSONResponseBody) AsReceiptGrant() (ReceiptGrant, error) {
+	var body ReceiptGrant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromReceiptGrant overwrites any union data inside the UseApproval200JSONResponseBody as the provided ReceiptGrant
+func (t *UseApproval200JSONResponseBody) FromReceiptGrant(v ReceiptGrant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeReceiptGrant performs a merge with any union data inside the UseApproval200JSONResponseBody, using the provided ReceiptGrant
+func (t *UseApproval200JSONResponseBody) MergeReceiptGrant(v ReceiptGrant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsSessionGrant returns the union data inside the UseApproval200JSONResponseBody as a SessionGrant
+func (t UseApproval200JSONResponseBody) AsSessionGrant() (SessionGrant, error) {
+	var body SessionGrant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromSessionGrant overwrites any union data inside the UseApproval200JSONResponseBody as the provided SessionGrant
+func (t *UseApproval200JSONResponseBody) FromSessionGrant(v SessionGrant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeSessionGrant performs a merge with any union data inside the UseApproval200JSONResponseBody, using the provided SessionGrant
+func (t *UseApproval200JSONResponseBody) MergeSessionGrant(v SessionGrant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t UseApproval200JSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *UseApproval200JSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// AskApproval Ask a person to approve an action
@@ -721,6 +828,9 @@ type ServerInterface interface {
 	// CancelApproval Cancel an approval
 	// (POST /internal/v1/instances/{instance_id}/approvals/{approval_id}/cancel)
 	CancelApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID) error
+	// UseApproval Use an approval, once
+	// (POST /internal/v1/instances/{instance_id}/approvals/{approval_id}/use)
+	UseApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID) error
 	// RemoveIdentityPIN Remove the PIN of an identity
 	// (DELETE /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx echo.Context, instanceID InstanceID, identityID openapi_types.UUID, params RemoveIdentityPINParams) error
@@ -839,6 +949,30 @@ func (w *ServerInterfaceWrapper) CancelApproval(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CancelApproval(ctx, instanceID, approvalID)
+	return err
+}
+
+// UseApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) UseApproval(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "instance_id" -------------
+	var instanceID InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "instance_id", ctx.Param("instance_id"), &instanceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Path parameter "approval_id" -------------
+	var approvalID ApprovalID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "approval_id", ctx.Param("approval_id"), &approvalID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter approval_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UseApproval(ctx, instanceID, approvalID)
 	return err
 }
 
@@ -1122,6 +1256,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/internal/v1/instances/:instance_id/approvals", wrapper.AskApproval, options.OperationMiddlewares["askApproval"]...)
 	router.GET(options.BaseURL+"/internal/v1/instances/:instance_id/approvals/:approval_id", wrapper.GetApproval, options.OperationMiddlewares["getApproval"]...)
 	router.POST(options.BaseURL+"/internal/v1/instances/:instance_id/approvals/:approval_id/cancel", wrapper.CancelApproval, options.OperationMiddlewares["cancelApproval"]...)
+	router.POST(options.BaseURL+"/internal/v1/instances/:instance_id/approvals/:approval_id/use", wrapper.UseApproval, options.OperationMiddlewares["useApproval"]...)
 	router.GET(options.BaseURL+"/internal/v1/instances/:instance_id/lookup/identity", wrapper.LookupIdentity, options.OperationMiddlewares["lookupIdentity"]...)
 
 }
@@ -1151,6 +1286,10 @@ type NotAskedJSONResponse struct {
 
 type NotFoundJSONResponse Problem
 
+type NotUsableJSONResponse Problem
+
+type NotUsedJSONResponse CodedProblem
+
 type TooLargeJSONResponse Problem
 
 type TooManyResponseHeaders struct {
@@ -1171,6 +1310,15 @@ type UnavailableJSONResponse struct {
 	Body UnavailableProblem
 
 	Headers UnavailableResponseHeaders
+}
+
+type UseUnavailableResponseHeaders struct {
+	RetryAfter *string
+}
+type UseUnavailableJSONResponse struct {
+	Body CodedProblem
+
+	Headers UseUnavailableResponseHeaders
 }
 
 type AskApprovalRequestObject struct {
@@ -1560,6 +1708,131 @@ func (response CancelApproval500JSONResponse) VisitCancelApprovalResponse(w http
 type CancelApproval503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response CancelApproval503JSONResponse) VisitCancelApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApprovalRequestObject struct {
+	InstanceID InstanceID `json:"instance_id"`
+	ApprovalID ApprovalID `json:"approval_id"`
+	Body       *UseApprovalJSONRequestBody
+}
+
+type UseApprovalResponseObject interface {
+	VisitUseApprovalResponse(w http.ResponseWriter) error
+}
+
+type UseApproval200JSONResponse = UseApproval200JSONResponseBody
+
+func (response UseApproval200JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.union); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UseApproval401JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval404JSONResponse struct{ NotUsableJSONResponse }
+
+func (response UseApproval404JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval409JSONResponse struct{ NotUsedJSONResponse }
+
+func (response UseApproval409JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval413JSONResponse struct{ ActionTooLargeJSONResponse }
+
+func (response UseApproval413JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UseApproval422JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response UseApproval500JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseApproval503JSONResponse struct{ UseUnavailableJSONResponse }
+
+func (response UseApproval503JSONResponse) VisitUseApprovalResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2413,6 +2686,9 @@ type StrictServerInterface interface {
 	// CancelApproval Cancel an approval
 	// (POST /internal/v1/instances/{instance_id}/approvals/{approval_id}/cancel)
 	CancelApproval(ctx context.Context, request CancelApprovalRequestObject) (CancelApprovalResponseObject, error)
+	// UseApproval Use an approval, once
+	// (POST /internal/v1/instances/{instance_id}/approvals/{approval_id}/use)
+	UseApproval(ctx context.Context, request UseApprovalRequestObject) (UseApprovalResponseObject, error)
 	// RemoveIdentityPIN Remove the PIN of an identity
 	// (DELETE /internal/v1/instances/{instance_id}/identities/{identity_id}/pin)
 	RemoveIdentityPIN(ctx context.Context, request RemoveIdentityPINRequestObject) (RemoveIdentityPINResponseObject, error)
@@ -2544,6 +2820,55 @@ func (sh *strictHandler) CancelApproval(ctx echo.Context, instanceID InstanceID,
 		return err
 	} else if validResponse, ok := response.(CancelApprovalResponseObject); ok {
 		return validResponse.VisitCancelApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UseApproval operation middleware
+func (sh *strictHandler) UseApproval(ctx echo.Context, instanceID InstanceID, approvalID ApprovalID) error {
+	var request UseApprovalRequestObject
+
+	request.InstanceID = instanceID
+	request.ApprovalID = approvalID
+
+	var body UseApprovalJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UseApproval(ctx.Request().Context(), request.(UseApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UseApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UseApprovalResponseObject); ok {
+		return validResponse.VisitUseApprovalResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
