@@ -229,8 +229,12 @@ func (v *Verifier) refusedByCharge(ctx context.Context, q question, resolve reso
 func (v *Verifier) confirm(ctx context.Context, r Resolved, a attempt, after budgetState) Result {
 	left := remaining(after, v.budget)
 	result := Result{Outcome: Right, Remaining: &left, TTL: r.TTL(), Holder: a.HolderID, Generation: a.Generation, Tried: after.tried}
-	if r.InstanceID == uuid.Nil || r.approving != nil {
-		return result // a customer's own PIN: there is no agent that needs a session; the use of an approval makes its session
+	if r.approving != nil { // the use of the approval makes its session
+		result.LockedUntil, result.RetryAfter = lockAfter(after)
+		return result
+	}
+	if r.InstanceID == uuid.Nil {
+		return result // a customer's own PIN: there is no agent that needs a session
 	}
 	if after.LockedUntil != nil || after.Deactivated {
 		return result // a later attempt wrote a lock; a session would become valid when that lock ends
@@ -251,11 +255,16 @@ func locked(at, until time.Time) Result {
 
 func wrong(after budgetState, b budget.Limits) Result {
 	left := remaining(after, b)
-	r := Result{Outcome: Wrong, Remaining: &left, LockedUntil: after.LockedUntil, Tried: after.tried}
-	if after.LockedUntil != nil {
-		r.RetryAfter = after.LockedUntil.Sub(after.At)
+	until, wait := lockAfter(after)
+	return Result{Outcome: Wrong, Remaining: &left, LockedUntil: until, RetryAfter: wait, Tried: after.tried}
+}
+
+// lockAfter returns the end of the lock after an attempt, or nil, and the time until then.
+func lockAfter(after budgetState) (*time.Time, time.Duration) {
+	if after.LockedUntil == nil {
+		return nil, 0
 	}
-	return r
+	return after.LockedUntil, after.LockedUntil.Sub(after.At)
 }
 
 func remaining(after budgetState, b budget.Limits) int {

@@ -52,6 +52,9 @@ var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,39}$`)
 
 func missing(loc []any) Issue { return Issue{Type: "missing", Loc: loc, Msg: "Field required"} }
 
+// Missing returns the error of a field that the body must have in this case, although the OpenAPI document does not require it.
+func Missing(field string) error { return &Invalid{Issues: []Issue{missing([]any{"body", field})}} }
+
 // bodyIssue returns the issue for a rule of the domain that a field of the body breaks.
 func bodyIssue(e *fault.Error) Issue {
 	loc := []any{"body"}

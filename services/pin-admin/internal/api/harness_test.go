@@ -74,7 +74,8 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	t.Helper()
 	settings := app.DefaultSettings()
 	settings.ApprovalURL = approvalURL
-	settings.Issuer, settings.MyPIN, settings.Approvals, settings.LongPolls = issuer, 1000, 1000, 10
+	settings.Issuer, settings.MyPIN, settings.LongPolls = issuer, 1000, 10
+	settings.Approvals, settings.ApprovalUseWithin = 1_000_000, 2*time.Minute
 	for _, change := range change {
 		change(settings)
 	}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 
 	"github.com/labstack/echo/v4"
 
@@ -20,16 +22,15 @@ type Rates struct {
 	Approvals int `envconfig:"RATE_APPROVALS" default:"60"`
 }
 
-// Validate returns an error that names a rate below 1.
+// Validate returns an error that names each rate below 1.
 func (r Rates) Validate() error {
-	var err error
-	if r.MyPIN < 1 {
-		err = errors.New("RATE_MY_PIN is not positive")
+	var problems []error
+	for field, rate := range reflect.ValueOf(r).Fields() {
+		if rate.Int() < 1 {
+			problems = append(problems, fmt.Errorf("%s is not positive", field.Tag.Get("envconfig")))
+		}
 	}
-	if r.Approvals < 1 {
-		err = errors.Join(err, errors.New("RATE_APPROVALS is not positive"))
-	}
-	return err
+	return errors.Join(problems...)
 }
 
 // perUser limits a route to rate requests a minute from one user. It runs after a middleware that allows only users.

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"github.com/jmoiron/sqlx"
 	"github.com/labstack/echo/v4"
 
 	"github.com/countersign/countersign/pkg/accesstoken"
@@ -19,7 +20,9 @@ import (
 	"github.com/countersign/countersign/pkg/wakeup"
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+	"github.com/countersign/countersign/services/pin-admin/internal/decision"
 	"github.com/countersign/countersign/services/pin-admin/internal/enrolment"
+	"github.com/countersign/countersign/services/pin-admin/internal/phrase"
 )
 
 // API answers pin-admin's endpoints.
@@ -41,13 +44,17 @@ type API struct {
 	Limiter     *ratelimit.Limiter
 	Rates       Rates
 	ReceiptKeys *signing.Keys
+	// DB reads approvals. Desk opens and decides them.
+	DB      *sqlx.DB
+	Desk    decision.Desk
+	Phrases phrase.Store
 }
 
 // Routes registers every endpoint, with the allowed callers beside it.
 //   - reader: an admin, or an API key with any scope.
 //   - admin: an admin, or an API key with the scope admin.
 //   - freshAdmin: as admin, but an admin needs a sign-in or step-up within the last 5 minutes.
-//   - user: any signed-in user.
+//   - user: any signed-in user. freshUser: with a sign-in or step-up within the last 5 minutes.
 //   - perUser(rate): at most rate requests a minute from one user.
 //   - public: nobody authenticates.
 //   - anyCredential: every valid access token or API key; the handler decides.
@@ -59,6 +66,7 @@ func (a *API) Routes(e *echo.Echo) {
 	public := a.Spec.Validate
 	user, anyCredential := a.allow(isUser), a.allow(isAuthenticated)
 	linkHolder := a.allowLinkHolder(a.perAddress(a.Rates.Approvals))
+	freshUser := a.allow(isUser, a.requireFresh)
 	customer, instance := "/v1/customers/:customer_id", "/v1/instances/:instance_id"
 	identity := customer + "/identities/:identity_id"
 
@@ -115,6 +123,19 @@ func (a *API) Routes(e *echo.Echo) {
 
 	e.GET("/v1/audit", h.ListAudit, reader)
 	e.GET("/.well-known/countersign-receipts.json", h.GetReceiptKeys, public)
+
+	e.POST("/v1/approvals/open", h.OpenApproval, linkHolder)
+	e.POST("/v1/approvals/decide", h.DecideApproval, linkHolder)
+	e.GET("/v1/approvals", h.ListApprovals, reader)
+	e.GET("/v1/approvals/:approval_id", h.GetApproval, reader)
+	e.GET("/v1/me/approvals", h.ListMyApprovals, user)
+	e.POST("/v1/me/approvals/:approval_id/decide", h.DecideMyApproval, user, a.perUser(a.Rates.MyPIN))
+
+	e.GET("/v1/me/phrase", h.GetMyPhrase, user)
+	e.PUT("/v1/me/phrase", h.SetMyPhrase, freshUser)
+	e.DELETE("/v1/me/phrase", h.RemoveMyPhrase, freshUser)
+	e.PUT(customer+"/phrase", h.SetCustomerPhrase, freshAdmin)
+	e.DELETE(customer+"/phrase", h.RemoveCustomerPhrase, freshAdmin)
 
 	e.GET("/v1/me/pin", h.GetMyPIN, user)
 	// With the current PIN, or a sign-in or step-up within the last 5 minutes:
@@ -173,14 +194,16 @@ func (a *API) allow(may func(caller.Caller) bool, checks ...echo.MiddlewareFunc)
 }
 
 // allowLinkHolder names the caller as a person who followed a link, for the audit trail. It runs the check, and validates the request
-// against the OpenAPI document. It does not look at credentials: a browser that is signed in may follow a link too.
+// against the OpenAPI document. It does not look at credentials: a browser that is signed in may follow a link too. It reads the
+// browser's cookie.
 func (a *API) allowLinkHolder(check echo.MiddlewareFunc) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		next = check(a.Spec.Validate(next))
 		return func(c echo.Context) error {
 			holder := caller.Caller{Kind: caller.Link, RequestID: web.RequestID(c), Address: c.RealIP()}
 			web.LogAttr(c, "actor_kind", string(holder.Kind))
-			c.SetRequest(c.Request().WithContext(caller.NewContext(c.Request().Context(), holder)))
+			ctx := caller.NewContext(c.Request().Context(), holder)
+			c.SetRequest(c.Request().WithContext(a.Desk.Browsers.NewContext(ctx, c.Request())))
 			return next(c)
 		}
 	}

@@ -27,8 +27,11 @@ import (
 	"github.com/countersign/countersign/pkg/web"
 	"github.com/countersign/countersign/services/pin-admin/internal/api"
 	"github.com/countersign/countersign/services/pin-admin/internal/console"
+	"github.com/countersign/countersign/services/pin-admin/internal/decision"
 	"github.com/countersign/countersign/services/pin-admin/internal/enrolment"
+	"github.com/countersign/countersign/services/pin-admin/internal/knownbrowser"
 	"github.com/countersign/countersign/services/pin-admin/internal/pages"
+	"github.com/countersign/countersign/services/pin-admin/internal/phrase"
 )
 
 // App is pin-admin.
@@ -63,6 +66,9 @@ func New(s *Settings, r service.Resources) (*App, error) {
 	}
 	pins := pin.NewStore(r.DB, r.Redis, r.Keys, r.Pool)
 	sessions := session.NewStore(session.DefaultConfig, r.Redis, r.Keys, r.Registry)
+	verifier := pin.NewVerifier(pin.VerifierConfig{
+		DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
+	})
 	a := &App{
 		API: &api.API{
 			Spec:         spec,
@@ -70,19 +76,23 @@ func New(s *Settings, r service.Resources) (*App, error) {
 			Directory:    directory.Directory{DB: r.DB},
 			Keys:         credential.Keys{DB: r.DB},
 			PINs:         pins,
-			Verifier: pin.NewVerifier(pin.VerifierConfig{
-				DB: r.DB, Redis: r.Redis, Sessions: sessions, Keys: r.Keys, Pool: r.Pool, Budget: s.Budget, Registry: r.Registry,
-			}),
-			Policies:    policy.Store{DB: r.DB},
-			Skills:      skill.Store{DB: r.DB},
-			Sessions:    pin.Sessions{DB: r.DB, Store: sessions},
-			Trail:       audit.Trail{DB: r.DB, Ring: r.Keys},
-			Waiting:     wakeup.NewBoard(r.Redis, r.Log, pin.AwaitSet(r.DB), wakeup.Limits{PerID: s.LongPolls}),
-			Limiter:     ratelimit.New(r.Redis, "pin-admin"),
-			Rates:       s.Rates,
-			ReceiptKeys: receiptKeys,
-			Enrolments:  enrolment.Links{DB: r.DB, PINs: pins},
-			ApprovalURL: approvalURL,
+			Verifier:     verifier,
+			Policies:     policy.Store{DB: r.DB},
+			Skills:       skill.Store{DB: r.DB},
+			Sessions:     pin.Sessions{DB: r.DB, Store: sessions},
+			Trail:        audit.Trail{DB: r.DB, Ring: r.Keys},
+			Waiting:      wakeup.NewBoard(r.Redis, r.Log, pin.AwaitSet(r.DB), wakeup.Limits{PerID: s.LongPolls}),
+			Limiter:      ratelimit.New(r.Redis, "pin-admin"),
+			Rates:        s.Rates,
+			ReceiptKeys:  receiptKeys,
+			Enrolments:   enrolment.Links{DB: r.DB, PINs: pins},
+			ApprovalURL:  approvalURL,
+			DB:           r.DB,
+			Desk: decision.Desk{
+				DB: r.DB, Redis: r.Redis, Verifier: verifier, Skills: skill.Store{DB: r.DB},
+				Browsers: knownbrowser.Browsers{DB: r.DB, Secure: approvalURL.Secure()}, UseWithin: s.ApprovalUseWithin,
+			},
+			Phrases: phrase.Store{DB: r.DB, Ring: r.Keys},
 		},
 		Echo: web.New(web.Options{
 			Log: r.Log, Registry: r.Registry, Spec: spec, Unavailable: stores.Unavailable, ErrorRenderers: api.ErrorRenderers,

@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"time"
 
 	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/pin"
@@ -21,6 +22,8 @@ type Settings struct {
 	Issuer string `envconfig:"AUTH_ISSUER"`
 	// ApprovalURL is the base of the links that people open: the URL at which people reach this service.
 	ApprovalURL string `envconfig:"APPROVAL_URL"`
+	// ApprovalUseWithin is how long an approval can be used after the person has approved: 10s to 1h.
+	ApprovalUseWithin time.Duration `envconfig:"APPROVAL_USE_WITHIN" default:"2m"`
 	// LongPolls is how many requests of one user may wait for a PIN at the same time, at one replica: at least 1.
 	LongPolls int `envconfig:"LONG_POLLS_PER_USER" default:"10"`
 }
@@ -35,6 +38,9 @@ func (s *Settings) Validate() error {
 	_, err := console.Pages(s.Issuer)
 	if _, wrong := approval.ParseURL("APPROVAL_URL", s.ApprovalURL); wrong != nil {
 		err = errors.Join(err, wrong)
+	}
+	if s.ApprovalUseWithin < 10*time.Second || s.ApprovalUseWithin > time.Hour {
+		err = errors.Join(err, errors.New("APPROVAL_USE_WITHIN must be 10s to 1h"))
 	}
 	if s.LongPolls < 1 {
 		err = errors.Join(err, errors.New("LONG_POLLS_PER_USER is not positive"))

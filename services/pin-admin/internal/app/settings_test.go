@@ -37,6 +37,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"APPROVAL_URL=http://canary.example.test", "APPROVAL_URL must"},
 		{"PIN_BUDGET_ATTEMPTS=0", "PIN_BUDGET_ATTEMPTS must"},
 		{"RATE_MY_PIN=0", "RATE_MY_PIN is not positive"},
+		{"APPROVAL_USE_WITHIN=9s", "APPROVAL_USE_WITHIN must"}, {"APPROVAL_USE_WITHIN=61m", "APPROVAL_USE_WITHIN must"}, {"APPROVAL_USE_WITHIN=canary"},
 		{"RATE_APPROVALS=0", "RATE_APPROVALS is not positive"},
 		{"LONG_POLLS_PER_USER=0", "LONG_POLLS_PER_USER is not positive"},
 		{"RETENTION_ATTEMPTS=167h", "RETENTION_ATTEMPTS must"}, {"RETENTION_ATTEMPTS=0", "RETENTION_ATTEMPTS must"},

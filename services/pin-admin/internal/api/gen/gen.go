@@ -13,10 +13,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/countersign/countersign/pkg/approval"
 	"github.com/countersign/countersign/pkg/patch"
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/web"
+	"github.com/countersign/countersign/services/pin-admin/internal/phrase"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
@@ -205,8 +207,116 @@ type Address struct {
 // AppliesTo The roles that must enter a PIN.
 type AppliesTo string
 
+// Approval defines model for Approval.
+type Approval struct {
+	ActionHash    string             `json:"action_hash"`
+	Audience      *string            `json:"audience"`
+	CreatedAt     time.Time          `json:"created_at"`
+	CustomerEmail string             `json:"customer_email"`
+	CustomerID    openapi_types.UUID `json:"customer_id"`
+	DecidedAt     *time.Time         `json:"decided_at"`
+	ExpiresAt     time.Time          `json:"expires_at"`
+
+	// Grants What the use of the approval gives: a receipt for this action, or a PIN session.
+	Grants       Grants              `json:"grants"`
+	ID           openapi_types.UUID  `json:"id"`
+	IdentityID   *openapi_types.UUID `json:"identity_id"`
+	InstanceID   openapi_types.UUID  `json:"instance_id"`
+	InstanceName string              `json:"instance_name"`
+
+	// Reason Why the approval was denied or has expired. wrong_pin: two wrong PINs; person: the person refused; pin_changed: the PIN was changed or locked after the approval. Null: another status, or the time is over.
+	Reason    *ApprovalReason `json:"reason"`
+	Requester *string         `json:"requester"`
+	Skill     string          `json:"skill"`
+	Status    ApprovalStatus  `json:"status"`
+	Summary   string          `json:"summary"`
+	UsedAt    *time.Time      `json:"used_at"`
+}
+
+// ApprovalDetail defines model for ApprovalDetail.
+type ApprovalDetail struct {
+	ActionHash string `json:"action_hash"`
+
+	// Arguments The arguments in their canonical form (RFC 8785), as text.
+	Arguments     string             `json:"arguments"`
+	Audience      *string            `json:"audience"`
+	CreatedAt     time.Time          `json:"created_at"`
+	CustomerEmail string             `json:"customer_email"`
+	CustomerID    openapi_types.UUID `json:"customer_id"`
+	DecidedAt     *time.Time         `json:"decided_at"`
+	ExpiresAt     time.Time          `json:"expires_at"`
+
+	// Grants What the use of the approval gives: a receipt for this action, or a PIN session.
+	Grants       Grants              `json:"grants"`
+	ID           openapi_types.UUID  `json:"id"`
+	IdentityID   *openapi_types.UUID `json:"identity_id"`
+	InstanceID   openapi_types.UUID  `json:"instance_id"`
+	InstanceName string              `json:"instance_name"`
+	Note         *string             `json:"note"`
+
+	// Reason Why the approval was denied or has expired. wrong_pin: two wrong PINs; person: the person refused; pin_changed: the PIN was changed or locked after the approval. Null: another status, or the time is over.
+	Reason    *ApprovalReason `json:"reason"`
+	Requester *string         `json:"requester"`
+	Skill     string          `json:"skill"`
+	Status    ApprovalStatus  `json:"status"`
+	Summary   string          `json:"summary"`
+	UsedAt    *time.Time      `json:"used_at"`
+}
+
 // ApprovalKnownBrowser If true, the link of an approval approves only in a browser in which the person gave the PIN before.
 type ApprovalKnownBrowser = bool
+
+// ApprovalPage defines model for ApprovalPage.
+type ApprovalPage struct {
+	Items   []Approval `json:"items"`
+	Page    int        `json:"page"`
+	PerPage int        `json:"per_page"`
+	Total   int        `json:"total"`
+}
+
+// ApprovalReason Why the approval was denied or has expired. wrong_pin: two wrong PINs; person: the person refused; pin_changed: the PIN was changed or locked after the approval. Null: another status, or the time is over.
+type ApprovalReason = approval.Reason
+
+// ApprovalStatus defines model for ApprovalStatus.
+type ApprovalStatus = approval.Status
+
+// ApprovalView defines model for ApprovalView.
+type ApprovalView struct {
+	// Arguments All arguments.
+	Arguments    []ShownArgument `json:"arguments"`
+	CustomerName *string         `json:"customer_name"`
+	ExpiresAt    time.Time       `json:"expires_at"`
+
+	// ExpiresIn Seconds until expires_at.
+	ExpiresIn int `json:"expires_in"`
+
+	// Grants What the use of the approval gives: a receipt for this action, or a PIN session.
+	Grants       Grants             `json:"grants"`
+	ID           openapi_types.UUID `json:"id"`
+	InstanceName string             `json:"instance_name"`
+
+	// Note What the agent says.
+	Note *string  `json:"note"`
+	PIN  PINState `json:"pin"`
+
+	// Reason Why the approval was denied or has expired. wrong_pin: two wrong PINs; person: the person refused; pin_changed: the PIN was changed or locked after the approval. Null: another status, or the time is over.
+	Reason *ApprovalReason `json:"reason"`
+
+	// Requester The name of the proxy key that asked.
+	Requester *string `json:"requester"`
+
+	// Session What the session opens. Null if the approval gives a receipt.
+	Session      *OpenedSession `json:"session"`
+	Status       ApprovalStatus `json:"status"`
+	SummaryParts []SummaryPart  `json:"summary_parts"`
+	Title        string         `json:"title"`
+
+	// TriesLeft How many PINs may still be given for this approval.
+	TriesLeft int `json:"tries_left"`
+
+	// ViewHash Identifies everything that the person was asked to agree to.
+	ViewHash ViewHash `json:"view_hash"`
+}
 
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
@@ -279,6 +389,29 @@ type CustomerPage struct {
 	Total   int        `json:"total"`
 }
 
+// Decision defines model for Decision.
+type Decision struct {
+	// Error Why the PIN approved nothing.
+	Error       *string    `json:"error"`
+	LockedUntil *time.Time `json:"locked_until"`
+
+	// Reason Why the approval was denied or has expired. wrong_pin: two wrong PINs; person: the person refused; pin_changed: the PIN was changed or locked after the approval. Null: another status, or the time is over.
+	Reason *ApprovalReason `json:"reason"`
+
+	// RemainingAttempts Attempts before the PIN is locked.
+	RemainingAttempts *int `json:"remaining_attempts"`
+
+	// RemainingTries How many PINs may still be given for this approval.
+	RemainingTries int `json:"remaining_tries"`
+
+	// RetryAfter Seconds until the lock ends.
+	RetryAfter *int           `json:"retry_after"`
+	Status     ApprovalStatus `json:"status"`
+}
+
+// DecisionChoice defines model for DecisionChoice.
+type DecisionChoice = string
+
 // Enforcement A field of the PIN policy, about skills that are not registered. listed: only the skills in pin_required_skills are protected, and if no PIN is set, no PIN is needed. strict: every skill is protected, and a person without a PIN is refused (check-required answers required:true and the reason no_active_pin). pin_applies_to exempts a role under both. A new instance is listed, unless the request says strict. Use strict for new agents.
 type Enforcement string
 
@@ -296,6 +429,9 @@ type ExternalID = string
 
 // Flags Warnings about the value.
 type Flags = []string
+
+// Grants What the use of the approval gives: a receipt for this action, or a PIN session.
+type Grants = approval.Kind
 
 // Identity defines model for Identity.
 type Identity struct {
@@ -444,6 +580,53 @@ type JWKS struct {
 // LinkToken The part of the link after the number sign.
 type LinkToken = secret.Text
 
+// LinkView defines model for LinkView.
+type LinkView struct {
+	// Arguments All arguments.
+	Arguments    []ShownArgument `json:"arguments"`
+	CustomerName *string         `json:"customer_name"`
+	ExpiresAt    time.Time       `json:"expires_at"`
+
+	// ExpiresIn Seconds until expires_at.
+	ExpiresIn int `json:"expires_in"`
+
+	// Grants What the use of the approval gives: a receipt for this action, or a PIN session.
+	Grants       Grants             `json:"grants"`
+	ID           openapi_types.UUID `json:"id"`
+	InstanceName string             `json:"instance_name"`
+
+	// KnownBrowser The PIN was given in this browser before.
+	KnownBrowser bool `json:"known_browser"`
+
+	// KnownBrowserRequired The instance lets only a known browser approve.
+	KnownBrowserRequired bool `json:"known_browser_required"`
+
+	// Note What the agent says.
+	Note *string `json:"note"`
+
+	// Phrase The phrase that the customer chose. Only a known browser gets it.
+	Phrase *string  `json:"phrase"`
+	PIN    PINState `json:"pin"`
+
+	// Reason Why the approval was denied or has expired. wrong_pin: two wrong PINs; person: the person refused; pin_changed: the PIN was changed or locked after the approval. Null: another status, or the time is over.
+	Reason *ApprovalReason `json:"reason"`
+
+	// Requester The name of the proxy key that asked.
+	Requester *string `json:"requester"`
+
+	// Session What the session opens. Null if the approval gives a receipt.
+	Session      *OpenedSession `json:"session"`
+	Status       ApprovalStatus `json:"status"`
+	SummaryParts []SummaryPart  `json:"summary_parts"`
+	Title        string         `json:"title"`
+
+	// TriesLeft How many PINs may still be given for this approval.
+	TriesLeft int `json:"tries_left"`
+
+	// ViewHash Identifies everything that the person was asked to agree to.
+	ViewHash ViewHash `json:"view_hash"`
+}
+
 // Name defines model for Name.
 type Name = string
 
@@ -513,6 +696,14 @@ type NewSkill struct {
 // NullableTextChange defines model for NullableTextChange.
 type NullableTextChange = patch.Field[string]
 
+// OpenedSession defines model for OpenedSession.
+type OpenedSession struct {
+	Minutes int `json:"minutes"`
+
+	// Skills Names, and prefixes that end in *. Null: all protected skills.
+	Skills *[]string `json:"skills"`
+}
+
 // PIN 4 to 12 ASCII digits.
 type PIN = pin.PIN
 
@@ -570,6 +761,14 @@ type PINPolicyChange struct {
 	PINSessionTTLMinutes *SessionTTLMinutes `json:"pin_session_ttl_minutes,omitempty"`
 }
 
+// PINState defines model for PINState.
+type PINState struct {
+	// LockedFor Seconds until the lock ends.
+	LockedFor   *int       `json:"locked_for"`
+	LockedUntil *time.Time `json:"locked_until"`
+	State       string     `json:"state"`
+}
+
 // PINStatus defines model for PINStatus.
 type PINStatus struct {
 	// CreatedAt When the PIN was set.
@@ -581,6 +780,9 @@ type PINStatus struct {
 	IsLocked    bool       `json:"is_locked"`
 	LockedUntil *time.Time `json:"locked_until"`
 }
+
+// Phrase A text that the customer chose. It has 1 to 100 characters, none of which is invisible, except single spaces. It is stored in Unicode's form NFC.
+type Phrase = phrase.Phrase
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -762,6 +964,12 @@ type UnavailableProblem struct {
 	Detail string `json:"detail"`
 }
 
+// ViewHash Identifies everything that the person was asked to agree to.
+type ViewHash = string
+
+// ApprovalID defines model for ApprovalID.
+type ApprovalID = openapi_types.UUID
+
 // CustomerID defines model for CustomerID.
 type CustomerID = openapi_types.UUID
 
@@ -831,6 +1039,12 @@ type SetPIN struct {
 	PIN PIN `json:"pin"`
 }
 
+// SetPhrase defines model for SetPhrase.
+type SetPhrase struct {
+	// Phrase A text that the customer chose. It has 1 to 100 characters, none of which is invisible, except single spaces. It is stored in Unicode's form NFC.
+	Phrase Phrase `json:"phrase"`
+}
+
 // AwaitMyPINParams defines parameters for AwaitMyPIN.
 type AwaitMyPINParams struct {
 	// Timeout The longest time to wait, in seconds
@@ -846,6 +1060,44 @@ type ListAPIKeysParams struct {
 	Search  *Search  `form:"search,omitempty" json:"search,omitempty"`
 	SortBy  *string  `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
+}
+
+// ListApprovalsParams defines parameters for ListApprovals.
+type ListApprovalsParams struct {
+	Page       *Page               `form:"page,omitempty" json:"page,omitempty"`
+	PerPage    *PerPage            `form:"per_page,omitempty" json:"per_page,omitempty"`
+	CustomerID *openapi_types.UUID `form:"customer_id,omitempty" json:"customer_id,omitempty"`
+	InstanceID *openapi_types.UUID `form:"instance_id,omitempty" json:"instance_id,omitempty"`
+	Status     *ApprovalStatus     `form:"status,omitempty" json:"status,omitempty"`
+
+	// Skill Upper and lower case of ASCII letters are the same.
+	Skill *string `form:"skill,omitempty" json:"skill,omitempty"`
+
+	// Since Approvals that were asked for at this time or later.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Approvals that were asked for before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// DecideApprovalJSONBody defines parameters for DecideApproval.
+type DecideApprovalJSONBody struct {
+	Decision DecisionChoice `json:"decision"`
+
+	// PIN 4 to 12 ASCII digits.
+	PIN *PIN `json:"pin,omitempty"`
+
+	// Token The part of the link after the number sign.
+	Token LinkToken `json:"token"`
+
+	// ViewHash Identifies everything that the person was asked to agree to.
+	ViewHash ViewHash `json:"view_hash"`
+}
+
+// OpenApprovalJSONBody defines parameters for OpenApproval.
+type OpenApprovalJSONBody struct {
+	// Token The part of the link after the number sign.
+	Token LinkToken `json:"token"`
 }
 
 // ListAuditParams defines parameters for ListAudit.
@@ -900,6 +1152,12 @@ type ListIdentitiesParams struct {
 type SetIdentityPINJSONBody struct {
 	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
+}
+
+// SetCustomerPhraseJSONBody defines parameters for SetCustomerPhrase.
+type SetCustomerPhraseJSONBody struct {
+	// Phrase A text that the customer chose. It has 1 to 100 characters, none of which is invisible, except single spaces. It is stored in Unicode's form NFC.
+	Phrase Phrase `json:"phrase"`
 }
 
 // SetCustomerPINJSONBody defines parameters for SetCustomerPIN.
@@ -962,6 +1220,23 @@ type ListSkillsParams struct {
 	SortDir *SortDir `form:"sort_dir,omitempty" json:"sort_dir,omitempty"`
 }
 
+// DecideMyApprovalJSONBody defines parameters for DecideMyApproval.
+type DecideMyApprovalJSONBody struct {
+	Decision DecisionChoice `json:"decision"`
+
+	// PIN 4 to 12 ASCII digits.
+	PIN *PIN `json:"pin,omitempty"`
+
+	// ViewHash Identifies everything that the person was asked to agree to.
+	ViewHash ViewHash `json:"view_hash"`
+}
+
+// SetMyPhraseJSONBody defines parameters for SetMyPhrase.
+type SetMyPhraseJSONBody struct {
+	// Phrase A text that the customer chose. It has 1 to 100 characters, none of which is invisible, except single spaces. It is stored in Unicode's form NFC.
+	Phrase Phrase `json:"phrase"`
+}
+
 // RemoveMyPINJSONBody defines parameters for RemoveMyPIN.
 type RemoveMyPINJSONBody struct {
 	// CurrentPIN 4 to 12 ASCII digits.
@@ -980,6 +1255,12 @@ type SetMyPINJSONBody struct {
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = NewAPIKey
 
+// DecideApprovalJSONRequestBody defines body for DecideApproval for application/json ContentType.
+type DecideApprovalJSONRequestBody DecideApprovalJSONBody
+
+// OpenApprovalJSONRequestBody defines body for OpenApproval for application/json ContentType.
+type OpenApprovalJSONRequestBody OpenApprovalJSONBody
+
 // CreateCustomerJSONRequestBody defines body for CreateCustomer for application/json ContentType.
 type CreateCustomerJSONRequestBody = NewCustomer
 
@@ -994,6 +1275,9 @@ type UpdateIdentityJSONRequestBody = IdentityChange
 
 // SetIdentityPINJSONRequestBody defines body for SetIdentityPIN for application/json ContentType.
 type SetIdentityPINJSONRequestBody SetIdentityPINJSONBody
+
+// SetCustomerPhraseJSONRequestBody defines body for SetCustomerPhrase for application/json ContentType.
+type SetCustomerPhraseJSONRequestBody SetCustomerPhraseJSONBody
 
 // SetCustomerPINJSONRequestBody defines body for SetCustomerPIN for application/json ContentType.
 type SetCustomerPINJSONRequestBody SetCustomerPINJSONBody
@@ -1022,6 +1306,12 @@ type PreviewSkillJSONRequestBody = SkillExample
 // PutSkillJSONRequestBody defines body for PutSkill for application/json ContentType.
 type PutSkillJSONRequestBody = NewSkill
 
+// DecideMyApprovalJSONRequestBody defines body for DecideMyApproval for application/json ContentType.
+type DecideMyApprovalJSONRequestBody DecideMyApprovalJSONBody
+
+// SetMyPhraseJSONRequestBody defines body for SetMyPhrase for application/json ContentType.
+type SetMyPhraseJSONRequestBody SetMyPhraseJSONBody
+
 // RemoveMyPINJSONRequestBody defines body for RemoveMyPIN for application/json ContentType.
 type RemoveMyPINJSONRequestBody RemoveMyPINJSONBody
 
@@ -1045,6 +1335,18 @@ type ServerInterface interface {
 	// RevokeAPIKey Revoke an API key
 	// (DELETE /v1/api-keys/{key_id})
 	RevokeAPIKey(ctx echo.Context, keyID KeyID) error
+	// ListApprovals List approvals
+	// (GET /v1/approvals)
+	ListApprovals(ctx echo.Context, params ListApprovalsParams) error
+	// DecideApproval Approve or deny at a link
+	// (POST /v1/approvals/decide)
+	DecideApproval(ctx echo.Context) error
+	// OpenApproval Read the approval of a link
+	// (POST /v1/approvals/open)
+	OpenApproval(ctx echo.Context) error
+	// GetApproval Get an approval
+	// (GET /v1/approvals/{approval_id})
+	GetApproval(ctx echo.Context, approvalID ApprovalID) error
 	// ListAudit Read the audit trail
 	// (GET /v1/audit)
 	ListAudit(ctx echo.Context, params ListAuditParams) error
@@ -1093,6 +1395,12 @@ type ServerInterface interface {
 	// UnlockIdentityPIN Unlock an identity's PIN
 	// (POST /v1/customers/{customer_id}/identities/{identity_id}/pin/unlock)
 	UnlockIdentityPIN(ctx echo.Context, customerID CustomerID, identityID IdentityID) error
+	// RemoveCustomerPhrase Remove the phrase of a customer
+	// (DELETE /v1/customers/{customer_id}/phrase)
+	RemoveCustomerPhrase(ctx echo.Context, customerID CustomerID) error
+	// SetCustomerPhrase Set the phrase of a customer
+	// (PUT /v1/customers/{customer_id}/phrase)
+	SetCustomerPhrase(ctx echo.Context, customerID CustomerID) error
 	// RemoveCustomerPIN Remove a customer's PIN
 	// (DELETE /v1/customers/{customer_id}/pin)
 	RemoveCustomerPIN(ctx echo.Context, customerID CustomerID) error
@@ -1165,6 +1473,21 @@ type ServerInterface interface {
 	// PutSkill Register a skill, or replace it
 	// (PUT /v1/instances/{instance_id}/skills/{skill})
 	PutSkill(ctx echo.Context, instanceID InstanceID, skill string) error
+	// ListMyApprovals List the approvals that wait for the signed-in customer
+	// (GET /v1/me/approvals)
+	ListMyApprovals(ctx echo.Context) error
+	// DecideMyApproval Approve or deny as the signed-in customer
+	// (POST /v1/me/approvals/{approval_id}/decide)
+	DecideMyApproval(ctx echo.Context, approvalID ApprovalID) error
+	// RemoveMyPhrase Remove the phrase of the signed-in customer
+	// (DELETE /v1/me/phrase)
+	RemoveMyPhrase(ctx echo.Context) error
+	// GetMyPhrase Get the phrase of the signed-in customer
+	// (GET /v1/me/phrase)
+	GetMyPhrase(ctx echo.Context) error
+	// SetMyPhrase Set the phrase of the signed-in customer
+	// (PUT /v1/me/phrase)
+	SetMyPhrase(ctx echo.Context) error
 	// RemoveMyPIN Remove the signed-in user's PIN
 	// (DELETE /v1/me/pin)
 	RemoveMyPIN(ctx echo.Context) error
@@ -1276,6 +1599,107 @@ func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RevokeAPIKey(ctx, keyID)
+	return err
+}
+
+// ListApprovals converts echo context to params.
+func (w *ServerInterfaceWrapper) ListApprovals(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListApprovalsParams
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", ctx.QueryParams(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter page: %s", err))
+	}
+
+	// ------------- Optional query parameter "per_page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "per_page", ctx.QueryParams(), &params.PerPage, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter per_page: %s", err))
+	}
+
+	// ------------- Optional query parameter "customer_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "customer_id", ctx.QueryParams(), &params.CustomerID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "instance_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "instance_id", ctx.QueryParams(), &params.InstanceID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter instance_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "skill" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "skill", ctx.QueryParams(), &params.Skill, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter skill: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListApprovals(ctx, params)
+	return err
+}
+
+// DecideApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) DecideApproval(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecideApproval(ctx)
+	return err
+}
+
+// OpenApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) OpenApproval(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.OpenApproval(ctx)
+	return err
+}
+
+// GetApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) GetApproval(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "approval_id" -------------
+	var approvalID ApprovalID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "approval_id", ctx.Param("approval_id"), &approvalID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter approval_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetApproval(ctx, approvalID)
 	return err
 }
 
@@ -1708,6 +2132,38 @@ func (w *ServerInterfaceWrapper) UnlockIdentityPIN(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UnlockIdentityPIN(ctx, customerID, identityID)
+	return err
+}
+
+// RemoveCustomerPhrase converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveCustomerPhrase(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customer_id" -------------
+	var customerID CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customer_id", ctx.Param("customer_id"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveCustomerPhrase(ctx, customerID)
+	return err
+}
+
+// SetCustomerPhrase converts echo context to params.
+func (w *ServerInterfaceWrapper) SetCustomerPhrase(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customer_id" -------------
+	var customerID CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customer_id", ctx.Param("customer_id"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetCustomerPhrase(ctx, customerID)
 	return err
 }
 
@@ -2226,6 +2682,58 @@ func (w *ServerInterfaceWrapper) PutSkill(ctx echo.Context) error {
 	return err
 }
 
+// ListMyApprovals converts echo context to params.
+func (w *ServerInterfaceWrapper) ListMyApprovals(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListMyApprovals(ctx)
+	return err
+}
+
+// DecideMyApproval converts echo context to params.
+func (w *ServerInterfaceWrapper) DecideMyApproval(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "approval_id" -------------
+	var approvalID ApprovalID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "approval_id", ctx.Param("approval_id"), &approvalID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter approval_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecideMyApproval(ctx, approvalID)
+	return err
+}
+
+// RemoveMyPhrase converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveMyPhrase(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveMyPhrase(ctx)
+	return err
+}
+
+// GetMyPhrase converts echo context to params.
+func (w *ServerInterfaceWrapper) GetMyPhrase(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetMyPhrase(ctx)
+	return err
+}
+
+// SetMyPhrase converts echo context to params.
+func (w *ServerInterfaceWrapper) SetMyPhrase(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetMyPhrase(ctx)
+	return err
+}
+
 // RemoveMyPIN converts echo context to params.
 func (w *ServerInterfaceWrapper) RemoveMyPIN(ctx echo.Context) error {
 	var err error
@@ -2348,10 +2856,30 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/me/pin", wrapper.GetMyPIN, options.OperationMiddlewares["getMyPIN"]...)
 	router.PUT(options.BaseURL+"/v1/me/pin", wrapper.SetMyPIN, options.OperationMiddlewares["setMyPIN"]...)
 	router.GET(options.BaseURL+"/user/pin", wrapper.AwaitMyPIN, options.OperationMiddlewares["awaitMyPIN"]...)
+	router.POST(options.BaseURL+"/v1/approvals/open", wrapper.OpenApproval, options.OperationMiddlewares["openApproval"]...)
+	router.POST(options.BaseURL+"/v1/approvals/decide", wrapper.DecideApproval, options.OperationMiddlewares["decideApproval"]...)
+	router.GET(options.BaseURL+"/v1/approvals", wrapper.ListApprovals, options.OperationMiddlewares["listApprovals"]...)
+	router.GET(options.BaseURL+"/v1/approvals/:approval_id", wrapper.GetApproval, options.OperationMiddlewares["getApproval"]...)
+	router.GET(options.BaseURL+"/v1/me/approvals", wrapper.ListMyApprovals, options.OperationMiddlewares["listMyApprovals"]...)
+	router.POST(options.BaseURL+"/v1/me/approvals/:approval_id/decide", wrapper.DecideMyApproval, options.OperationMiddlewares["decideMyApproval"]...)
+	router.DELETE(options.BaseURL+"/v1/me/phrase", wrapper.RemoveMyPhrase, options.OperationMiddlewares["removeMyPhrase"]...)
+	router.GET(options.BaseURL+"/v1/me/phrase", wrapper.GetMyPhrase, options.OperationMiddlewares["getMyPhrase"]...)
+	router.PUT(options.BaseURL+"/v1/me/phrase", wrapper.SetMyPhrase, options.OperationMiddlewares["setMyPhrase"]...)
+	router.DELETE(options.BaseURL+"/v1/customers/:customer_id/phrase", wrapper.RemoveCustomerPhrase, options.OperationMiddlewares["removeCustomerPhrase"]...)
+	router.PUT(options.BaseURL+"/v1/customers/:customer_id/phrase", wrapper.SetCustomerPhrase, options.OperationMiddlewares["setCustomerPhrase"]...)
 
 }
 
 type ConflictJSONResponse CodedProblem
+
+type DecisionResponseHeaders struct {
+	SetCookie *string
+}
+type DecisionJSONResponse struct {
+	Body Decision
+
+	Headers DecisionResponseHeaders
+}
 
 type ForbiddenJSONResponse Problem
 
@@ -2949,6 +3477,481 @@ func (response RevokeAPIKey500JSONResponse) VisitRevokeAPIKeyResponse(w http.Res
 type RevokeAPIKey503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response RevokeAPIKey503JSONResponse) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovalsRequestObject struct {
+	Params ListApprovalsParams
+}
+
+type ListApprovalsResponseObject interface {
+	VisitListApprovalsResponse(w http.ResponseWriter) error
+}
+
+type ListApprovals200JSONResponse ApprovalPage
+
+func (response ListApprovals200JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovals401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListApprovals401JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovals403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListApprovals403JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovals413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListApprovals413JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovals422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListApprovals422JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovals500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListApprovals500JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListApprovals503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListApprovals503JSONResponse) VisitListApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApprovalRequestObject struct {
+	Body *DecideApprovalJSONRequestBody
+}
+
+type DecideApprovalResponseObject interface {
+	VisitDecideApprovalResponse(w http.ResponseWriter) error
+}
+
+type DecideApproval200JSONResponse struct{ DecisionJSONResponse }
+
+func (response DecideApproval200JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DecideApproval404JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DecideApproval409JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DecideApproval413JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DecideApproval422JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval429JSONResponse struct{ TooManyJSONResponse }
+
+func (response DecideApproval429JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response DecideApproval500JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DecideApproval503JSONResponse) VisitDecideApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApprovalRequestObject struct {
+	Body *OpenApprovalJSONRequestBody
+}
+
+type OpenApprovalResponseObject interface {
+	VisitOpenApprovalResponse(w http.ResponseWriter) error
+}
+
+type OpenApproval200JSONResponse LinkView
+
+func (response OpenApproval200JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApproval404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response OpenApproval404JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApproval413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response OpenApproval413JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response OpenApproval422JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApproval429JSONResponse struct{ TooManyJSONResponse }
+
+func (response OpenApproval429JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response OpenApproval500JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response OpenApproval503JSONResponse) VisitOpenApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApprovalRequestObject struct {
+	ApprovalID ApprovalID `json:"approval_id"`
+}
+
+type GetApprovalResponseObject interface {
+	VisitGetApprovalResponse(w http.ResponseWriter) error
+}
+
+type GetApproval200JSONResponse ApprovalDetail
+
+func (response GetApproval200JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetApproval401JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetApproval403JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetApproval404JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetApproval413JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetApproval422JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetApproval500JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetApproval503JSONResponse) VisitGetApprovalResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4943,6 +5946,243 @@ func (response UnlockIdentityPIN500JSONResponse) VisitUnlockIdentityPINResponse(
 type UnlockIdentityPIN503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response UnlockIdentityPIN503JSONResponse) VisitUnlockIdentityPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhraseRequestObject struct {
+	CustomerID CustomerID `json:"customer_id"`
+}
+
+type RemoveCustomerPhraseResponseObject interface {
+	VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error
+}
+
+type RemoveCustomerPhrase204Response struct {
+}
+
+func (response RemoveCustomerPhrase204Response) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveCustomerPhrase401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response RemoveCustomerPhrase401JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhrase403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemoveCustomerPhrase403JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhrase404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RemoveCustomerPhrase404JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhrase413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RemoveCustomerPhrase413JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhrase422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RemoveCustomerPhrase422JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhrase500JSONResponse struct{ InternalJSONResponse }
+
+func (response RemoveCustomerPhrase500JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveCustomerPhrase503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemoveCustomerPhrase503JSONResponse) VisitRemoveCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhraseRequestObject struct {
+	CustomerID CustomerID `json:"customer_id"`
+	Body       *SetCustomerPhraseJSONRequestBody
+}
+
+type SetCustomerPhraseResponseObject interface {
+	VisitSetCustomerPhraseResponse(w http.ResponseWriter) error
+}
+
+type SetCustomerPhrase204Response struct {
+}
+
+func (response SetCustomerPhrase204Response) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetCustomerPhrase401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response SetCustomerPhrase401JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhrase403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetCustomerPhrase403JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhrase404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SetCustomerPhrase404JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhrase413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetCustomerPhrase413JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhrase422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetCustomerPhrase422JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhrase500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetCustomerPhrase500JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetCustomerPhrase503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetCustomerPhrase503JSONResponse) VisitSetCustomerPhraseResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7880,6 +9120,635 @@ func (response PutSkill503JSONResponse) VisitPutSkillResponse(w http.ResponseWri
 	return err
 }
 
+type ListMyApprovalsRequestObject struct {
+}
+
+type ListMyApprovalsResponseObject interface {
+	VisitListMyApprovalsResponse(w http.ResponseWriter) error
+}
+
+type ListMyApprovals200JSONResponse struct {
+	Items []ApprovalView `json:"items"`
+}
+
+func (response ListMyApprovals200JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyApprovals401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListMyApprovals401JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyApprovals403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListMyApprovals403JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyApprovals413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListMyApprovals413JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyApprovals422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListMyApprovals422JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyApprovals500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListMyApprovals500JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyApprovals503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListMyApprovals503JSONResponse) VisitListMyApprovalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApprovalRequestObject struct {
+	ApprovalID ApprovalID `json:"approval_id"`
+	Body       *DecideMyApprovalJSONRequestBody
+}
+
+type DecideMyApprovalResponseObject interface {
+	VisitDecideMyApprovalResponse(w http.ResponseWriter) error
+}
+
+type DecideMyApproval200JSONResponse struct{ DecisionJSONResponse }
+
+func (response DecideMyApproval200JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DecideMyApproval401JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DecideMyApproval403JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DecideMyApproval404JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DecideMyApproval409JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DecideMyApproval413JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval422JSONResponse struct{ InvalidJSONResponse }
+
+func (response DecideMyApproval422JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval429JSONResponse struct{ TooManyJSONResponse }
+
+func (response DecideMyApproval429JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("RateLimit-Limit", fmt.Sprint(response.Headers.RateLimitLimit))
+	w.Header().Set("RateLimit-Remaining", fmt.Sprint(response.Headers.RateLimitRemaining))
+	w.Header().Set("RateLimit-Reset", fmt.Sprint(response.Headers.RateLimitReset))
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval500JSONResponse struct{ InternalJSONResponse }
+
+func (response DecideMyApproval500JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideMyApproval503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DecideMyApproval503JSONResponse) VisitDecideMyApprovalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhraseRequestObject struct {
+}
+
+type RemoveMyPhraseResponseObject interface {
+	VisitRemoveMyPhraseResponse(w http.ResponseWriter) error
+}
+
+type RemoveMyPhrase204Response struct {
+}
+
+func (response RemoveMyPhrase204Response) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveMyPhrase401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response RemoveMyPhrase401JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhrase403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemoveMyPhrase403JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhrase409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RemoveMyPhrase409JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhrase413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RemoveMyPhrase413JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhrase422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RemoveMyPhrase422JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhrase500JSONResponse struct{ InternalJSONResponse }
+
+func (response RemoveMyPhrase500JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMyPhrase503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemoveMyPhrase503JSONResponse) VisitRemoveMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhraseRequestObject struct {
+}
+
+type GetMyPhraseResponseObject interface {
+	VisitGetMyPhraseResponse(w http.ResponseWriter) error
+}
+
+type GetMyPhrase200JSONResponse struct {
+	// Phrase Null if no phrase is set.
+	Phrase *string `json:"phrase"`
+}
+
+func (response GetMyPhrase200JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetMyPhrase401JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetMyPhrase403JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase409JSONResponse struct{ ConflictJSONResponse }
+
+func (response GetMyPhrase409JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetMyPhrase413JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetMyPhrase422JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetMyPhrase500JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMyPhrase503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetMyPhrase503JSONResponse) VisitGetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhraseRequestObject struct {
+	Body *SetMyPhraseJSONRequestBody
+}
+
+type SetMyPhraseResponseObject interface {
+	VisitSetMyPhraseResponse(w http.ResponseWriter) error
+}
+
+type SetMyPhrase204Response struct {
+}
+
+func (response SetMyPhrase204Response) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetMyPhrase401JSONResponse struct{ UnprovedJSONResponse }
+
+func (response SetMyPhrase401JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhrase403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetMyPhrase403JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhrase409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SetMyPhrase409JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhrase413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetMyPhrase413JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhrase422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetMyPhrase422JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhrase500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetMyPhrase500JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetMyPhrase503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetMyPhrase503JSONResponse) VisitSetMyPhraseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RemoveMyPINRequestObject struct {
 	Body *RemoveMyPINJSONRequestBody
 }
@@ -8283,6 +10152,18 @@ type StrictServerInterface interface {
 	// RevokeAPIKey Revoke an API key
 	// (DELETE /v1/api-keys/{key_id})
 	RevokeAPIKey(ctx context.Context, request RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error)
+	// ListApprovals List approvals
+	// (GET /v1/approvals)
+	ListApprovals(ctx context.Context, request ListApprovalsRequestObject) (ListApprovalsResponseObject, error)
+	// DecideApproval Approve or deny at a link
+	// (POST /v1/approvals/decide)
+	DecideApproval(ctx context.Context, request DecideApprovalRequestObject) (DecideApprovalResponseObject, error)
+	// OpenApproval Read the approval of a link
+	// (POST /v1/approvals/open)
+	OpenApproval(ctx context.Context, request OpenApprovalRequestObject) (OpenApprovalResponseObject, error)
+	// GetApproval Get an approval
+	// (GET /v1/approvals/{approval_id})
+	GetApproval(ctx context.Context, request GetApprovalRequestObject) (GetApprovalResponseObject, error)
 	// ListAudit Read the audit trail
 	// (GET /v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
@@ -8331,6 +10212,12 @@ type StrictServerInterface interface {
 	// UnlockIdentityPIN Unlock an identity's PIN
 	// (POST /v1/customers/{customer_id}/identities/{identity_id}/pin/unlock)
 	UnlockIdentityPIN(ctx context.Context, request UnlockIdentityPINRequestObject) (UnlockIdentityPINResponseObject, error)
+	// RemoveCustomerPhrase Remove the phrase of a customer
+	// (DELETE /v1/customers/{customer_id}/phrase)
+	RemoveCustomerPhrase(ctx context.Context, request RemoveCustomerPhraseRequestObject) (RemoveCustomerPhraseResponseObject, error)
+	// SetCustomerPhrase Set the phrase of a customer
+	// (PUT /v1/customers/{customer_id}/phrase)
+	SetCustomerPhrase(ctx context.Context, request SetCustomerPhraseRequestObject) (SetCustomerPhraseResponseObject, error)
 	// RemoveCustomerPIN Remove a customer's PIN
 	// (DELETE /v1/customers/{customer_id}/pin)
 	RemoveCustomerPIN(ctx context.Context, request RemoveCustomerPINRequestObject) (RemoveCustomerPINResponseObject, error)
@@ -8403,6 +10290,21 @@ type StrictServerInterface interface {
 	// PutSkill Register a skill, or replace it
 	// (PUT /v1/instances/{instance_id}/skills/{skill})
 	PutSkill(ctx context.Context, request PutSkillRequestObject) (PutSkillResponseObject, error)
+	// ListMyApprovals List the approvals that wait for the signed-in customer
+	// (GET /v1/me/approvals)
+	ListMyApprovals(ctx context.Context, request ListMyApprovalsRequestObject) (ListMyApprovalsResponseObject, error)
+	// DecideMyApproval Approve or deny as the signed-in customer
+	// (POST /v1/me/approvals/{approval_id}/decide)
+	DecideMyApproval(ctx context.Context, request DecideMyApprovalRequestObject) (DecideMyApprovalResponseObject, error)
+	// RemoveMyPhrase Remove the phrase of the signed-in customer
+	// (DELETE /v1/me/phrase)
+	RemoveMyPhrase(ctx context.Context, request RemoveMyPhraseRequestObject) (RemoveMyPhraseResponseObject, error)
+	// GetMyPhrase Get the phrase of the signed-in customer
+	// (GET /v1/me/phrase)
+	GetMyPhrase(ctx context.Context, request GetMyPhraseRequestObject) (GetMyPhraseResponseObject, error)
+	// SetMyPhrase Set the phrase of the signed-in customer
+	// (PUT /v1/me/phrase)
+	SetMyPhrase(ctx context.Context, request SetMyPhraseRequestObject) (SetMyPhraseResponseObject, error)
 	// RemoveMyPIN Remove the signed-in user's PIN
 	// (DELETE /v1/me/pin)
 	RemoveMyPIN(ctx context.Context, request RemoveMyPINRequestObject) (RemoveMyPINResponseObject, error)
@@ -8564,6 +10466,148 @@ func (sh *strictHandler) RevokeAPIKey(ctx echo.Context, keyID KeyID) error {
 		return err
 	} else if validResponse, ok := response.(RevokeAPIKeyResponseObject); ok {
 		return validResponse.VisitRevokeAPIKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListApprovals operation middleware
+func (sh *strictHandler) ListApprovals(ctx echo.Context, params ListApprovalsParams) error {
+	var request ListApprovalsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListApprovals(ctx.Request().Context(), request.(ListApprovalsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListApprovals")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListApprovalsResponseObject); ok {
+		return validResponse.VisitListApprovalsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecideApproval operation middleware
+func (sh *strictHandler) DecideApproval(ctx echo.Context) error {
+	var request DecideApprovalRequestObject
+
+	var body DecideApprovalJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideApproval(ctx.Request().Context(), request.(DecideApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecideApprovalResponseObject); ok {
+		return validResponse.VisitDecideApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// OpenApproval operation middleware
+func (sh *strictHandler) OpenApproval(ctx echo.Context) error {
+	var request OpenApprovalRequestObject
+
+	var body OpenApprovalJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.OpenApproval(ctx.Request().Context(), request.(OpenApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "OpenApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(OpenApprovalResponseObject); ok {
+		return validResponse.VisitOpenApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetApproval operation middleware
+func (sh *strictHandler) GetApproval(ctx echo.Context, approvalID ApprovalID) error {
+	var request GetApprovalRequestObject
+
+	request.ApprovalID = approvalID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetApproval(ctx.Request().Context(), request.(GetApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetApprovalResponseObject); ok {
+		return validResponse.VisitGetApprovalResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9085,6 +11129,79 @@ func (sh *strictHandler) UnlockIdentityPIN(ctx echo.Context, customerID Customer
 		return err
 	} else if validResponse, ok := response.(UnlockIdentityPINResponseObject); ok {
 		return validResponse.VisitUnlockIdentityPINResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveCustomerPhrase operation middleware
+func (sh *strictHandler) RemoveCustomerPhrase(ctx echo.Context, customerID CustomerID) error {
+	var request RemoveCustomerPhraseRequestObject
+
+	request.CustomerID = customerID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveCustomerPhrase(ctx.Request().Context(), request.(RemoveCustomerPhraseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveCustomerPhrase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveCustomerPhraseResponseObject); ok {
+		return validResponse.VisitRemoveCustomerPhraseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetCustomerPhrase operation middleware
+func (sh *strictHandler) SetCustomerPhrase(ctx echo.Context, customerID CustomerID) error {
+	var request SetCustomerPhraseRequestObject
+
+	request.CustomerID = customerID
+
+	var body SetCustomerPhraseJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetCustomerPhrase(ctx.Request().Context(), request.(SetCustomerPhraseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetCustomerPhrase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetCustomerPhraseResponseObject); ok {
+		return validResponse.VisitSetCustomerPhraseResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9896,6 +12013,169 @@ func (sh *strictHandler) PutSkill(ctx echo.Context, instanceID InstanceID, skill
 		return err
 	} else if validResponse, ok := response.(PutSkillResponseObject); ok {
 		return validResponse.VisitPutSkillResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListMyApprovals operation middleware
+func (sh *strictHandler) ListMyApprovals(ctx echo.Context) error {
+	var request ListMyApprovalsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMyApprovals(ctx.Request().Context(), request.(ListMyApprovalsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMyApprovals")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListMyApprovalsResponseObject); ok {
+		return validResponse.VisitListMyApprovalsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecideMyApproval operation middleware
+func (sh *strictHandler) DecideMyApproval(ctx echo.Context, approvalID ApprovalID) error {
+	var request DecideMyApprovalRequestObject
+
+	request.ApprovalID = approvalID
+
+	var body DecideMyApprovalJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideMyApproval(ctx.Request().Context(), request.(DecideMyApprovalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideMyApproval")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecideMyApprovalResponseObject); ok {
+		return validResponse.VisitDecideMyApprovalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveMyPhrase operation middleware
+func (sh *strictHandler) RemoveMyPhrase(ctx echo.Context) error {
+	var request RemoveMyPhraseRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveMyPhrase(ctx.Request().Context(), request.(RemoveMyPhraseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveMyPhrase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveMyPhraseResponseObject); ok {
+		return validResponse.VisitRemoveMyPhraseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetMyPhrase operation middleware
+func (sh *strictHandler) GetMyPhrase(ctx echo.Context) error {
+	var request GetMyPhraseRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMyPhrase(ctx.Request().Context(), request.(GetMyPhraseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMyPhrase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetMyPhraseResponseObject); ok {
+		return validResponse.VisitGetMyPhraseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetMyPhrase operation middleware
+func (sh *strictHandler) SetMyPhrase(ctx echo.Context) error {
+	var request SetMyPhraseRequestObject
+
+	var body SetMyPhraseJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetMyPhrase(ctx.Request().Context(), request.(SetMyPhraseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetMyPhrase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetMyPhraseResponseObject); ok {
+		return validResponse.VisitSetMyPhraseResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
