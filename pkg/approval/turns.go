@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/pkg/fault"
-	"github.com/countersign/countersign/pkg/stores"
 )
 
 // errBusy means that too many requests about one customer wait. Nothing was asked.
@@ -25,19 +24,16 @@ type queue struct {
 	length int
 }
 
-// take waits for the caller's turn, for as long as Postgres waits for a lock. The caller must call end. The error is errBusy.
+// take waits for the caller's turn until ctx ends. The caller must call end. The error is errBusy.
 func (t *turns) take(ctx context.Context, name string) (end func(), err error) {
 	q := t.join(name)
-	timeout := time.NewTimer(stores.LockTimeout)
-	defer timeout.Stop()
 	select {
 	case q.turn <- struct{}{}:
 		return func() { <-q.turn; t.leave(name, q) }, nil
-	case <-timeout.C:
 	case <-ctx.Done():
+		t.leave(name, q)
+		return nil, errBusy
 	}
-	t.leave(name, q)
-	return nil, errBusy
 }
 
 func (t *turns) join(name string) *queue {
