@@ -35,7 +35,7 @@ var (
 type Asker struct {
 	db       *sqlx.DB
 	verifier *pin.Verifier
-	skills   skill.Store
+	skills   *skill.Catalog
 	keys     *keyring.Ring
 	limits   Config
 
@@ -45,7 +45,7 @@ type Asker struct {
 
 // NewAsker returns an Asker. keys is the keyring of PINs.
 func NewAsker(db *sqlx.DB, verifier *pin.Verifier, keys *keyring.Ring, limits Config) *Asker {
-	return &Asker{db: db, verifier: verifier, skills: skill.Store{DB: db}, keys: keys, limits: limits, askQ: stores.Prepared{Query: askSQL}}
+	return &Asker{db: db, verifier: verifier, skills: skill.NewCatalog(db), keys: keys, limits: limits, askQ: stores.Prepared{Query: askSQL}}
 }
 
 // Request is what an agent is about to do.
@@ -74,8 +74,8 @@ type Answer struct {
 // Ask decides what a request needs, and asks the person for an approval if it needs one. The same request gets the same approval while
 // that is pending: the same action, for the same identity, by the same policy.
 //
-// Errors: those of pin.Verifier.Resolve, ErrPINNotSet, ErrPINLocked, ErrPINInactive, *action.Error, ErrOtherAudience, those of
-// skill.Skill.CheckArguments, and those of the limits.
+// Errors: those of pin.Verifier.Resolve, ErrPINNotSet, ErrPINLocked, ErrPINInactive, skill.ErrChanging, *action.Error about the
+// arguments, ErrOtherAudience, and those of the limits.
 func (a *Asker) Ask(ctx context.Context, key token.Token, r Request) (Answer, error) {
 	resolved, err := a.verifier.Resolve(ctx, key, r.Subject, r.Presented, &r.Skill)
 	if err != nil {
@@ -119,8 +119,13 @@ func (a *Asker) row(ctx context.Context, resolved pin.Resolved, r Request) (Row,
 		Skill: action.Lower(r.Skill), Audience: r.Audience, Note: r.Note, Nonce: make([]byte, 32), KeyID: a.keys.Current(), Status: Pending,
 	}
 	rand.Read(row.Nonce)
-	var err error
-	if row.Arguments, err = action.Canonical([]byte(r.Arguments)); err != nil {
+	// What the person reads is stored, so that it stays the same when an admin changes the skill meanwhile.
+	definition, err := a.skills.Definition(ctx, resolved.InstanceID, resolved.Skill)
+	if err != nil {
+		return Row{}, err
+	}
+	row.Title, row.Template = definition.Title, definition.Template
+	if row.Arguments, err = definition.Canonical([]byte(r.Arguments)); err != nil {
 		return Row{}, err
 	}
 	if registered := resolved.Skill; registered.Mode != skill.Unregistered {
@@ -130,9 +135,6 @@ func (a *Asker) row(ctx context.Context, resolved pin.Resolved, r Request) (Row,
 				return Row{}, ErrOtherAudience
 			}
 			row.Audience = registered.Audience
-		}
-		if row.Title, row.Template, err = a.shown(ctx, resolved, row.Arguments); err != nil {
-			return Row{}, err
 		}
 	}
 	hash, err := action.Action{
@@ -182,14 +184,4 @@ func (a *Asker) insert(ctx context.Context, row Row, key uuid.UUID, expiresIn ti
 	}
 	row.At, row.Requester, row.CreatedAt, row.ExpiresAt = v.At, v.Requester, *v.CreatedAt, *v.ExpiresAt
 	return Answer{Row: row, Created: true}, nil
-}
-
-// shown returns the title and the template of a registered skill. They are stored with the approval, so that the person reads the same
-// texts when an admin changes the skill meanwhile.
-func (a *Asker) shown(ctx context.Context, resolved pin.Resolved, arguments string) (title, template *string, err error) {
-	registered, err := a.skills.Get(ctx, resolved.InstanceID, resolved.Skill.Name)
-	if errors.Is(err, skill.ErrNone) { // removed after Resolve
-		return nil, nil, nil
-	}
-	return registered.Title, registered.Summary, err
 }

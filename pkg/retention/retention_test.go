@@ -21,7 +21,7 @@ import (
 // The periods of the tests, which are the defaults.
 var (
 	auth     = AuthConfig{Sessions: 720 * time.Hour, Unconfirmed: 168 * time.Hour, Mails: 720 * time.Hour, GuessBudgets: 8760 * time.Hour}
-	pinAdmin = PinAdminConfig{Attempts: 2160 * time.Hour, Audit: 9504 * time.Hour}
+	pinAdmin = PinAdminConfig{Attempts: 2160 * time.Hour, Approvals: 2160 * time.Hour, Audit: 9504 * time.Hour}
 )
 
 // database is a test's database, with a connection of auth.
@@ -265,6 +265,42 @@ func TestPinAdminPrunesAttemptsRevocationsAndTheAuditTrail(t *testing.T) {
 	}
 	if people.Get(&left, `select (select count(*) from attempts) || ' ' || (select count(*) from audit)`); left != "1 2" {
 		t.Errorf("left: %s, want 1 2", left)
+	}
+}
+
+func TestPinAdminPrunesApprovalsEnrolmentsAndKnownBrowsers(t *testing.T) {
+	t.Parallel()
+	d := storetest.Postgres(t)
+	people, admin := storetest.NewPeople(t, d), d.Open(t, schema.RolePinAdmin)
+	customer, instance := people.Customer(), people.Instance()
+	people.Exec(`insert into pin_holders (holder_id, customer_id) values ($1, $1)`, customer)
+	people.Exec(`insert into approvals (id, instance_id, customer_id, proxy_key_id, kind, skill, arguments, action_hash, nonce, key_id, link_hash, created_at, expires_at,
+		        status, holder_id, session_generation, decided_at, use_hash, used_at)
+		select gen_random_uuid(), $1, $2, gen_random_uuid(), 'action', status, '{}', sha256((status || days)::bytea), sha256(''), 'one', sha256((status || days)::bytea),
+		       now() - days * interval '1 day', now(), status, $2, gen_random_uuid(), now(),
+		       case when status = 'used' then sha256('') end, case when status = 'used' then now() end
+		  from unnest(array['pending', 'approved', 'denied', 'expired', 'cancelled', 'used']) status, unnest(array[89, 91]) days`, instance, customer)
+	for age, want := range map[string]int{"29 days": 1, "31 days": 0} {
+		people.Exec(`insert into pin_enrolments (customer_id, token_hash, created_at, expires_at) values ($1, sha256(''), now() - interval '1 year', now() - $2::interval)`, customer, age)
+		people.Exec(`insert into known_browsers (browser_hash, holder_id, generation, used_at) values (sha256(''), $1, gen_random_uuid(), now() - 12 * $2::interval)`, customer, age)
+		for _, rule := range pinAdmin.Rules() {
+			if done, err := rule.Apply(t.Context(), admin); err != nil || !done {
+				t.Errorf("%s: %t, %v", rule.Name, done, err)
+			}
+		}
+		var enrolments, browsers int
+		people.Get(&enrolments, `select count(*) from pin_enrolments`)
+		people.Get(&browsers, `select count(*) from known_browsers`)
+		if enrolments != want || browsers != want {
+			t.Errorf("after %s: %d enrolments and %d known browsers are left, want %d", age, enrolments, browsers, want)
+		}
+		people.Exec(`delete from pin_enrolments`)
+		people.Exec(`delete from known_browsers`)
+	}
+	var left string
+	people.Get(&left, `select string_agg(skill || extract(day from now() - created_at), ' ' order by skill, created_at) from approvals`)
+	if want := "approved91 approved89 cancelled89 denied89 expired89 pending91 pending89 used89"; left != want {
+		t.Errorf("the approvals that are left: %s, want %s", left, want)
 	}
 }
 

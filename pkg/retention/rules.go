@@ -77,13 +77,15 @@ func (c AuthConfig) Rules() []Rule {
 type PinAdminConfig struct {
 	// Attempts is how long charged attempts are kept: at least 168h (7 days).
 	Attempts time.Duration `envconfig:"RETENTION_ATTEMPTS" default:"2160h"`
+	// Approvals is how long an approval that is not pending or approved any more is kept, from the request: at least 24h.
+	Approvals time.Duration `envconfig:"RETENTION_APPROVALS" default:"2160h"`
 	// Audit is how long the audit trail is kept: at least 2160h (90 days). 0: for ever.
 	Audit time.Duration `envconfig:"RETENTION_AUDIT" default:"9504h"`
 }
 
 // Validate names every setting that is wrong.
 func (c PinAdminConfig) Validate() error {
-	err := atLeast("RETENTION_ATTEMPTS", c.Attempts, 168*time.Hour)
+	err := errors.Join(atLeast("RETENTION_ATTEMPTS", c.Attempts, 168*time.Hour), atLeast("RETENTION_APPROVALS", c.Approvals, 24*time.Hour))
 	if c.Audit != 0 {
 		err = errors.Join(err, atLeast("RETENTION_AUDIT", c.Audit, 2160*time.Hour))
 	}
@@ -99,6 +101,12 @@ func (c PinAdminConfig) Rules() []Rule {
 		{Name: "revoked_sessions", table: "revoked_sessions", Period: time.Hour, old: `expires_at < ` + before},
 		// A receipt is valid for 2 minutes. A repeated use gets the same receipt again only while its key is here.
 		{Name: "receipt_keys", table: "receipt_keys", Period: 720 * time.Hour, old: `retired_at < ` + before},
+		// The limits of package approval look at the last hours only.
+		{Name: "approvals", table: "approvals", Period: c.Approvals, old: `created_at < ` + before + ` and status not in ('pending', 'approved')`},
+		// A person who follows an old link reads that it has expired or was used.
+		{Name: "pin_enrolments", table: "pin_enrolments", Period: 720 * time.Hour, old: `expires_at < ` + before},
+		// The browser becomes unknown, as if its cookie had been deleted.
+		{Name: "known_browsers", table: "known_browsers", Period: 8760 * time.Hour, old: `used_at < ` + before},
 		{Name: "audit", table: "audit", Period: c.Audit, prune: "prune_audit"},
 	}
 }

@@ -72,9 +72,7 @@ func (p longPoll) answer(conn net.Conn) (int, error) {
 	if _, err := p.waiter.Wait(conn, p.wait); err != nil {
 		return web.StatusClientClosed, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stores.AnswerTimeout)
-	defer cancel()
-	row, err := approval.Get(ctx, p.api.DB, p.instance, p.id)
+	row, err := p.read()
 	var shown gen.Approval
 	if err == nil {
 		shown, err = p.api.approval(row)
@@ -83,4 +81,23 @@ func (p longPoll) answer(conn net.Conn) (int, error) {
 		return web.LaterError(err, stores.Unavailable).Write(conn, p.requestID), err
 	}
 	return web.LaterAnswer{Status: http.StatusOK, Body: shown}.Write(conn, p.requestID), nil
+}
+
+// read reads the approval again. While Postgres is restarting, it tries for some seconds, because the client has waited for longer.
+func (p longPoll) read() (row approval.Row, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stores.AnswerTimeout)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		row, err = approval.Get(ctx, p.api.DB, p.instance, p.id)
+		if !stores.Unavailable(err) {
+			return row, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return row, err
+		}
+	}
 }
