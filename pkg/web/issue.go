@@ -47,8 +47,9 @@ func shownName(name string) string {
 	return name
 }
 
-// fieldName matches the unknown names that an answer repeats. A name is text of the caller: a PIN and a token do not match.
-var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,39}$`)
+// fieldName matches the unknown names that an answer repeats, and short numbers of elements. A name is text of the caller: a PIN,
+// which has at least 4 digits, and a token do not match.
+var fieldName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.-]{0,39}|[0-9]{1,3})$`)
 
 func missing(loc []any) Issue { return Issue{Type: "missing", Loc: loc, Msg: "Field required"} }
 

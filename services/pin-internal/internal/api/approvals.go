@@ -48,13 +48,17 @@ func (a *API) AskApproval(ctx context.Context, r gen.AskApprovalRequestObject) (
 	return gen.AskApproval200JSONResponse(same), err
 }
 
-// aboutArguments turns an error about the arguments into an issue that names the value.
+// aboutArguments turns an error about the arguments into an issue that names the place. The text has no name that the caller made up.
 func aboutArguments(err error) error {
 	var refused *action.Error
-	if errors.As(err, &refused) {
-		return web.InBody("arguments", refused.Path, refused.Error())
+	if !errors.As(err, &refused) {
+		return err
 	}
-	return err
+	what := "The arguments "
+	if len(refused.Path) > 0 {
+		what = "This member "
+	}
+	return web.InBody("arguments", refused.Path, what+refused.Reason)
 }
 
 // CancelApproval cancels an approval.
