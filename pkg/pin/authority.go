@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/fault"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/token"
 )
@@ -56,17 +57,22 @@ type proof struct {
 
 // AuthorizeAgent returns the authority of an agent to change the PIN of an identity. The agent proves the PIN that applies with
 // the current PIN, which is checked within its guess budget, or with a session. If it sends both, the current PIN decides.
-// presented is nil if the agent sent no session. It is the zero Session if the token that it sent names no session.
+// presented is nil if the agent sent no session. It is the zero Session if the token that it sent names no session. next is the new
+// PIN, or nil for a removal: a weak PIN is refused before a proof costs an attempt.
 //
 // If a PIN applies, a proof that was sent is always checked, also if the instance's policy demands none: a wrong proof means
 // that something else than the person's confirmation caused the change. AuthorizeAgent returns ErrUnproved if the session is not
-// valid or a demanded proof is missing, ErrProofWrong, ErrLocked, or an error of Verify.
-func (v *Verifier) AuthorizeAgent(ctx context.Context, key token.Token, subject Subject, current *PIN, presented *session.Session) (Authority, error) {
+// valid or a demanded proof is missing, ErrProofWrong, ErrLocked, ErrWeak, ErrPageOnly, or an error of Verify.
+func (v *Verifier) AuthorizeAgent(ctx context.Context, key token.Token, subject Subject, next, current *PIN, presented *session.Session) (Authority, error) {
 	r, err := v.Resolve(ctx, key, subject, presented, nil)
 	sent := current != nil || presented != nil
 	switch {
 	case err != nil:
 		return Authority{}, err
+	case r.PINEntry != policy.EntryAny:
+		return Authority{}, ErrPageOnly
+	case next != nil && Check(*next) != nil:
+		return Authority{}, Check(*next)
 	case !sent && !r.ChangeRequiresProof:
 		return ByAgent, nil
 	case current != nil && r.HasPIN():

@@ -51,7 +51,7 @@ func TestProofIsForOnePIN(t *testing.T) {
 						w.set(holder, *p, pin.ByAdmin)
 					}
 				}
-				by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), &rule.current, nil)
+				by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, &rule.current, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -108,7 +108,7 @@ func TestProofThatIsSentIsChecked(t *testing.T) {
 				if rule.session != nil {
 					presented = rule.session(w)
 				}
-				by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), rule.current, presented)
+				by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, rule.current, presented)
 				if !errors.Is(err, want) {
 					t.Errorf("demanded %v: %v, want %v", demanded, err, want)
 				}
@@ -130,7 +130,7 @@ func TestProofWithoutAPINIsNotChecked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, presented := range []*session.Session{nil, {}} {
-		by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), &wrongPIN, presented)
+		by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, &wrongPIN, presented)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestSessionAndOwnPINAreProofsForOnePIN(t *testing.T) {
 	w.people.Exec(`update instances set pin_change_requires_proof = true`)
 	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
 	confirmed := w.sessions.Find(t.Context(), w.verify(rightPIN).Session.Reveal())
-	bySession, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, confirmed)
+	bySession, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, nil, confirmed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestProofIsCheckedUnderTheRowLock(t *testing.T) {
 	if err := w.pins.Remove(t.Context(), w.identityHolder(), pin.ByAdmin); err != nil {
 		t.Fatal(err)
 	}
-	by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), &rightPIN, nil)
+	by, err := w.verifier.AuthorizeAgent(t.Context(), w.key, w.subject(), nil, &rightPIN, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

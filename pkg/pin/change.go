@@ -253,6 +253,22 @@ func (s *Store) Unlock(ctx context.Context, h Holder) (Status, error) {
 	return status, err
 }
 
+// ForgetRefusals makes every replica ask Postgres again about the locked PINs that apply on an instance. Call it after a change of the
+// instance's policy that refuses more than a lock does. Replicas remember a refusal for two seconds.
+func (s *Store) ForgetRefusals(ctx context.Context, instance uuid.UUID) error {
+	const q = `
+		select h.holder_id from pin_holders h
+		 where (h.locked_until > now() or h.deactivated_by is not null)
+		   and (exists (select from identities d where d.instance_id = $1 and h.holder_id in (d.id, d.customer_id))
+		        or h.holder_id = (select i.owner_customer_id from instances i where i.id = $1))`
+	var holders []uuid.UUID
+	if err := s.db.SelectContext(ctx, &holders, q, instance); err != nil {
+		return fmt.Errorf("reading the locked PINs of an instance: %w", err)
+	}
+	s.locks.lift(ctx, holders...)
+	return nil
+}
+
 // errUnchanged ends a change that changed nothing, so that no audit row is written. It is not a failure.
 var errUnchanged = errors.New("nothing to change")
 

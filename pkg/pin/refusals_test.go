@@ -2,6 +2,7 @@ package pin_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -220,5 +221,37 @@ func TestRestoredPostgresLocksNobodyOut(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the holder is still locked out")
 		}
+	}
+}
+
+// A replica that remembers a lock must not answer "locked" after the instance has stopped to take PINs from agents.
+func TestSwitchToPageCountsAtOnceForALockedPIN(t *testing.T) {
+	t.Parallel()
+	w := newPatientWorld(t, storetest.Redis(t))
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.refusedAtBoth()
+	w.people.Exec(`update instances set pin_entry = 'page' where id = $1`, w.instance)
+	if err := w.pins.ForgetRefusals(t.Context(), w.instance); err != nil {
+		t.Fatal(err)
+	}
+	for i, replica := range []*pin.Verifier{w.verifier, w.second} {
+		if result, err := replica.Verify(t.Context(), w.key, w.subject(), rightPIN); !errors.Is(err, pin.ErrPageOnly) {
+			t.Errorf("replica %d: %s, %v, want ErrPageOnly", i+1, result.Outcome, err)
+		}
+	}
+}
+
+// A lock of another instance stays remembered.
+func TestForgetRefusalsConcernsOneInstance(t *testing.T) {
+	t.Parallel()
+	w := newPatientWorld(t, storetest.Redis(t))
+	w.set(w.customerHolder(), rightPIN, pin.ByAdmin)
+	w.refusedAtBoth()
+	lock := w.patient.Get(t.Context(), w.lockKey()).Val()
+	if err := w.pins.ForgetRefusals(t.Context(), w.people.Instance()); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.patient.Get(t.Context(), w.lockKey()).Val(); now != lock {
+		t.Errorf("the lock key is %q, want %q", now, lock)
 	}
 }

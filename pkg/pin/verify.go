@@ -14,10 +14,15 @@ import (
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/fault"
 	"github.com/countersign/countersign/pkg/keyring"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/token"
 )
+
+// ErrPageOnly means that the instance takes PINs only on a page of Countersign, not from an agent. Nothing was charged.
+var ErrPageOnly = fault.New(fault.Forbidden, "pin_entry_page_only",
+	"This instance takes PINs only on a page of Countersign. Ask for an approval, and send its link to the person (pin_entry)")
 
 // ErrChanging means that the PIN was changed or unlocked during the verification. Nothing was charged.
 var ErrChanging = fault.New(fault.Unavailable, "pin_changing", "The PIN is being changed, try again").RetryAfter(time.Second)
@@ -100,11 +105,17 @@ func NewVerifier(c VerifierConfig) *Verifier {
 
 // Verify reports whether candidate is the PIN that applies to a subject, for an agent with a proxy key.
 //
-// Errors: the errors of Resolve; slowhash.ErrBusy, ErrUnknownKey, ErrChanging, budget.ErrNotCharged and budget.ErrPaused (nothing
+// Errors: the errors of Resolve; ErrPageOnly; slowhash.ErrBusy, ErrUnknownKey, ErrChanging, budget.ErrNotCharged and budget.ErrPaused (nothing
 // was charged); budget.ErrUnknown (the attempt may have been charged, and there is no verdict); or an error that prevented an
 // answer.
 func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject, candidate PIN) (Result, error) {
-	resolve := func(ctx context.Context) (Resolved, error) { return v.Resolve(ctx, key, subject, nil, nil) }
+	resolve := func(ctx context.Context) (Resolved, error) {
+		r, err := v.Resolve(ctx, key, subject, nil, nil)
+		if err == nil && r.PINEntry != policy.EntryAny {
+			err = ErrPageOnly
+		}
+		return r, err
+	}
 	return v.verify(ctx, subject.InstanceID, questionOf(key, subject), resolve, candidate)
 }
 

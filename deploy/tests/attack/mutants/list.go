@@ -23,6 +23,9 @@ const (
 	charger   = "pkg/budget/charger.go"
 	outcome   = "pkg/stores/outcome.go"
 	refresh   = "services/auth/internal/usersession/refresh.go"
+	policies  = "pkg/policy/policy.go"
+	show      = "pkg/skill/show.go"
+	visible   = "pkg/skill/visible.go"
 	compare   = "services/auth/internal/password/compare.go"
 )
 
@@ -135,5 +138,14 @@ var mutants = []mutant{
 	single("two wrong PINs count as a denial by the person", approve, "then 'wrong_pin' else a.reason end", "then 'person' else a.reason end"),
 	single("a wrong PIN changes an approval that was decided", approve, "where a.id = $1 and a.status = 'pending' and a.wrong < a.tries", "where a.id = $1 and a.wrong < a.tries"),
 	single("an unknown browser approves", approve, "case state.KnownBrowserRequired && !state.KnownBrowser && !approving.SignedIn:", "case false:"),
+	single("a skill with the mode approval counts as session", policies, "case needsApproval(q.Mode):", "case false:"),
+	single("a role exempts from the approval of an action", policies, "case needsApproval(q.Mode):", "case needsApproval(q.Mode) && !exempt:"),
+	single("an unknown mode needs no approval", policies, "m != skill.Unregistered && m != skill.Open && m != skill.Session", "m == skill.Approval"),
+	single("a person without a PIN may use a skill with the mode session", policies, "case !q.HasPIN && !p.strict() && q.Mode != skill.Session:", "case !q.HasPIN && !p.strict():"),
+	single("pin_entry page does not refuse verify", verify, "if err == nil && r.PINEntry != policy.EntryAny {", "if false && r.PINEntry != policy.EntryAny {"),
+	single("pin_entry page does not refuse a change", authority, "case r.PINEntry != policy.EntryAny:", "case false && r.PINEntry != policy.EntryAny:"),
+	single("a value is read as a template again", show, "value, flags := found.show()\n\t\tparts",
+		"value, flags := found.show()\n\t\tif again, err := ParseTemplate(value); err == nil {\n\t\t\tfilled, _ := again.fill(root)\n\t\t\tvalue = Shown{Summary: filled}.Text()\n\t\t}\n\t\tparts"),
+	single("a bidi character stays hidden", visible, "return !unicode.IsGraphic(r) || unicode.In(r,", "return unicode.IsControl(r) || unicode.In(r,"),
 	single("a browser stays known after the PIN was set again", approve, " and b.generation = h.generation\n", "\n"),
 }

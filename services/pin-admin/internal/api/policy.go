@@ -33,6 +33,9 @@ func (a *API) UpdatePINPolicy(ctx context.Context, r gen.UpdatePINPolicyRequestO
 		SessionTTLMinutes: r.Body.PINSessionTTLMinutes, ChangeRequiresProof: r.Body.PINChangeRequiresProof, KYCRequired: r.Body.KYCRequired,
 		PINEntry: (*string)(r.Body.PINEntry), ApprovalKnownBrowser: r.Body.ApprovalKnownBrowser,
 	})
+	if err == nil && r.Body.PINEntry != nil {
+		err = a.PINs.ForgetRefusals(ctx, r.InstanceID) // an agent must be refused at once, also while a PIN is locked
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,10 +14,7 @@ import (
 
 // SetIdentityPIN sets the PIN of an identity. From then on it applies instead of the customer's PIN.
 func (a *API) SetIdentityPIN(ctx context.Context, r gen.SetIdentityPINRequestObject) (gen.SetIdentityPINResponseObject, error) {
-	if err := pin.Check(r.Body.PIN); err != nil {
-		return nil, err // a weak PIN must not cost an attempt
-	}
-	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, r.Body.CurrentPIN, r.Params.XPinSession)
+	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, &r.Body.PIN, r.Body.CurrentPIN, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +31,7 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	if r.Body != nil {
 		current = r.Body.CurrentPIN
 	}
-	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, current, r.Params.XPinSession)
+	holder, by, err := a.authorizeChange(ctx, r.InstanceID, r.IdentityID, nil, current, r.Params.XPinSession)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +41,10 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	return gen.RemoveIdentityPIN204Response{}, nil
 }
 
-// authorizeChange returns the holder of an identity's PIN and the authority to change it. It returns an error if the request
+// authorizeChange returns the holder of an identity's PIN and the authority to change it. next is the new PIN, or nil for a removal.
+// It returns an error if the instance takes PINs only on a page, if the new PIN is weak, if the request
 // contains a proof (the current PIN or a session) that is not valid, or no proof although the instance's policy requires one.
-func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID, current *pin.PIN, header *secret.Text) (pin.Holder, pin.Authority, error) {
+func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID, next, current *pin.PIN, header *secret.Text) (pin.Holder, pin.Authority, error) {
 	customer, err := a.Directory.CustomerOfIdentity(ctx, instance, identity)
 	if err != nil {
 		return pin.Holder{}, pin.Authority{}, err
@@ -55,6 +53,6 @@ func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID,
 	if presented == nil && header != nil {
 		presented = &session.Session{}
 	}
-	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), current, presented)
+	by, err := a.Verifier.AuthorizeAgent(ctx, caller.From(ctx).Key, subject(instance, nil, &identity), next, current, presented)
 	return pin.Holder{CustomerID: customer, IdentityID: uuid.NullUUID{UUID: identity, Valid: true}}, by, err
 }

@@ -93,3 +93,58 @@ func TestPolicyCanRequireAVerifiedIdentity(t *testing.T) {
 	s.Want(s.post(s.identityPath(), map[string]any{"pin": other}), 409)
 	s.Fields(s.verify(right), map[string]any{"verified": true})
 }
+
+func TestInstanceThatTakesPINsOnlyOnAPage(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.setPIN()
+	session, _ := s.verify(right).JSON("session_token").(string)
+	s.verify(wrong)
+	budget := func() (state string) {
+		s.people.Get(&state, `select concat_ws(' ', h.charged, h.forgiven, h.generation, (select count(*) from attempts)) from pin_holders h`)
+		return state
+	}
+	before := budget()
+	s.people.Exec(`update instances set pin_entry = 'page' where id = $1`, s.instance)
+
+	verify := func(candidate string) webtest.Answer {
+		return s.post("/pin/verify", map[string]any{"pin": candidate, "identity_id": s.identity})
+	}
+	requests := map[string]webtest.Answer{
+		"verify right":                verify(right),
+		"verify wrong":                verify(wrong),
+		"set":                         s.post(s.identityPath(), map[string]any{"pin": other}),
+		"set a weak PIN":              s.post(s.identityPath(), map[string]any{"pin": "1234"}),
+		"set with the current PIN":    s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": right}),
+		"set with a wrong PIN":        s.post(s.identityPath(), map[string]any{"pin": other, "current_pin": wrong}),
+		"remove":                      s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer()}),
+		"remove with the current PIN": s.Do(webtest.Request{Method: "DELETE", Path: s.at(s.identityPath()), Header: s.bearer(), Body: map[string]any{"current_pin": right}}),
+		"set with a session":          s.withSession("POST", session, map[string]any{"pin": other}),
+		"remove with a session":       s.withSession("DELETE", session, nil),
+		"verify the customer":         s.post("/pin/verify", map[string]any{"pin": right, "customer_id": s.customer}),
+	}
+	for name, a := range requests {
+		if a.Status != 403 || a.Header.Get("X-Error-Code") != "pin_entry_page_only" {
+			t.Errorf("%s: %d %s %s", name, a.Status, a.Header.Get("X-Error-Code"), a.Body)
+		}
+	}
+	if after := budget(); after != before {
+		t.Errorf("the budget and the PIN were %s, and are %s", before, after)
+	}
+	s.Want(s.post("/pin/verify", map[string]any{"pin": "12", "identity_id": s.identity}), 422)
+	s.Want(s.post("/pin/verify", map[string]any{"pin": right, "identity_id": s.instance}), 404)
+
+	s.Fields(s.check(session, ""), map[string]any{"required": false, "reason": "session_active"})
+	s.Fields(s.check("", ""), map[string]any{"required": true, "reason": "pin_needed"})
+	s.Fields(s.post("/pin/sessions/introspect", map[string]any{"session_token": session}), map[string]any{"active": true})
+
+	s.people.Exec(`update instances set pin_entry = 'any' where id = $1`, s.instance)
+	s.Fields(s.verify(right), map[string]any{"verified": true})
+}
+
+// withSession changes the identity's PIN with a session as the proof.
+func (s *service) withSession(method, session string, body any) webtest.Answer {
+	header := s.bearer()
+	header["X-Pin-Session"] = session
+	return s.Do(webtest.Request{Method: method, Path: s.at(s.identityPath()), Header: header, Body: body})
+}

@@ -2602,6 +2602,20 @@ func (response VerifyPIN401JSONResponse) VisitVerifyPINResponse(w http.ResponseW
 	return err
 }
 
+type VerifyPIN403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response VerifyPIN403JSONResponse) VisitVerifyPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyPIN404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response VerifyPIN404JSONResponse) VisitVerifyPINResponse(w http.ResponseWriter) error {
