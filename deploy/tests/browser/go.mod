@@ -10,11 +10,11 @@ require (
 	github.com/pquerna/otp v1.5.0
 )
 
+require github.com/stretchr/testify v1.12.1 // indirect
+
 require (
 	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
-	github.com/countersign/countersign/pkg/client v0.0.0
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
-	github.com/gowebpki/jcs v1.0.2 // indirect
 )
 
 replace github.com/countersign/countersign/pkg => ../../../pkg

@@ -4,11 +4,7 @@ go 1.26.8
 
 require github.com/countersign/countersign/pkg v0.0.0
 
-require (
-	github.com/countersign/countersign/pkg/client v0.0.0
-	github.com/gowebpki/jcs v1.0.2 // indirect
-	github.com/lib/pq v1.12.3 // indirect
-)
+require github.com/lib/pq v1.12.3 // indirect
 
 replace github.com/countersign/countersign/pkg => ../../../pkg
 
