@@ -47,6 +47,9 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := os.Chmod(folder, 0o711); err != nil {
 		return 1, err
 	}
+	if err := installAxe(filepath.Join(folder, "npm")); err != nil {
+		return 1, err
+	}
 	// Access tokens expire soon, so that the console must renew them during a test.
 	stack, err = demostack.Start(folder, "ACCESS_LIFETIME=2s", "RATE_LOGIN=10000", "RATE_REFRESH=10000")
 	if err != nil {

@@ -27,6 +27,7 @@ const (
 	show      = "pkg/skill/show.go"
 	visible   = "pkg/skill/visible.go"
 	compare   = "services/auth/internal/password/compare.go"
+	enrolment = "services/pin-admin/internal/enrolment/enrolment.go"
 )
 
 func single(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
@@ -148,4 +149,7 @@ var mutants = []mutant{
 		"value, flags := found.show()\n\t\tif again, err := ParseTemplate(value); err == nil {\n\t\t\tfilled, _ := again.fill(root)\n\t\t\tvalue = Shown{Summary: filled}.Text()\n\t\t}\n\t\tparts"),
 	single("a bidi character stays hidden", visible, "return !unicode.IsGraphic(r) || unicode.In(r,", "return unicode.IsControl(r) || unicode.In(r,"),
 	single("a browser stays known after the PIN was set again", approve, " and b.generation = h.generation\n", "\n"),
+	single("a used enrolment link sets a PIN", enrolment, " and e.used_at is null and ", " and "),
+	single("an enrolment link that was replaced sets a PIN", enrolment, "e.token_hash = $1 and e.used", "$1::bytea is not null and e.used"),
+	single("an expired enrolment link sets a PIN", enrolment, " and e.expires_at > now()`", "`"),
 }

@@ -19,7 +19,7 @@ import (
 // tested are the packages whose tests run for each mutant.
 var tested = []string{
 	"./pkg/budget", "./pkg/keyring", "./pkg/pin", "./pkg/policy", "./pkg/retention", "./pkg/session", "./pkg/skill", "./pkg/slowhash", "./pkg/stores",
-	"./services/auth/internal/password", "./services/auth/internal/usersession", "./services/pin-internal/internal/api",
+	"./services/auth/internal/password", "./services/auth/internal/usersession", "./services/pin-admin/internal/enrolment", "./services/pin-internal/internal/api",
 }
 
 func main() {
@@ -155,7 +155,7 @@ func repository() (string, error) {
 
 // copyTree copies the modules of the tested packages, and writes a workspace for them.
 func copyTree(from, to string) error {
-	for _, folder := range []string{"pkg", "services/auth", "services/pin-internal"} {
+	for _, folder := range []string{"pkg", "services/auth", "services/pin-admin", "services/pin-internal"} {
 		if err := os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder))); err != nil {
 			return fmt.Errorf("copying %s: %w", folder, err)
 		}
@@ -171,5 +171,5 @@ func copyTree(from, to string) error {
 	version, _, _ := strings.Cut(string(work), "\n")
 	return errors.Join(
 		os.WriteFile(filepath.Join(to, "go.work.sum"), sums, 0o600),
-		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/auth\n\t./services/pin-internal\n)\n"), 0o600))
+		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/auth\n\t./services/pin-admin\n\t./services/pin-internal\n)\n"), 0o600))
 }

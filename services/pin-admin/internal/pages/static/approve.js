@@ -48,13 +48,13 @@ function blocked({ pin: { state, locked_until }, known_browser, known_browser_re
     return { image: 'key', heading: 'You have no PIN yet', text: [['To approve, you need a PIN. Ask the people who run ', operator, ' for a link with which you choose your PIN, or choose it in your account there.'], 'Then come back to this page.'] };
   }
   if (state === 'locked') {
-    return { image: 'lock', heading: 'Your PIN is locked', text: [`There were too many wrong PINs. It is locked until ${until(locked_until)}.`, 'You can still deny.'] };
+    return { image: 'lock', heading: 'Your PIN is locked', text: [`There were too many wrong PINs. It is locked until ${until(locked_until)}.`] };
   }
   if (state === 'inactive') {
-    return { image: 'lock', heading: 'Your PIN is deactivated', text: [['There were too many wrong PINs. Ask the people who run ', operator, ' for a link with which you choose a new PIN.'], 'You can still deny.'] };
+    return { image: 'lock', heading: 'Your PIN is deactivated', text: [['There were too many wrong PINs. Ask the people who run ', operator, ' for a link with which you choose a new PIN.']] };
   }
   if (known_browser_required && !known_browser) {
-    return { image: 'shield', heading: 'Use a browser that is known', text: ['You have not used your PIN in this browser. Open the link in the browser in which you chose your PIN or approved before.', 'You can still deny here.'] };
+    return { image: 'shield', heading: 'Use a browser that is known', text: ['You have not used your PIN in this browser. Open the link in the browser in which you chose your PIN or approved before.'] };
   }
   if (tries_left === 0) {
     return { image: 'clock', heading: 'A PIN is being checked', text: ['Two PINs were typed at this link. In a moment you see the result.'] };
@@ -163,12 +163,14 @@ function showAsked() {
   });
 }
 
+const stillHere = trouble => (pin.value ? `${trouble} Your PIN is still here.` : trouble);
+
 // stillOpen asks whether the decision arrived whose answer was lost. Sending the same PIN twice could cost two tries.
 async function stillOpen(decision) {
   const { tries_left, view_hash } = view;
   const trouble = await refresh();
   if (trouble) {
-    problem(trouble);
+    problem(stillHere(trouble));
     return false;
   }
   unsure = false;
@@ -200,7 +202,7 @@ async function decide(decision) {
       return;
   }
   unsure = true;
-  problem(`${failure(result)} ${decision === 'approve' ? 'Your PIN is still here.' : ''}`);
+  problem(stillHere(failure(result)));
 }
 
 async function decided(answer) {
