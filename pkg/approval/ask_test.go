@@ -24,9 +24,9 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// world is a customer with a PIN and an identity on an instance, and three replicas that ask for approvals. The skill pay is in mode
+// asking is a customer with a PIN and an identity on an instance, and three replicas that ask for approvals. The skill pay is in mode
 // approval.
-type world struct {
+type asking struct {
 	t        testing.TB
 	people   storetest.People
 	database *storetest.Database
@@ -38,9 +38,9 @@ type world struct {
 	key                          token.Token
 }
 
-func newWorld(t testing.TB, change ...func(*approval.Config)) *world {
+func newAsking(t testing.TB, change ...func(*approval.Config)) *asking {
 	t.Helper()
-	w := &world{t: t, database: storetest.Postgres(t)}
+	w := &asking{t: t, database: storetest.Postgres(t)}
 	w.people, w.db = storetest.NewPeople(t, w.database), w.database.Open(t, schema.RolePinInternal)
 	w.sweeper = approval.Sweeper{DB: w.database.Open(t, schema.RolePinAdmin), Log: (&webtest.Log{}).Logger()}
 	ring, err := keyring.Parse(twoKeys)
@@ -66,20 +66,20 @@ func newWorld(t testing.TB, change ...func(*approval.Config)) *world {
 	return w
 }
 
-func (w *world) request(name string, n int) approval.Request {
+func (w *asking) request(name string, n int) approval.Request {
 	return approval.Request{
-		Subject: pin.Subject{InstanceID: w.instance, CustomerID: audit(w.customer), IdentityID: audit(w.identity)},
+		Subject: pin.Subject{InstanceID: w.instance, CustomerID: some(w.customer), IdentityID: some(w.identity)},
 		Skill:   name, Arguments: fmt.Sprintf(`{"n":%d}`, n), ExpiresIn: 10 * time.Minute,
 	}
 }
 
-func audit(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: true} }
+func some(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: true} }
 
-func (w *world) try(r approval.Request) (approval.Answer, error) {
+func (w *asking) try(r approval.Request) (approval.Answer, error) {
 	return w.replicas[0].Ask(context.Background(), w.key, r)
 }
 
-func (w *world) ask(r approval.Request) approval.Row {
+func (w *asking) ask(r approval.Request) approval.Row {
 	w.t.Helper()
 	answer, err := w.try(r)
 	if err != nil || !answer.Created {
@@ -89,7 +89,7 @@ func (w *world) ask(r approval.Request) approval.Row {
 }
 
 // refused checks that a limit refuses a request, and that Retry-After is within a second of wait.
-func (w *world) refused(r approval.Request, want error, wait time.Duration) {
+func (w *asking) refused(r approval.Request, want error, wait time.Duration) {
 	w.t.Helper()
 	_, err := w.try(r)
 	var failure *fault.Error
@@ -102,12 +102,12 @@ func (w *world) refused(r approval.Request, want error, wait time.Duration) {
 }
 
 // end writes the end of a pending approval.
-func (w *world) end(id uuid.UUID, status string, reason any, ago time.Duration) {
+func (w *asking) end(id uuid.UUID, status string, reason any, ago time.Duration) {
 	w.t.Helper()
 	w.people.Exec(`update approvals set status = $2, reason = $3, decided_at = now() - $4 * interval '1 second' where id = $1`, id, status, reason, ago.Seconds())
 }
 
-func (w *world) count(where string) (n int) {
+func (w *asking) count(where string) (n int) {
 	w.t.Helper()
 	w.people.Get(&n, `select count(*) from approvals where `+where)
 	return n
@@ -115,7 +115,7 @@ func (w *world) count(where string) (n int) {
 
 func TestLimitOfPendingApprovals(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newAsking(t)
 	for n := range 3 {
 		w.ask(w.request("pay", n))
 	}
@@ -148,13 +148,13 @@ func TestLimitOfPendingApprovals(t *testing.T) {
 	w.people.Identity(other, w.instance)
 	w.people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, '', gen_random_uuid(), now())`, other)
 	r := w.request("pay", 3)
-	r.Subject.CustomerID, r.Subject.IdentityID = audit(other), uuid.NullUUID{}
+	r.Subject.CustomerID, r.Subject.IdentityID = some(other), uuid.NullUUID{}
 	w.ask(r)
 }
 
 func TestLimitOfApprovalsInAnHour(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *approval.Config) { c.PerHour = 5 })
+	w := newAsking(t, func(c *approval.Config) { c.PerHour = 5 })
 	for n := range 5 {
 		row := w.ask(w.request("pay", n))
 		if again, err := w.try(w.request("pay", n)); err != nil || again.Created { // it does not count again
@@ -172,7 +172,7 @@ func TestLimitOfApprovalsInAnHour(t *testing.T) {
 
 func TestDeniedActionIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newAsking(t)
 	row := w.ask(w.request("pay", 1))
 	w.end(row.ID, "denied", "person", 0)
 	w.refused(w.request("pay", 1), approval.ErrDeniedRecently, 15*time.Minute)
@@ -189,7 +189,7 @@ func TestDeniedActionIsRefused(t *testing.T) {
 
 func TestSkillIsRefusedAfterTwoDenials(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newAsking(t)
 	deny := func(n int, ago time.Duration) {
 		t.Helper()
 		w.end(w.ask(w.request("pay", n)).ID, "denied", "person", ago)
@@ -214,7 +214,7 @@ func TestSkillIsRefusedAfterTwoDenials(t *testing.T) {
 
 func TestLimitsCanBeTurnedOff(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *approval.Config) { c.DeniedFor, c.SkillDeniedFor = 0, 0 })
+	w := newAsking(t, func(c *approval.Config) { c.DeniedFor, c.SkillDeniedFor = 0, 0 })
 	for range 5 {
 		w.end(w.ask(w.request("pay", 1)).ID, "denied", "person", 0)
 	}
@@ -234,7 +234,7 @@ func TestLimitsAreExactUnderParallelRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, rule.limits)
+			w := newAsking(t, rule.limits)
 			// An approval that is over must be written as expired by exactly one request.
 			old := w.ask(w.request("pay", 0))
 			w.people.Exec(`update approvals set created_at = now() - interval '70 minutes', expires_at = now() - interval '60 minutes' where id = $1`, old.ID)
@@ -268,7 +268,7 @@ func TestLimitsAreExactUnderParallelRequests(t *testing.T) {
 
 func TestSameRequestsAtThreeReplicasMakeOneApproval(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newAsking(t)
 	var mu sync.Mutex
 	created, ids := 0, map[uuid.UUID]bool{}
 	var running sync.WaitGroup
@@ -295,10 +295,10 @@ func TestSameRequestsAtThreeReplicasMakeOneApproval(t *testing.T) {
 // Pending requests are separate for each identity, for the customer without an identity, and for each kind.
 func TestSameRequestNeedsTheSameIdentityAndKind(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newAsking(t)
 	second := w.people.Identity(w.customer, w.instance)
 	rows := map[uuid.UUID]bool{}
-	for _, identity := range []uuid.NullUUID{audit(w.identity), audit(second), {}} {
+	for _, identity := range []uuid.NullUUID{some(w.identity), some(second), {}} {
 		r := w.request("pay", 1)
 		r.Subject.IdentityID = identity
 		row := w.ask(r)
@@ -319,7 +319,7 @@ func TestSameRequestNeedsTheSameIdentityAndKind(t *testing.T) {
 
 func TestPINThatCannotApproveIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newAsking(t)
 	for _, rule := range []struct {
 		change string
 		want   *fault.Error
