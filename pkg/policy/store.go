@@ -86,3 +86,17 @@ func (s Store) Change(ctx context.Context, instance uuid.UUID, change Change) (P
 	}
 	return policy, nil
 }
+
+// TrustingAgents returns the names of at most limit instances that have a skill with the mode approval, but take PINs from agents, and
+// the number of all such instances. There an approval does not protect against the agent runtime: it can set an identity's PIN and
+// then approve.
+func TrustingAgents(ctx context.Context, db *sqlx.DB, limit int) (names []string, total int, err error) {
+	const q = `
+		select i.name from instances i
+		 where i.pin_entry <> 'page' and exists (select from skills k where k.instance_id = i.id and k.mode = 'approval')
+		 order by i.name, i.id`
+	if err := db.SelectContext(ctx, &names, q); err != nil {
+		return nil, 0, fmt.Errorf("reading the instances that take PINs from agents: %w", err)
+	}
+	return names[:min(limit, len(names))], len(names), nil
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
+	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/services/auth/operator"
 )
@@ -34,7 +35,7 @@ func (r *Report) postgres(ctx context.Context, c Config) {
 	defer db.Close()
 	r.add(ok, "Postgres answers", "")
 	for _, check := range []func(context.Context, *sqlx.DB, Config) error{
-		r.durability, r.clock, r.migrations, r.roles, r.limits, r.keyrings, r.mails, r.retention,
+		r.durability, r.clock, r.migrations, r.roles, r.limits, r.keyrings, r.mails, r.retention, r.entry,
 	} {
 		if err := check(ctx, db, c); err != nil {
 			r.add(wrong, "a check of Postgres failed: "+err.Error(), "set DATABASE_URL with the user that owns the schema, as for countersign migrate")
@@ -106,6 +107,25 @@ func (r *Report) mails(ctx context.Context, db *sqlx.DB, _ Config) error {
 	} else {
 		r.add(advice, fmt.Sprintf("%d mails were not sent within 5 minutes", waiting), "set SMTP_URL. If it is set, the log of auth says why the mails were not sent")
 	}
+	return nil
+}
+
+// entry says which instances protect actions by approvals, but let the agent runtime set PINs.
+func (r *Report) entry(ctx context.Context, db *sqlx.DB, _ Config) error {
+	const most = 5
+	names, total, err := policy.TrustingAgents(ctx, db, most)
+	if err != nil {
+		return err
+	}
+	if total == 0 {
+		r.add(ok, "no instance with approvals takes PINs from its agents", "")
+		return nil
+	}
+	what := fmt.Sprintf("%d instances with approvals take PINs from their agents (pin_entry any): %q", total, names)
+	if total > most {
+		what += " and others"
+	}
+	r.add(advice, what, "set pin_entry of their policy to page, if nobody gives a PIN in a chat any more. Until then, the agent runtime itself can set an identity's PIN and approve with it")
 	return nil
 }
 
