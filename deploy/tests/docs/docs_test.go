@@ -44,6 +44,12 @@ func runSteps(t *testing.T, folder string, steps []step) {
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script(steps))
 	shell.Dir = folder
+	// A reader runs the programs in the checkout, where Go finds pkg/client in the workspace.
+	work, err := filepath.Abs(filepath.Join("..", "..", "..", "go.work"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell.Env = append(os.Environ(), "GOWORK="+work)
 	shell.WaitDelay = 10 * time.Second
 	failed := shell.Run()
 	for _, s := range steps {
