@@ -65,6 +65,10 @@ func newWorldOn(t *testing.T, redisURL string) *world {
 	w.customer, w.instance = w.people.Customer(), w.people.Instance()
 	w.identity, w.key = w.people.Identity(w.customer, w.instance), w.people.ProxyKey(w.instance)
 	w.holder(w.customer, nil)
+	// As pin-admin does. Without a key, a burn does nothing, and would not show what else it checks.
+	if err := signing.New(signing.Receipts, w.db, w.ring(), approval.ReceiptKeyLifetime).Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
@@ -280,6 +284,7 @@ func TestUseIsRefused(t *testing.T) {
 			update identities set instance_id = (select id from instances where name = 'other')`), pin.ErrNotWithin},
 		{"unknown approval", false, exec(`delete from approvals`), approval.ErrNotFound},
 		{"key of another instance", false, func(w *world, _ uuid.UUID) { w.key = w.people.ProxyKey(w.people.Instance()) }, directory.ErrNoInstance},
+		{"another instance in the path", false, func(w *world, _ uuid.UUID) { w.instance = w.people.Instance() }, directory.ErrNoInstance},
 		{"approval of another instance", false, func(w *world, _ uuid.UUID) {
 			w.instance = w.people.Instance()
 			w.key = w.people.ProxyKey(w.instance)

@@ -28,6 +28,8 @@ const (
 	visible   = "pkg/skill/visible.go"
 	compare   = "services/auth/internal/password/compare.go"
 	enrolment = "services/pin-admin/internal/enrolment/enrolment.go"
+	burn      = "pkg/approval/burn.go"
+	use       = "pkg/approval/use.go"
 )
 
 func single(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
@@ -152,4 +154,23 @@ var mutants = []mutant{
 	single("a used enrolment link sets a PIN", enrolment, " and e.used_at is null and ", " and "),
 	single("an enrolment link that was replaced sets a PIN", enrolment, "e.token_hash = $1 and e.used", "$1::bytea is not null and e.used"),
 	single("an expired enrolment link sets a PIN", enrolment, " and e.expires_at > now()`", "`"),
+	single("a use does not check the PIN's session generation", burn, "h.holder_id = a.holder_id and h.session_generation = a.session_generation\n", "h.holder_id = a.holder_id\n"),
+	single("a use does not compare the arguments", burn, "($4::text is null or a.arguments = $4)", "($4::text is null or true)"),
+	single("a use does not check the time", burn, " and moment.at < a.expires_at", ""),
+	single("a use does not check that the person approved", burn, "a.status = 'approved' and moment", "moment"),
+	single("a use does not check that the PIN is not locked", burn, " and (h.locked_until is null or h.locked_until <= moment.at)", ""),
+	single("a use does not check that the PIN still applies", burn, " and moment.replaced is not true", ""),
+	single("a use that waited does not see the first PIN of an identity", burn, "holds_pin(a.identity_id) as replaced",
+		"exists (select from pin_holders h where h.holder_id = a.identity_id and h.verifier is not null) as replaced"),
+	single("a use does not lock the PIN", burn, "order by h.identity_id nulls first\n\t       for share", "order by h.identity_id nulls first"),
+	single("a use reads the time before it waits", burn, "select clock_timestamp() as at", "select now() as at"),
+	single("a use does not check that the person is still within the instance", burn, "and ` + within + `\n", "\n"),
+	single("a use accepts a proxy key of another instance", burn, "k.key_hash = $1 and k.instance_id = $2 and", "k.key_hash = $1 and $2::uuid is not null and"),
+	single("another use_id gets the receipt again", use, "subtle.ConstantTimeCompare(row.UseHash, useHash) == 0:", "subtle.ConstantTimeCompare(row.UseHash, useHash) == 2:"),
+	single("a repeated use ignores other arguments", use, "case !row.SameArguments:", "case false:"),
+	single("a repeated use makes a revoked session again", use, "case revoked:", "case false:"),
+	single("a repeated use makes an expired session again", use, "!alive || !earlier.At.Before(earlier.sessionEnd())", "!alive"),
+	single("a repeated use makes a session again after the PIN was changed", use, "if !alive || ", "if "),
+	single("storing a session again ends another session", "pkg/session/create.lua", "redis.call('ZREM', KEYS[2], KEYS[1])", ""),
+	single("a key of receipts is sealed like a key of access tokens", "pkg/signing/kind.go", "Purpose: keyring.ReceiptKeys", "Purpose: keyring.SigningKeys"),
 }
