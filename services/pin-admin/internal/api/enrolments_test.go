@@ -59,10 +59,10 @@ func TestEnrolmentLinkSetsOnePIN(t *testing.T) {
 	s.Fields(s.Want(s.openEnrolment(link), 200), object{"status": "used"})
 	s.Fields(s.Want(s.complete(link, otherPIN), 409), object{"code": "enrolment_used"})
 	s.Fields(s.Want(s.ask("GET", "/v1/customers/"+customer.String()+"/pin", nil), 200), object{"has_pin": true, "is_active": true})
-	s.actions("enrolment.created", "enrolment.completed", "pin.set")
+	s.actions("enrolment.created", "enrolment.completed", "browser.known", "pin.set")
 	var actors, source string
 	s.people.Get(&actors, `select string_agg(concat(actor_kind, coalesce(' ' || actor_id, '')), ', ' order by id) from audit where action <> 'enrolment.created' and customer_id = $1`, customer)
-	if actors != "link, link" {
+	if actors != "link, link, link" {
 		t.Errorf("the actors are %s, want an enrolment link without an id", actors)
 	}
 	s.people.Get(&source, `select source from mails where kind = 'pin_set' and customer_id = $1`, customer)
@@ -208,7 +208,7 @@ func TestParallelEnrolmentsSetOnePIN(t *testing.T) {
 	if set.Load() != 1 || refused.Load()+shed.Load() != 29 {
 		t.Errorf("%d set a PIN, %d were refused, %d were shed", set.Load(), refused.Load(), shed.Load())
 	}
-	s.actions("enrolment.created", "enrolment.completed", "pin.set")
+	s.actions("enrolment.created", "enrolment.completed", "browser.known", "pin.set")
 }
 
 // While a link is completed, an admin replaces it. The PIN is set through the old link, or the old link is unknown; never both links.
@@ -258,4 +258,48 @@ func TestRateOfLinks(t *testing.T) {
 	}
 	s.Want(s.openEnrolment(link), 429)
 	s.Want(s.complete(link, goodPIN), 200) // a limit of its own
+}
+
+// The browser in which the person completes the link is known for the PIN, and shows the phrase that the person chose there.
+func TestEnrolmentMakesTheBrowserKnown(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	customer := s.people.Customer()
+	link := s.enrolment(customer)
+	for _, phrase := range []any{"", strings.Repeat("x", 101), 7, " a", "a\u202eb"} {
+		s.Want(s.follow("/v1/enrolments/complete", object{"token": link, "pin": goodPIN, "phrase": phrase}), 422)
+		s.Want(s.ask("PUT", "/v1/customers/"+customer.String()+"/phrase", object{"phrase": phrase}), 422)
+	}
+	done := s.Want(s.follow("/v1/enrolments/complete", object{"token": link, "pin": goodPIN, "phrase": "seven blue elephants"}), 200)
+	name, rest, _ := strings.Cut(done.Header.Get("Set-Cookie"), "=")
+	cookie, attributes, _ := strings.Cut(rest, ";")
+	if _, err := token.Parse(token.Browser, cookie, 0); name != "__Host-countersign-browser" || err != nil || attributes != " Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Strict" {
+		t.Errorf("the cookie %s has the attributes%s: %v", name, attributes, err)
+	}
+	s.actions("enrolment.created", "enrolment.completed", "browser.known", "phrase.set", "pin.set")
+	var known bool
+	s.people.Get(&known, `select b.generation = h.generation from known_browsers b join pin_holders h using (holder_id) where h.holder_id = $1`, customer)
+	if !known {
+		t.Error("the browser is not known for the new PIN")
+	}
+	if dump := s.people.Dump(); strings.Contains(dump, cookie) || strings.Contains(dump, "elephants") {
+		t.Error("the cookie or the phrase is stored as plain text")
+	}
+	s.NeverLogged(cookie, "elephants")
+
+	// A browser that is known keeps its cookie, for the PIN of another customer too.
+	other := s.enrolment(s.people.Customer())
+	again := s.Want(s.Do(webtest.Request{Method: "POST", Path: "/v1/enrolments/complete", Body: object{"token": other, "pin": otherPIN}, Header: map[string]string{"Cookie": name + "=" + cookie}}), 200)
+	if !strings.HasPrefix(again.Header.Get("Set-Cookie"), name+"="+cookie+";") {
+		t.Error("the known browser got another cookie")
+	}
+	// A set from elsewhere ends it. A completion that is refused makes no browser known.
+	s.Want(s.ask("POST", "/v1/customers/"+customer.String()+"/pin", object{"pin": otherPIN}), 200)
+	if refused := s.Want(s.complete(link, goodPIN), 409); refused.Header.Get("Set-Cookie") != "" {
+		t.Error("a refused completion set a cookie")
+	}
+	s.people.Get(&known, `select b.generation = h.generation from known_browsers b join pin_holders h using (holder_id) where h.holder_id = $1`, customer)
+	if known {
+		t.Error("the browser is known although the PIN was set elsewhere")
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/countersign/countersign/pkg/caller"
 	"github.com/countersign/countersign/pkg/directory"
 	"github.com/countersign/countersign/services/pin-admin/internal/api/gen"
+	"github.com/countersign/countersign/services/pin-admin/internal/phrase"
 )
 
 // GetMyPhrase returns the phrase of the signed-in customer.
@@ -35,7 +36,11 @@ func (a *API) SetMyPhrase(ctx context.Context, r gen.SetMyPhraseRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	return gen.SetMyPhrase204Response{}, a.Phrases.Set(ctx, customer, r.Body.Phrase)
+	chosen, err := phrase.Parse(r.Body.Phrase.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return gen.SetMyPhrase204Response{}, a.Phrases.Set(ctx, customer, chosen)
 }
 
 // RemoveMyPhrase removes the phrase of the signed-in customer.
@@ -49,7 +54,11 @@ func (a *API) RemoveMyPhrase(ctx context.Context, _ gen.RemoveMyPhraseRequestObj
 
 // SetCustomerPhrase sets the phrase of a customer.
 func (a *API) SetCustomerPhrase(ctx context.Context, r gen.SetCustomerPhraseRequestObject) (gen.SetCustomerPhraseResponseObject, error) {
-	return gen.SetCustomerPhrase204Response{}, a.Phrases.Set(ctx, r.CustomerID, r.Body.Phrase)
+	chosen, err := phrase.Parse(r.Body.Phrase.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return gen.SetCustomerPhrase204Response{}, a.Phrases.Set(ctx, r.CustomerID, chosen)
 }
 
 // RemoveCustomerPhrase removes the phrase of a customer.

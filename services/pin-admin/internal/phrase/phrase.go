@@ -49,12 +49,6 @@ func invisible(r rune) bool {
 	return r != ' ' && !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// UnmarshalText reads a phrase from a JSON string.
-func (p *Phrase) UnmarshalText(text []byte) (err error) {
-	*p, err = Parse(string(text))
-	return err
-}
-
 // Store keeps phrases, sealed under PIN_KEYS.
 type Store struct {
 	DB   *sqlx.DB

@@ -18,7 +18,6 @@ import (
 	"github.com/countersign/countersign/pkg/pin"
 	"github.com/countersign/countersign/pkg/secret"
 	"github.com/countersign/countersign/pkg/web"
-	"github.com/countersign/countersign/services/pin-admin/internal/phrase"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
@@ -782,7 +781,7 @@ type PINStatus struct {
 }
 
 // Phrase A text that the customer chose. It has 1 to 100 characters, none of which is invisible, except single spaces. It is stored in Unicode's form NFC.
-type Phrase = phrase.Phrase
+type Phrase = secret.Text
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -1174,6 +1173,9 @@ type ListSessionsParams struct {
 
 // CompleteEnrolmentJSONBody defines parameters for CompleteEnrolment.
 type CompleteEnrolmentJSONBody struct {
+	// Phrase A text that the customer chose. It has 1 to 100 characters, none of which is invisible, except single spaces. It is stored in Unicode's form NFC.
+	Phrase *Phrase `json:"phrase,omitempty"`
+
 	// PIN 4 to 12 ASCII digits.
 	PIN PIN `json:"pin"`
 
@@ -7060,15 +7062,25 @@ type CompleteEnrolmentResponseObject interface {
 	VisitCompleteEnrolmentResponse(w http.ResponseWriter) error
 }
 
-type CompleteEnrolment200JSONResponse CompletedEnrolment
+type CompleteEnrolment200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type CompleteEnrolment200JSONResponse struct {
+	Body    CompletedEnrolment
+	Headers CompleteEnrolment200ResponseHeaders
+}
 
 func (response CompleteEnrolment200JSONResponse) VisitCompleteEnrolmentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err

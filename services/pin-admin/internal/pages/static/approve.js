@@ -211,7 +211,7 @@ async function decided(answer) {
     return;
   }
   clearPIN();
-  if (answer.error !== 'invalid_pin') {
+  if (answer.error !== 'invalid_pin' || answer.locked_until || answer.remaining_attempts === 0) { // the page shows the lock
     problem(await refresh());
     if (!byID('blocked').hidden) byID('blocked-title').focus();
     return;

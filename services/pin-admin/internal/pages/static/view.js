@@ -31,7 +31,7 @@ function argumentRow(argument) {
 function summaryOf(view) {
   return view.summary_parts.map(part => {
     if (part.value === undefined) return part.text;
-    return bdi(part.value, part.flags.length ? 'value flagged' : 'value');
+    return bdi(part.value, part.flags?.length ? 'value flagged' : 'value');
   });
 }
 
