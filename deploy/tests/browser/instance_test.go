@@ -22,6 +22,8 @@ func TestEditPolicy(t *testing.T) {
 	p.screenshot("policy-refused")
 	p.fill("Protected skills", "payments.*\n transfer \n\n")
 	p.fill("Length of a PIN session in minutes", "5")
+	p.choose("Who may receive a PIN", "Only a page of Countersign (page)")
+	p.click(`//label[normalize-space()='People can approve only in a browser in which they gave their PIN before']`)
 	p.click(`//label[normalize-space()='Agents need the current PIN or a live session to change a PIN']`)
 	p.click(`//label[normalize-space()='A PIN can be set only after identity verification (KYC)']`)
 	p.press("Save policy")
@@ -30,7 +32,7 @@ func TestEditPolicy(t *testing.T) {
 	p.do(chromedp.Reload())
 	p.heading("Teller")
 	p.until("the policy to be shown as it was saved", `JSON.stringify(Array.from(document.querySelectorAll('form :is(input, select, textarea)'),
-		(field) => field.type === 'checkbox' ? field.checked : field.value)) === '["customer","strict","payments.*\\ntransfer","5",true,true]'`)
+		(field) => field.type === 'checkbox' ? field.checked : field.value)) === '["customer","strict","payments.*\\ntransfer","5","page",true,true,true]'`)
 }
 
 func TestIssueAndRevokeProxyKey(t *testing.T) {

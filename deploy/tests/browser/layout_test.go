@@ -29,6 +29,8 @@ func TestLayoutOnAPhone(t *testing.T) {
 	instance := create(t, "/v1/instances", map[string]any{"name": long, "owner_customer_id": customer})
 	create(t, "/v1/customers/"+customer+"/identities", map[string]any{"instance_id": instance, "channel": "web_chat", "external_id": long, "role_override": "owner", "verified": true})
 	create(t, "/v1/instances/"+instance+"/proxy-keys", map[string]any{"name": long})
+	registerSkill(t, instance, "long."+long, map[string]any{"mode": "approval", "title": long[:100], "summary": "Pay {to}"})
+	approval := ask(t, instance, customer, "long."+long, map[string]any{"to": long, long: long})
 	p := newPage(t)
 	p.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 	p.do(chromedp.Navigate(stack.PinAdminURL + "/console"))
@@ -40,9 +42,11 @@ func TestLayoutOnAPhone(t *testing.T) {
 		buttons             []string
 	}{
 		{"#/customers", "Customers", "Demo customer", []string{"New customer"}},
-		{"#/customers/" + customer, long, "on " + long, []string{"Set PIN", "New identity"}},
+		{"#/customers/" + customer, long, "on " + long, []string{"Set PIN", "New identity", "New enrolment link", "Set phrase"}},
 		{"#/instances", "Instances", "Demo agent", []string{"New instance"}},
-		{"#/instances/" + instance, long, "Protected skills", []string{"New proxy key", "Find an identity", "Revoke " + long}},
+		{"#/instances/" + instance, long, "Protected skills", []string{"New skill", "New proxy key", "Find an identity", "Revoke " + long}},
+		{"#/approvals", "Approvals", "Status", nil},
+		{"#/approvals/" + approval, "Pay " + long[:200] + "…", "The agent says", nil},
 		{"#/api-keys", "API keys", "demo", []string{"New API key"}},
 		{"#/audit", "Audit trail", "customer.created", nil},
 		{"#/customers/00000000-0000-0000-0000-000000000000", "Not found", "Try again", nil},

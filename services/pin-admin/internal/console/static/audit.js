@@ -57,8 +57,8 @@ async function trail(filter) {
   return list.children.length ? [list, h('div', { class: 'buttons' }, older)] : [emptyNotice('No entries found.')];
 }
 
-const actors = { user: 'a user', api_key: 'an API key', proxy_key: 'an agent', operator: 'the operator', anonymous: 'an anonymous caller' };
-const warnings = /refused|reuse|deactivated|\.locked/;
+const actors = { user: 'a user', api_key: 'an API key', proxy_key: 'an agent', operator: 'the operator', link: 'a person with a link', anonymous: 'an anonymous caller' };
+const warnings = /refused|reuse|deactivated|\.locked|wrong_pin|denied/;
 
 function row(entry) {
   const links = [

@@ -2,6 +2,7 @@
 // holds only ids and filters, never a secret.
 
 import { get } from './api.js';
+import { approvalPage, approvalsPage } from './approvals.js';
 import { auditPage } from './audit.js';
 import { customerPage } from './customer.js';
 import { customersPage } from './customers.js';
@@ -23,6 +24,8 @@ const pages = [
   [/^#\/customers\/([0-9a-f-]{36})$/, (id) => customerPage(id)],
   [/^#\/instances$/, instancesPage],
   [/^#\/instances\/([0-9a-f-]{36})$/, (id) => instancePage(id)],
+  [/^#\/approvals(?:\?(.*))?$/, (query) => approvalsPage(Object.fromEntries(new URLSearchParams(query)))],
+  [/^#\/approvals\/([0-9a-f-]{36})$/, (id) => approvalPage(id)],
   [/^#\/api-keys$/, apiKeysPage],
   [/^#\/audit(?:\?(.*))?$/, (query) => auditPage(Object.fromEntries(new URLSearchParams(query)))],
 ];

@@ -3,6 +3,7 @@
 import { get, instanceName, post, remove } from './api.js';
 import { confirmDialog, formDialog } from './dialog.js';
 import { announce, badge, button, date, emptyNotice, h, time } from './dom.js';
+import { enrolmentPanel } from './enrolment.js';
 import { pagedList, panel } from './panel.js';
 import { pinBox } from './pin.js';
 
@@ -27,7 +28,7 @@ export async function customerPage(id) {
       h('h1', { tabindex: '-1' }, name),
       h('p', { class: 'hint' }, customer.display_name ? `${customer.email} · ` : null, 'added ', date(customer.created_at), ' · ',
         h('a', { href: `#/audit?customer_id=${id}` }, 'Audit trail of this customer'), ' · ', h('code', {}, id)),
-      pin.element, sessions.element, identityPanel(path, onChange),
+      pin.element, enrolmentPanel(path, id, name), sessions.element, identityPanel(path, onChange),
     ],
   };
 }

@@ -30,16 +30,17 @@ export function confirmDialog({ title, text, submit, danger = true, action }) {
   })]);
 }
 
-// formDialog shows a form and runs the action with the values of its fields. It resolves to the action's result.
-export function formDialog({ title, text, fields, submit, action }) {
+// formDialog shows a form and runs the action with the values of its fields. It resolves to the action's result. extra and onedit
+// are those of form.
+export function formDialog({ title, text, fields, submit, action, extra, onedit }) {
   return open(title, (close) => [text && h('p', {}, text), form({
-    label: title, fields, submit, cancel: () => close(),
+    label: title, fields, submit, extra, onedit, cancel: () => close(),
     onsubmit: async (values) => close(await action(values)),
   })].filter(Boolean));
 }
 
-// secretDialog shows a new key, with a button to copy it.
-export function secretDialog({ title, text, secret }) {
+// secretDialog shows a new secret, with a button to copy it.
+export function secretDialog({ title, text, secret, label = 'The key' }) {
   return open(title, (close) => {
     const id = newID('secret');
     const box = h('textarea', { id, class: 'secret', readonly: true, rows: 2, spellcheck: 'false', autocomplete: 'off', onfocus: () => box.select() }, secret);
@@ -53,7 +54,7 @@ export function secretDialog({ title, text, secret }) {
       }
       status.textContent = 'Copied.';
     }, { class: 'primary', autofocus: true });
-    return [h('p', {}, text), h('div', { class: 'field' }, h('label', { for: id }, 'The key'), box),
+    return [h('p', {}, text), h('div', { class: 'field' }, h('label', { for: id }, label), box),
       h('div', { class: 'buttons' }, copy, button('Done', () => close()), status)];
   });
 }

@@ -4,7 +4,9 @@ import { button, h, newID } from './dom.js';
 
 // form returns a form element. A field is {name, label, kind, hint, value, options, attributes}. onsubmit gets the values by
 // field name. If it throws a Problem with issues, each issue is shown at its field; other errors are shown above the buttons.
-export function form({ label, fields, submit, danger, cancel, onsubmit }) {
+// extra is an element between the fields and the buttons. onedit gets the values when the form is made and after each edit, and
+// a function that shows a Problem, or with null no problem, at the fields.
+export function form({ label, fields, submit, danger, cancel, onsubmit, extra, onedit }) {
   const all = fields.map(makeField);
   const formError = h('div', { class: 'error-box', role: 'alert', hidden: true });
   const submitButton = h('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, submit);
@@ -15,12 +17,12 @@ export function form({ label, fields, submit, danger, cancel, onsubmit }) {
     if (busy) return;
     busy = true;
     element.setAttribute('aria-busy', 'true');
-    formError.hidden = true;
-    for (const field of all) field.showError('');
+    showErrors(null);
     try {
-      await onsubmit(Object.fromEntries(all.map((field) => [field.name, field.read()])));
+      await onsubmit(values());
     } catch (problem) {
-      showProblem(problem);
+      showErrors(problem);
+      (all.find(({ control }) => control.getAttribute('aria-invalid') === 'true')?.control ?? submitButton).focus();
     } finally {
       busy = false;
       element.removeAttribute('aria-busy');
@@ -28,22 +30,26 @@ export function form({ label, fields, submit, danger, cancel, onsubmit }) {
     }
   }
 
-  function showProblem(problem) {
-    const formErrors = [];
-    for (const issue of problem.issues ?? []) {
-      const field = all.find(({ name }) => name === issue.loc[1]);
-      if (field) field.showError(issue.loc.length > 2 ? `Entry ${Number(issue.loc[2]) + 1}: ${issue.msg}` : issue.msg);
-      else formErrors.push(issue.msg);
+  const values = () => Object.fromEntries(all.map((field) => [field.name, field.read()]));
+
+  // showErrors replaces the errors that are shown by those of a Problem, or by none.
+  function showErrors(problem) {
+    const formErrors = problem && !problem.issues?.length ? [problem.message] : [];
+    for (const field of all) field.showError('');
+    for (const { loc, msg } of problem?.issues ?? []) {
+      const field = all.find(({ name }) => name === loc[1]);
+      if (field) field.showError(loc.length === 3 && /^\d+$/.test(loc[2]) ? `Entry ${Number(loc[2]) + 1}: ${msg}` : [...loc.slice(2), msg].join(': '));
+      else formErrors.push(msg);
     }
-    if (!problem.issues?.length) formErrors.push(problem.message);
     formError.hidden = formErrors.length === 0;
     formError.replaceChildren(h('p', {}, formErrors.join(' ')));
-    (all.find(({ control }) => control.getAttribute('aria-invalid') === 'true')?.control ?? submitButton).focus();
   }
 
-  const element = h('form', { class: 'form', novalidate: true, onsubmit: run, 'aria-label': label },
-    all.map((field) => field.element), formError,
+  const edited = onedit && (() => onedit(values(), showErrors));
+  const element = h('form', { class: 'form', novalidate: true, onsubmit: run, oninput: edited ?? null, 'aria-label': label },
+    all.map((field) => field.element), extra, formError,
     h('div', { class: 'buttons' }, submitButton, cancel && button('Cancel', cancel)));
+  edited?.();
   return element;
 }
 

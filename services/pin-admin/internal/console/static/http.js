@@ -19,12 +19,12 @@ export class Problem extends Error {
   }
 }
 
-// request returns the decoded JSON answer, or null for an empty answer.
+// request returns the decoded JSON answer, or null for an empty answer. A body that is a text is sent as it is, and must be JSON.
 export async function request(url, { method = 'GET', body, headers = {}, signal } = {}) {
   const options = { method, headers: { ...headers }, signal, credentials: 'omit', cache: 'no-store', referrerPolicy: 'no-referrer' };
   if (body !== undefined) {
     options.headers['Content-Type'] = 'application/json';
-    options.body = JSON.stringify(body);
+    options.body = typeof body === 'string' ? body : JSON.stringify(body);
   }
   let response;
   try {

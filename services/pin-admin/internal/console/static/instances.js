@@ -1,4 +1,4 @@
-// The list of instances, and the page of one instance with its PIN policy and its proxy keys.
+// The list of instances, and the page of one instance with its PIN policy, its skills and its proxy keys.
 
 import { forgetInstanceNames, get, patch, post } from './api.js';
 import { channels } from './customer.js';
@@ -9,6 +9,7 @@ import { Problem } from './http.js';
 import { keyPanel } from './keys.js';
 import { listPage } from './list.js';
 import { panel } from './panel.js';
+import { skillPanel } from './skills.js';
 
 export function instancesPage() {
   return listPage({
@@ -57,8 +58,9 @@ export async function instancePage(id) {
         h('div', { class: 'buttons' }, button('Find an identity', () => findIdentity(id)))),
       h('p', { class: 'hint' },
         owner ? ['owned by ', h('a', { href: `#/customers/${owner.id}` }, owner.display_name ?? owner.email)] : 'no owner',
-        ' · added ', date(instance.created_at), ' · ', h('a', { href: `#/audit?instance_id=${id}` }, 'Audit trail of this instance'), ' · ', h('code', {}, id)),
-      policy.element,
+        ' · added ', date(instance.created_at), ' · ', h('a', { href: `#/audit?instance_id=${id}` }, 'Audit trail of this instance'), ' · ',
+        h('a', { href: `#/approvals?instance_id=${id}` }, 'Approvals of this instance'), ' · ', h('code', {}, id)),
+      policy.element, skillPanel(path),
       keyPanel({
         title: 'Proxy keys', path: `${path}/proxy-keys`, kind: 'proxy key',
         emptyText: 'There are no proxy keys. Without a proxy key, the agent cannot use Countersign.',
@@ -69,6 +71,7 @@ export async function instancePage(id) {
 
 const enforcements = [['strict', 'Every skill, and a person without a PIN is refused (strict)'],
   ['listed', 'Only the protected skills below, and only if a PIN is set (listed)']];
+const pinEntries = [['any', 'A page of Countersign, or the agent (any)'], ['page', 'Only a page of Countersign (page)']];
 const appliesTo = [['all', 'Everybody'], ['owner', 'Owners only'], ['customer', 'Customers only']];
 
 function policyForm(path, policy) {
@@ -82,6 +85,11 @@ function policyForm(path, policy) {
           + 'Upper and lower case are equal. The list counts only if the policy is listed; then an empty list protects no named skill.' },
       { name: 'pin_session_ttl_minutes', label: 'Length of a PIN session in minutes', kind: 'number', value: policy.pin_session_ttl_minutes,
         attributes: { min: 1, max: 1440, inputmode: 'numeric', class: 'short' }, hint: '1 to 1440' },
+      { name: 'pin_entry', label: 'Who may receive a PIN', kind: 'select', options: pinEntries, value: policy.pin_entry,
+        hint: 'With any, the agent\'s runtime can set a PIN of an identity itself and then approve with it. So approvals do not protect '
+          + 'against the runtime. With page, the runtime can neither check, set nor remove a PIN.' },
+      { name: 'approval_known_browser', label: 'People can approve only in a browser in which they gave their PIN before', kind: 'checkbox',
+        value: policy.approval_known_browser, hint: 'A browser becomes known when the person completes an enrolment link in it.' },
       { name: 'pin_change_requires_proof', label: 'Agents need the current PIN or a live session to change a PIN', kind: 'checkbox',
         value: policy.pin_change_requires_proof },
       { name: 'kyc_required', label: 'A PIN can be set only after identity verification (KYC)', kind: 'checkbox', value: policy.kyc_required,
