@@ -18,13 +18,13 @@ func demoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "demo FOLDER", DisableFlagsInUseLine: true,
 		Short: "Put demo data into a stack, and print a tour of it",
-		Long: `demo makes demo data in a migrated database: an admin, a customer, an agent, a proxy key and an API key with the scope admin.
+		Long: `demo makes demo data in a migrated database: an admin, a customer, an agent with three skills, a proxy key and an API key with the scope admin.
 Then it prints a tour: commands to paste. It keeps the keys in FOLDER/demo.json, so that the next run uses the same data.
 
 demo uses only an empty database or its own. It refuses every other database and changes nothing there.
 
 Settings: DATABASE_URL, AUTH_URL, PIN_ADMIN_URL, PIN_INTERNAL_URL, DEMO_AGENT (the command in the tour that calls pin-internal;
-default: curl).`,
+default: curl), DEMO_PERSON (the command in the tour that approves; default: countersign approve).`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("exactly one folder is needed")
@@ -44,6 +44,7 @@ func runDemo(ctx context.Context, kept folder.Folder, out io.Writer) error {
 		PinAdminURL    string `envconfig:"PIN_ADMIN_URL"`
 		PinInternalURL string `envconfig:"PIN_INTERNAL_URL"`
 		Agent          string `envconfig:"DEMO_AGENT" default:"curl"`
+		Person         string `envconfig:"DEMO_PERSON" default:"countersign approve"`
 	}
 	if err := service.Load(&cfg); err != nil {
 		return err
@@ -61,7 +62,7 @@ func runDemo(ctx context.Context, kept folder.Folder, out io.Writer) error {
 	if err := kept.Write(demo.File, d); err != nil {
 		return err
 	}
-	text, err := demo.Tour(d, cfg.Agent, fmt.Sprintf(`Documentation of the APIs: %s/docs and %s/docs; on the private network: %s/docs.
+	text, err := demo.Tour(d, demo.Commands{Curl: cfg.Agent, Approve: cfg.Person}, fmt.Sprintf(`Documentation of the APIs: %s/docs and %s/docs; on the private network: %s/docs.
 To sign in: %s with the password %s, or %s with the password %s.`,
 		d.AuthURL, d.PinAdminURL, d.PinInternalURL, d.AdminEmail, d.AdminPassword, d.CustomerEmail, d.CustomerPassword))
 	if err != nil {

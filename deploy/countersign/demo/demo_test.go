@@ -162,21 +162,23 @@ func TestCheckBeforeTheMigrations(t *testing.T) {
 
 func TestTourParsesInSh(t *testing.T) {
 	t.Parallel()
-	text, err := Tour(Data{PinInternalURL: "http://127.0.0.1:8083"}, "curl", "")
+	text, err := Tour(Data{PinInternalURL: "http://127.0.0.1:8083"}, Commands{Curl: "curl", Approve: "countersign approve"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lines []string
+	_, text, _ = strings.Cut(text, "line by line:")
+	text, _, _ = strings.Cut(text, "The console for admins:")
+	var commands int
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, "curl ") {
-			lines = append(lines, line)
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			commands++
 		}
 	}
-	if len(lines) != 6 {
-		t.Errorf("%d lines", len(lines))
+	if commands != 8 {
+		t.Errorf("%d lines to paste", commands)
 	}
 	check := exec.Command("sh", "-n")
-	check.Stdin = strings.NewReader(strings.Join(lines, ""))
+	check.Stdin = strings.NewReader(text)
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

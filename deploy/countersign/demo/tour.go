@@ -6,38 +6,50 @@ import (
 	"text/template"
 )
 
-// Each line can be pasted into bash or sh. The third line keeps the session token in TOKEN for the lines after it.
+// Each line can be pasted into bash or sh, in this order: later lines use TOKEN, ID and LINK of earlier lines.
 var tour = template.Must(template.New("tour").Parse(`
-Countersign runs. A verification, to paste line by line:
+Countersign runs. A tour, to paste line by line:
 
 # A dashboard gives the customer a PIN.
 curl -sS -X POST -H 'X-Api-Key: {{.APIKey}}' -H 'Content-Type: application/json' -d '{"pin":"4378"}' '{{.PinAdminURL}}/v1/customers/{{.CustomerID}}/pin'
 
-# Before a skill, the agent asks whether a PIN is needed.
-{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}&skill=payments.transfer'
+# The skill accounts.statement needs a PIN session. Before the skill, the agent asks.
+{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}&skill=accounts.statement'
 
-# The customer types the PIN. It is right, so the answer has a session token.
-ANSWER=$({{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d '{"pin":"4378","customer_id":"{{.CustomerID}}"}' '{{.Agent}}/pin/verify'); echo "$ANSWER"; TOKEN=$(printf %s "$ANSWER" | sed -n 's/.*"session_token": *"\([^"]*\)".*/\1/p')
+# The customer types the PIN into the chat. It is right, so the answer has a session token. With the token, no PIN is needed.
+ANSWER=$({{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d '{"pin":"4378","customer_id":"{{.CustomerID}}"}' '{{.Agent}}/pin/verify'); printf '%s\n' "$ANSWER"; TOKEN=$(printf %s "$ANSWER" | sed -n 's/.*"session_token": *"\([^"]*\)".*/\1/p')
+{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H "X-Pin-Session: $TOKEN" '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}&skill=accounts.statement'
 
-# With the session token, no PIN is needed.
-{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H "X-Pin-Session: $TOKEN" '{{.Agent}}/pin/check-required?customer_id={{.CustomerID}}&skill=payments.transfer'
+# The skill payments.transfer needs an approval of each payment. The agent asks, and gets a link for the customer.
+ANSWER=$({{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d '{"customer_id":"{{.CustomerID}}","skill":"payments.transfer","arguments":{"amount":"25.00","currency":"EUR","to":{"name":"Ada Lovelace","iban":"DE89370400440532013000"}}}' '{{.Agent}}/approvals'); printf '%s\n' "$ANSWER"; ID=$(printf %s "$ANSWER" | sed -n 's/.*"id": *"\([^"]*\)".*/\1/p'); LINK=$(printf %s "$ANSWER" | sed -n 's/.*"url": *"\([^"]*\)".*/\1/p')
 
-# A tool server asks whether the session is valid, and ends it.
-{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"session_token\":\"$TOKEN\"}" '{{.Agent}}/pin/sessions/introspect'
-{{.Curl}} -sS -i -X DELETE -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"session_token\":\"$TOKEN\"}" '{{.Agent}}/pin/sessions'
+# The customer opens the link in a browser and types the PIN there. This line does the same without a browser.
+echo 4378 | {{.Approve}} "$LINK"
+
+# The agent uses the approval, once, and gets a receipt for the server that pays. A second use is refused.
+{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"use_id\":\"$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')\"}" "{{.Agent}}/approvals/$ID/use"
+{{.Curl}} -sS -X POST -H 'Authorization: Bearer {{.ProxyKey}}' -H 'Content-Type: application/json' -d "{\"use_id\":\"$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')\"}" "{{.Agent}}/approvals/$ID/use"
 
 The console for admins: {{.PinAdminURL}}/console. Sign in as {{.AdminEmail}} with the password {{.AdminPassword}}.
 {{.Closing}}
 `))
 
-// Tour returns commands to paste, which use the demo data. curl is the command that calls pin-internal from the reader's machine.
-// closing is the text after the commands.
-func Tour(d Data, curl, closing string) (string, error) {
+// Commands are the commands of the tour that depend on how the stack runs.
+type Commands struct {
+	// Curl calls pin-internal from the reader's machine.
+	Curl string
+	// Approve is `countersign approve`. It reads the PIN from standard input.
+	Approve string
+}
+
+// Tour returns commands to paste, which use the demo data. closing is the text after the commands.
+func Tour(d Data, commands Commands, closing string) (string, error) {
 	var text strings.Builder
 	err := tour.Execute(&text, struct {
 		Data
-		Curl, Closing, Agent string
-	}{d, curl, closing, d.PinInternalURL + "/internal/v1/instances/" + d.InstanceID.String()})
+		Commands
+		Closing, Agent string
+	}{d, commands, closing, d.PinInternalURL + "/internal/v1/instances/" + d.InstanceID.String()})
 	if err != nil {
 		return "", fmt.Errorf("writing the tour: %w", err)
 	}

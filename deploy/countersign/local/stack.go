@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/countersign/countersign/deploy/countersign/database"
 	"github.com/countersign/countersign/deploy/countersign/demo"
@@ -122,7 +123,7 @@ func locate(d *demo.Data, base int, stores *stackStores, dir folder.Folder, kept
 }
 
 func printTour(out io.Writer, d demo.Data, dir folder.Folder) error {
-	text, err := demo.Tour(d, "curl", fmt.Sprintf(`Documentation of the APIs: %s/docs, %s/docs and %s/docs.
+	text, err := demo.Tour(d, demo.Commands{Curl: "curl", Approve: quoted(dir.Path("bin/countersign")) + " approve"}, fmt.Sprintf(`Documentation of the APIs: %s/docs, %s/docs and %s/docs.
 Every key, password and address of the demo: %s
 Ctrl-C stops everything; the data stays.`, d.AuthURL, d.PinAdminURL, d.PinInternalURL, dir.Path(demo.File)))
 	if err != nil {
@@ -131,6 +132,9 @@ Ctrl-C stops everything; the data stays.`, d.AuthURL, d.PinAdminURL, d.PinIntern
 	_, err = fmt.Fprint(out, text)
 	return err
 }
+
+// quoted returns text as one word of sh.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // watch returns nil when ctx ends, and an error when a service ends. When a store ends, it only writes a line to log, because the
 // services still answer some requests.

@@ -100,6 +100,14 @@ of_demo() { sed -n "s/^ *\"$1\": \"\([^\"]*\)\".*/\1/p" <<<"$demo"; }
 api_key=$(of_demo api_key) proxy_key=$(of_demo proxy_key) customer=$(of_demo customer_id) instance=$(of_demo instance_id)
 set_pin
 verifies 'end to end'
+dc --profile demo logs --no-log-prefix demo | sed -n '/to paste line by line:/,/The console for admins:/p' | sed '1d;$d' >"$scratch/tour"
+for shell in bash sh; do
+  (cd "$tree" && $shell <"$scratch/tour") >"$scratch/toured" 2>>"$scratch/log" || fail "the tour in $shell"
+  for want in '"session_active"' 'Send 25.00 EUR to Ada Lovelace' 'The request is approved.' '"receipt":"ey' '"approval_used"'; do
+    grep -qF "$want" "$scratch/toured" || { cat "$scratch/toured"; fail "the tour in $shell shows no $want"; }
+  done
+  ok "the tour works in $shell"
+done
 
 section 'start order'
 state() { field "$(ids "$1")" "{{.State.$2}}"; }
