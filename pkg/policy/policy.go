@@ -8,6 +8,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/countersign/countersign/pkg/client/action"
 	"github.com/countersign/countersign/pkg/skill"
 )
 
@@ -136,25 +137,15 @@ func (p Policy) strictestRole(roles []string) (role string, exempt bool) {
 // strict reports whether the enforcement is strict. An unknown enforcement counts as strict.
 func (p Policy) strict() bool { return p.Enforcement != Listed }
 
-// protects reports whether a skill is protected. The list and the enforcement decide only about a skill that is not registered.
+// protects reports whether a skill is protected. The list and the enforcement decide only about a skill that is not registered. Names
+// are compared in the lower case of ASCII: other letters have lower cases of other lengths, and lower cases that are ASCII letters.
 func (p Policy) protects(name string, mode skill.Mode) bool {
 	if mode != skill.Unregistered {
 		return mode != skill.Open
 	}
-	name = lower(name)
+	name = action.Lower(name)
 	return p.strict() || slices.ContainsFunc(p.RequiredSkills, func(pattern string) bool {
-		prefix, isPrefix := strings.CutSuffix(lower(pattern), "*")
+		prefix, isPrefix := strings.CutSuffix(action.Lower(pattern), "*")
 		return prefix == name || isPrefix && strings.HasPrefix(name, prefix)
 	})
-}
-
-// lower returns a skill in lower case. It changes ASCII letters only, because other letters have lower cases of other lengths,
-// and lower cases that are ASCII letters.
-func lower(name string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, name)
 }

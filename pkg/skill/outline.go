@@ -10,22 +10,26 @@ import (
 )
 
 const (
-	// maxSchemas is the largest number of subschemas, where each reference counts as a copy of what it refers to. So the time to
-	// check arguments is bounded: a chain of references that refer twice to the next one would double it at each step.
-	maxSchemas = 2000
-	// maxPattern is the longest regular expression in bytes. patternCost is how many instructions of a compiled one take about as
-	// long as one subschema. Go's regular expressions need no more time than length of the text times instructions.
+	// maxOverlap is the largest number of subschemas that one value of the arguments must match. So the time to check arguments is
+	// bounded: a chain of definitions that refer twice to the next one doubles it at each step.
+	maxOverlap = 50
+	// maxPattern is the longest regular expression in bytes. patternCost is how many instructions of a compiled one count as a
+	// subschema. Go's regular expressions need no more time than length of the text times instructions.
 	maxPattern, patternCost = 256, 10
 	// dialect is the only allowed value of $schema.
 	dialect = "https://json-schema.org/draft/2020-12/schema"
 )
 
-// The keywords of the draft 2020-12 that contain schemas.
+// The keywords of the draft 2020-12 that contain schemas, or lists or maps of schemas. Those of samePlace are about the same value,
+// those of everyElement about the values in it. The others are each about one value in it, or about none.
 var (
 	schemaKeywords = []string{"items", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains", "propertyNames",
 		"not", "if", "then", "else", "contentSchema"}
 	listKeywords = []string{"allOf", "anyOf", "oneOf", "prefixItems"}
 	mapKeywords  = []string{"properties", "patternProperties", "dependentSchemas", "$defs"}
+
+	samePlace    = []string{"not", "if", "then", "else", "allOf", "anyOf", "oneOf", "dependentSchemas"}
+	everyElement = []string{"items", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains", "propertyNames", "patternProperties"}
 )
 
 // refused are the keywords that a schema may not have. Without them, every reference stays in the document, and leads to $defs.
@@ -44,85 +48,101 @@ func newOutline(document any) (outline, error) {
 		return outline{}, invalidSchema([]string{"$schema"}, "only the draft 2020-12 is supported: "+dialect)
 	}
 	o := outline{root}
-	w := walk{outline: o, sizes: map[string]int{}}
-	if w.size(root, nil); w.err != nil {
+	w := walk{outline: o, known: map[string]*overlap{}}
+	if w.schema(root, nil); w.err != nil {
 		return outline{}, w.err
 	}
 	return o, nil
 }
 
-// walk counts subschemas. sizes has the counts of the definitions. A count of 0 means that the definition is being counted.
+// overlap is the number of subschemas that a value must match, and the largest number that a value below it must match. Both are upper
+// bounds.
+type overlap struct{ here, below int }
+
+// walk finds the overlap of each subschema. known has the overlaps of the definitions. Nil means that the definition is being walked.
 type walk struct {
 	outline
-	sizes map[string]int
+	known map[string]*overlap
 	err   error
 }
 
-// size returns the number of subschemas in v, which is at path. After an error it returns 0.
-func (w *walk) size(v any, path []string) int {
+// schema returns the overlap of a subschema, which is at path. After an error it returns zero.
+func (w *walk) schema(v any, path []string) overlap {
 	schema, ok := v.(map[string]any)
 	if !ok || w.err != nil {
-		return 1
-	}
-	total := 1
-	add := func(n int) {
-		if total += n; total > maxSchemas && w.err == nil {
-			w.err = invalidSchema(path, fmt.Sprintf("the schema is too large: it has more than %d parts, where each reference counts as a copy", maxSchemas))
-		}
+		return overlap{here: 1}
 	}
 	at := func(below ...string) []string { return slices.Concat(path, below) }
 	for _, keyword := range refused {
 		if _, given := schema[keyword]; given {
 			w.err = invalidSchema(at(keyword), "the schema has a keyword that is not supported. Put definitions into $defs")
-			return 0
+			return overlap{}
+		}
+	}
+	total, one := overlap{here: 1}, 0
+	add := func(keyword string, o overlap) {
+		switch {
+		case slices.Contains(samePlace, keyword):
+			total.here += o.here
+			total.below += o.below
+		case slices.Contains(everyElement, keyword):
+			total.below += max(o.here, o.below)
+		case keyword != "$defs":
+			one = max(one, o.here, o.below)
 		}
 	}
 	if ref, given := schema["$ref"]; given {
-		add(w.definition(ref, at("$ref")))
+		add("allOf", w.definition(ref, at("$ref")))
 	}
 	if pattern, ok := schema["pattern"].(string); ok {
-		add(w.pattern(pattern, at("pattern")))
+		total.here += w.pattern(pattern, at("pattern"))
 	}
 	for _, keyword := range schemaKeywords {
 		if below, given := schema[keyword]; given {
-			add(w.size(below, at(keyword)))
+			add(keyword, w.schema(below, at(keyword)))
 		}
 	}
 	for _, keyword := range listKeywords {
 		list, _ := schema[keyword].([]any)
 		for i, below := range list {
-			add(w.size(below, at(keyword, strconv.Itoa(i))))
+			add(keyword, w.schema(below, at(keyword, strconv.Itoa(i))))
 		}
 	}
 	for _, keyword := range mapKeywords {
 		named, _ := schema[keyword].(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(named)) {
 			if keyword == "patternProperties" {
-				add(w.pattern(name, at(keyword)))
+				total.here += w.pattern(name, at(keyword))
 			}
-			add(w.size(named[name], at(keyword, name)))
+			add(keyword, w.schema(named[name], at(keyword, name)))
 		}
+	}
+	total.below += one
+	if max(total.here, total.below) > maxOverlap && w.err == nil {
+		w.err = invalidSchema(path, fmt.Sprintf("one value would have to match more than %d subschemas. Each reference counts as a copy, and a regular expression as several", maxOverlap))
 	}
 	return total
 }
 
-// definition returns the number of subschemas that a reference refers to.
-func (w *walk) definition(ref any, path []string) int {
+// definition returns the overlap of what a reference refers to.
+func (w *walk) definition(ref any, path []string) overlap {
 	name, target := w.refersTo(ref)
 	if target == nil {
 		w.err = invalidSchema(path, "a reference must have the form #/$defs/NAME and lead to a definition in the schema")
-		return 0
+		return overlap{}
 	}
-	size, counted := w.sizes[name]
-	if counted && size == 0 {
+	found, walked := w.known[name]
+	switch {
+	case !walked:
+		w.known[name] = nil
+		o := w.schema(target, []string{"$defs", name})
+		w.known[name] = &o
+		return o
+	case found == nil:
 		w.err = invalidSchema(path, "a definition must not refer to itself")
+		return overlap{}
 	}
-	if !counted {
-		w.sizes[name] = 0
-		size = w.size(target, []string{"$defs", name})
-		w.sizes[name] = size
-	}
-	return size
+	return *found
 }
 
 // refersTo returns the definition that a reference leads to, or nil.
@@ -136,7 +156,7 @@ func (o outline) refersTo(ref any) (name string, target any) {
 	return name, definitions[name]
 }
 
-// pattern returns the cost of a regular expression.
+// pattern returns as how many subschemas a regular expression counts.
 func (w *walk) pattern(text string, path []string) int {
 	if len(text) > maxPattern {
 		w.err = invalidSchema(path, fmt.Sprintf("a regular expression must have at most %d bytes", maxPattern))

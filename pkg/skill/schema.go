@@ -96,14 +96,42 @@ func (s Schema) Check(arguments string) error {
 
 // firstError returns the first of the errors that a validation found. The library's own text repeats values.
 func firstError(e *jsonschema.ValidationError) *action.Error {
-	all := collect(e, nil)
+	var all []*action.Error
+	for _, e := range firstPlace(e, nil) {
+		all = append(all, describe(e)...)
+	}
+	if len(all) == 0 {
+		return &action.Error{Reason: "do not match the schema"}
+	}
 	return slices.MinFunc(all, func(a, b *action.Error) int {
 		return cmp.Or(slices.Compare(a.Path, b.Path), cmp.Compare(a.Reason, b.Reason))
 	})
 }
 
-// collect appends the errors below e. The causes of anyOf, oneOf and not are left out, because none of them alone must be corrected.
-func collect(e *jsonschema.ValidationError, all []*action.Error) []*action.Error {
+// firstPlace returns the errors below e, and those in found, whose path is the first. There may be very many errors.
+func firstPlace(e *jsonschema.ValidationError, found []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+	switch e.ErrorKind.(type) {
+	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
+		for _, cause := range e.Causes {
+			found = firstPlace(cause, found)
+		}
+		return found
+	}
+	order := -1
+	if len(found) > 0 {
+		order = slices.Compare(e.InstanceLocation, found[0].InstanceLocation)
+	}
+	switch {
+	case order < 0:
+		return []*jsonschema.ValidationError{e}
+	case order == 0:
+		return append(found, e)
+	}
+	return found
+}
+
+// describe returns what an error says. The causes of anyOf, oneOf and not are left out, because none of them alone must be corrected.
+func describe(e *jsonschema.ValidationError) (all []*action.Error) {
 	path := make([]string, len(e.InstanceLocation))
 	for i, name := range e.InstanceLocation {
 		path[i] = shortName(name)
@@ -115,13 +143,6 @@ func collect(e *jsonschema.ValidationError, all []*action.Error) []*action.Error
 		all = append(all, &action.Error{Path: slices.Concat(path, below), Reason: reason})
 	}
 	switch k := e.ErrorKind.(type) {
-	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
-		for _, cause := range e.Causes {
-			all = collect(cause, all)
-		}
-		if len(e.Causes) == 0 {
-			add("does not match the schema")
-		}
 	case *kind.Required:
 		for _, name := range k.Missing {
 			add("is missing", name)
