@@ -25,14 +25,14 @@ const endSQL = `
 	      from over e
 	     where a.id = e.id and a.status = e.old_status and a.expires_at = e.expires_at and a.tries = e.tries`
 
-// ended are the columns of endSQL that recordEndedSQL reads.
+// ended are the columns of the changed rows that recordEndedSQL reads.
 const ended = ` returning a.id, a.instance_id, a.customer_id, a.identity_id, a.skill, a.kind, a.status, a.reason`
 
 // recordEndedSQL adds a row to the audit trail for each row of ended, which is the result of endSQL. The actor is anonymous, because
 // no caller did it.
 const recordEndedSQL = `
 	    insert into audit (action, ` + audit.Columns + `)
-	    select 'approval.' || e.status, 'anonymous', null, e.customer_id, e.identity_id, e.instance_id, e.id, '', '',
+	    select 'approval.' || e.status, 'anonymous', null::uuid, e.customer_id, e.identity_id, e.instance_id, e.id, '', '',
 	           jsonb_strip_nulls(jsonb_build_object('skill', e.skill, 'grants', e.kind, 'reason', e.reason)) from ended e`
 
 // sweepSQL ends up to $1 approvals. It waits for no other transaction: replicas that run it at the same time end different approvals.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/fault"
 )
 
@@ -19,8 +18,8 @@ var (
 
 // askSQL asks for an approval, within the limits, in one round trip. recent_approvals lets requests of one customer at one instance
 // follow each other, and returns what the request before has written. So 100 parallel requests make one approval, and no limit is
-// exceeded. Pending approvals whose time is over are written as expired first, because the index of pending approvals has them.
-// The last step must come after this, so the insert reads from ended.
+// exceeded. Pending approvals that are over are written as such first, because they are in the index of pending approvals. The insert
+// must come after this, so it reads from ended.
 const askSQL = `
 	with recent as materialized (
 	    select * from recent_approvals($3, $2, $16 * interval '1 second')
@@ -36,9 +35,12 @@ const askSQL = `
 	             where d.earlier > d.decided_at - $19 * interval '1 second') as skill_denied,
 	           (select extract(epoch from a.created_at - now())::float8 + 3600 from recent a order by a.created_at desc offset $20 - 1 limit 1) as per_hour,
 	           (select extract(epoch from min(l.expires_at) - now())::float8 from live l having count(*) >= $21) as pending
-	), over as materialized (` + overSQL + ` and a.status = 'pending' and a.id in (select r.id from recent r)
-	), ended as (` + endSQL + ended + `
-	), recorded_ended as (` + recordEndedSQL + `
+	), ended as (
+	    update approvals a
+	       set status = case when ` + timeOver + ` then 'expired' else 'denied' end, reason = case when ` + timeOver + ` then null else 'wrong_pin' end,
+	           decided_at = case when ` + timeOver + ` then a.decided_at else now() end
+	     where a.id = any (array(select a.id from recent a where a.status = 'pending' and (` + timeOver + ` or ` + triesLost + `))) and a.status = 'pending'
+	    ` + ended + `
 	), asked as (
 	    insert into approvals (id, instance_id, customer_id, identity_id, proxy_key_id, requester, kind, skill, audience, arguments, action_hash,
 	                           title, template, note, nonce, key_id, link_hash, expires_at)
@@ -48,7 +50,8 @@ const askSQL = `
 	     where v.same is null and greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0
 	    returning *
 	), recorded as (
-	    insert into audit (action, ` + audit.Columns + `)
+	    ` + recordEndedSQL + `
+	     union all
 	    select 'approval.asked', $24, $25, $26, $27, $28, $29, $30, $31, $32 from asked
 	)
 	select v.same, v.denied, v.skill_denied, v.per_hour, v.pending, now() as at, a.requester, a.created_at, a.expires_at

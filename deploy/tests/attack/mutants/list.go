@@ -12,6 +12,11 @@ type edit struct{ file, old, new string }
 const (
 	verify    = "pkg/pin/verify.go"
 	charge    = "pkg/pin/charge.go"
+	ask       = "pkg/approval/ask.go"
+	limits    = "pkg/approval/limits.go"
+	cancel    = "pkg/approval/cancel.go"
+	expire    = "pkg/approval/expire.go"
+	askTables = "pkg/schema/0036_approvals.sql"
 	resolve   = "pkg/pin/resolve.go"
 	change    = "pkg/pin/change.go"
 	approve   = "pkg/pin/approve.go"
@@ -173,4 +178,18 @@ var mutants = []mutant{
 	single("a repeated use makes a session again after the PIN was changed", use, "if !alive || ", "if "),
 	single("storing a session again ends another session", "pkg/session/create.lua", "redis.call('ZREM', KEYS[2], KEYS[1])", ""),
 	single("a key of receipts is sealed like a key of access tokens", "pkg/signing/kind.go", "Purpose: keyring.ReceiptKeys", "Purpose: keyring.SigningKeys"),
+	single("an ask does not check the limit of pending approvals", limits, "greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0", "greatest(v.denied, v.skill_denied, v.per_hour, 0) = 0"),
+	single("an ask does not check the limit of an hour", limits, "greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0", "greatest(v.denied, v.skill_denied, v.pending, 0) = 0"),
+	single("a denied action can be asked for again", limits, "greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0", "greatest(v.skill_denied, v.per_hour, v.pending, 0) = 0"),
+	single("a denied skill can be asked for again", limits, "greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0", "greatest(v.denied, v.per_hour, v.pending, 0) = 0"),
+	single("two wrong PINs refuse the next ask", limits, "where a.status = 'denied' and a.reason = 'person'", "where a.status = 'denied'"),
+	single("the same request makes a second approval", limits, "where v.same is null and greatest", "where greatest"),
+	single("a request of another identity gets the same approval", limits, " and l.identity_id is not distinct from $4) as same", " and $4::uuid is not distinct from $4) as same"),
+	single("a request for a session gets the approval of an action", limits, "l.action_hash = $10 and l.kind = $6 and", "l.action_hash = $10 and"),
+	single("an approval that is over counts as pending", limits, "where a.status = 'pending' and not (` + timeOver + ` or ` + triesLost + `)\n\t), denied", "where a.status = 'pending'\n\t), denied"),
+	single("parallel asks do not wait for each other", askTables, "    perform pg_advisory_xact_lock(hashtextextended('approvals of ' || customer || ' at ' || instance, 0));\n", ""),
+	single("a locked PIN is asked for an approval", ask, "case r.Locked():", "case false:"),
+	single("another audience than the registered one is accepted", ask, "*r.Audience != *registered.Audience", "false"),
+	single("a cancelled approval can be approved or used", cancel, "set status = 'cancelled' where id = $1", "set status = a.status from approvals a where approvals.id = $1 and a.id = $1"),
+	single("an approved approval of a changed PIN is not expired", expire, "(` + timeOver + ` or ` + pinChanged + ` or ` + triesLost + `)", "(` + timeOver + ` or ` + triesLost + `)"),
 }
