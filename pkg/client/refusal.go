@@ -28,6 +28,8 @@ const (
 	PINChanged Code = "pin_changed"
 	// SessionEnded: the session of this use has ended.
 	SessionEnded Code = "session_ended"
+	// ReceiptGone: the key that signed the receipt of this use was revoked.
+	ReceiptGone Code = "receipt_gone"
 	// PINNotSet: the person has no PIN, so nothing can be approved.
 	PINNotSet Code = "pin_not_set"
 	// PINLocked: too many wrong PINs. Refusal.LockedUntil says until when.

@@ -118,8 +118,8 @@ func (v *Verifier) match(claims Claims, want action.Action) error {
 	// The hash contains the registered spelling of the skill, which only Countersign knows.
 	want.Skill, want.Audience = got.Skill, &v.audience
 	hash, err := want.Hash()
-	if err != nil {
-		return fmt.Errorf("verifying a receipt: %w", err)
+	if err != nil { // nobody can have approved arguments that have no hash
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if !equal(got.ActionHash, hex.EncodeToString(hash[:])) {
 		return fmt.Errorf("%w: it is about other arguments", ErrInvalid)

@@ -214,6 +214,8 @@ func TestVerifyRefusesAnotherAction(t *testing.T) {
 		"another amount":   func(a *action.Action) { a.Arguments = `{"to":"Bob","amount":"250.01"}` },
 		"more arguments":   func(a *action.Action) { a.Arguments = `{"to":"Bob","amount":"250.00","fast":true}` },
 		"no arguments":     func(a *action.Action) { a.Arguments = "" },
+		"a name twice":     func(a *action.Action) { a.Arguments = `{"to":"Eve","to":"Bob","amount":"250.00"}` },
+		"a list":           func(a *action.Action) { a.Arguments = "[]" },
 	} {
 		other := paid
 		change(&other)
@@ -225,7 +227,6 @@ func TestVerifyRefusesAnotherAction(t *testing.T) {
 		"no customer": func(a *action.Action) { a.Customer = "" },
 		"no instance": func(a *action.Action) { a.Instance = "" },
 		"no skill":    func(a *action.Action) { a.Skill = "" },
-		"a list":      func(a *action.Action) { a.Arguments = "[]" },
 	} {
 		other := paid
 		change(&other)
