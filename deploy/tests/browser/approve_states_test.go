@@ -57,6 +57,12 @@ func TestApprovePageStates(t *testing.T) {
 			"phrase": strings.Repeat("phrase", 16), "arguments": []object{argument(strings.Repeat("path.", 40), strings.Repeat("x", 150))}}, see: []string{"Sendmoneysendmoney"}[:0]},
 		{name: "wrong-pin", decide: wrong(object{"error": "invalid_pin", "remaining_attempts": 3, "remaining_tries": 1}), steps: enterPIN,
 			see: []string{"This PIN is wrong: 1 try is left at this link. After 3 more wrong PINs your PIN is locked."}},
+		{name: "wrong-pin-locks", decide: wrong(object{"error": "invalid_pin", "remaining_attempts": 0, "remaining_tries": 1, "locked_until": "2030-01-01T12:00:00Z"}), steps: func(p *page, f *fakeAPI) {
+			p.show()
+			p.type4()
+			f.set(object{"tries_left": 1, "pin": object{"state": "locked", "locked_until": "2030-01-01T12:00:00Z", "locked_for": 900}})
+			p.press("Approve")
+		}, see: []string{"Your PIN is locked", "It is locked until"}},
 		{name: "no-digits", steps: func(p *page, _ *fakeAPI) { p.show(); p.press("Approve") }, see: []string{"Type your PIN: 4 to 12 digits."}},
 		{name: "locked", view: object{"pin": object{"state": "locked", "locked_until": "2030-01-01T12:00:00Z", "locked_for": 840}}, see: []string{"Your PIN is locked", "It is locked until", "2030"}},
 		{name: "deactivated", view: object{"pin.state": "inactive"}, see: []string{"Your PIN is deactivated", "a link with which you choose a new PIN"}},

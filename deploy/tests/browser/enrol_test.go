@@ -29,7 +29,7 @@ func TestEnrolPageStates(t *testing.T) {
 		see      []string
 	}{
 		{name: "start", steps: func(*page) {}, see: []string{"Choose your PIN", "Only you know it"}},
-		{name: "choose", steps: (*page).begin, see: []string{"For Ada Lovelace", "4 to 12 digits", "No row like 1234", "This link is valid until", "and once"}},
+		{name: "choose", steps: (*page).begin, see: []string{"For Ada Lovelace", "4 to 12 digits", "No run like 1234", "This link is valid until", "and once"}},
 		{name: "too-short", steps: func(p *page) { p.begin(); p.digits("choose", "4"); p.press("Continue") }, see: []string{"A PIN has 4 to 12 digits."}},
 		{name: "repeat", steps: func(p *page) { p.chooseTwice("48265", "") }, see: []string{"Type it once more", "Your phrase (optional)", "so that you recognise the real page"}},
 		{name: "different", steps: func(p *page) { p.chooseTwice("48265", "48266"); p.press("Set the PIN") }, see: []string{"This is another PIN"}},

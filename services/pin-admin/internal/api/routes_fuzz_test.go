@@ -14,16 +14,17 @@ func FuzzHandler(f *testing.F) {
 	s := newService(f)
 	customer, instance := s.people.Customer(), s.people.Instance()
 	real := strings.NewReplacer("CUSTOMER", customer.String(), "INSTANCE", instance.String(), "IDENTITY", s.people.Identity(customer, instance).String())
+	link := s.enrolment(customer)
 	operations := []struct{ method, path string }{
 		{"GET", "/v1/customers"}, {"POST", "/v1/customers"}, {"PATCH", "/v1/customers/CUSTOMER"},
 		{"GET", "/v1/instances"}, {"POST", "/v1/instances"}, {"PATCH", "/v1/instances/INSTANCE"}, {"PATCH", "/v1/instances/INSTANCE/pin-policy"},
 		{"GET", "/v1/customers/CUSTOMER/identities"}, {"POST", "/v1/customers/CUSTOMER/identities"}, {"PATCH", "/v1/customers/CUSTOMER/identities/IDENTITY"},
 		{"POST", "/v1/customers/CUSTOMER/pin"}, {"POST", "/v1/instances/INSTANCE/proxy-keys"}, {"POST", "/v1/api-keys"}, {"GET", "/v1/api-keys"},
-		{"GET", "/v1/audit"}, {"GET", "/v1/customers/lookup/identity"},
+		{"GET", "/v1/audit"}, {"GET", "/v1/customers/lookup/identity"}, {"POST", "/v1/enrolments/open"}, {"POST", "/v1/enrolments/complete"},
 	}
 	for i := range operations {
 		for _, body := range []string{"", `{}`, `{"email": "a@example.com", "display_name": null}`, `{"name": "x", "owner_customer_id": "CUSTOMER", "expires_at": "2031-01-01T00:00:00Z", "scopes": ["read"]}`,
-			`{"instance_id": "INSTANCE", "channel": "sms", "external_id": "1", "role_override": "owner"}`, `{"pin": "` + otherPIN + `"}`,
+			`{"instance_id": "INSTANCE", "channel": "sms", "external_id": "1", "role_override": "owner"}`, `{"pin": "` + otherPIN + `"}`, `{"token": "` + link + `"}`, `{"token": "` + link + `", "pin": "1234", "phrase": "a b"}`,
 			`{"pin_applies_to": "owner", "pin_required_skills": ["pay*", ""], "pin_session_ttl_minutes": 1441}`, `{"name": "\u0000"}`, `{"scopes": [[]]}`, "\xff", `null`} {
 			f.Add(uint8(i), "", body)
 		}
