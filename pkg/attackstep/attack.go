@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ATTACK_AT names a step and a signal, for example charged=KILL or burned=STOP. The first time that a request reaches the step, the
+// ATTACK_AT names a step and a signal, for example charged=KILL or burnt=STOP. The first time that a request reaches the step, the
 // process sends itself the signal: KILL ends it, STOP freezes it.
 func init() {
 	step, name, _ := strings.Cut(os.Getenv("ATTACK_AT"), "=")

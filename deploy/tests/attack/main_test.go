@@ -114,12 +114,15 @@ func loginURL(address, role string) string {
 }
 
 // build builds services/pin-internal with more flags of go build, as a program with this name, unless it exists.
-func build(name string, flags ...string) error {
+func build(name string, flags ...string) error { return buildService(name, "pin-internal", flags...) }
+
+// buildService builds a service as build does.
+func buildService(name, service string, flags ...string) error {
 	path := filepath.Join(run.folder, name)
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	args := append(append([]string{"build", "-buildvcs=false", "-o", path}, flags...), "github.com/countersign/countersign/services/pin-internal")
+	args := append(append([]string{"build", "-buildvcs=false", "-o", path}, flags...), "github.com/countersign/countersign/services/"+service)
 	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("building %s: %w\n%s", name, err, out)
@@ -127,9 +130,8 @@ func build(name string, flags ...string) error {
 	return nil
 }
 
-// buildWithWrongClock builds a pin-internal whose clock is wrong by a number of hours. It replaces time.Now in the standard
-// library.
-func buildWithWrongClock(t *testing.T, name string, hours int) {
+// buildWithWrongClock builds a service whose clock is wrong by a number of hours. It replaces time.Now in the standard library.
+func buildWithWrongClock(t *testing.T, name, service string, hours int) {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -152,7 +154,7 @@ func buildWithWrongClock(t *testing.T, name string, hours int) {
 			t.Fatal(err)
 		}
 	}
-	if err := build(name, "-overlay", overlay); err != nil {
+	if err := buildService(name, service, "-overlay", overlay); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -160,8 +160,8 @@ func TestRollingRestart(t *testing.T) {
 // A replica whose clock is wrong by a day keeps every budget, and every lock has the right length.
 func TestReplicaClocksAreWrong(t *testing.T) {
 	s := newStack(t, 1)
-	buildWithWrongClock(t, "pin-internal-ahead", 24)
-	buildWithWrongClock(t, "pin-internal-behind", -24)
+	buildWithWrongClock(t, "pin-internal-ahead", "pin-internal", 24)
+	buildWithWrongClock(t, "pin-internal-behind", "pin-internal", -24)
 	s.replicas = append(s.replicas, s.start("pin-internal-ahead"), s.start("pin-internal-behind"))
 	r := s.guessInParallel(300, func(int) map[string]any { return s.withPIN(wrong) })
 	s.checkBudget(r, s.comparisons(), true)
