@@ -20,6 +20,7 @@ const (
 	resolve   = "pkg/pin/resolve.go"
 	change    = "pkg/pin/change.go"
 	approve   = "pkg/pin/approve.go"
+	decision  = "services/pin-admin/internal/decision/decision.go"
 	authority = "pkg/pin/authority.go"
 	refusals  = "pkg/pin/refusals.go"
 	marks     = "pkg/budget/marks.go"
@@ -145,6 +146,13 @@ var mutants = []mutant{
 	single("two wrong PINs do not end the link", approve, "status = case when a.wrong + 1 >= 2 then 'denied' else a.status end", "status = a.status"),
 	single("two wrong PINs count as a denial by the person", approve, "then 'wrong_pin' else a.reason end", "then 'person' else a.reason end"),
 	single("a wrong PIN changes an approval that was decided", approve, "where a.id = $1 and a.status = 'pending' and a.wrong < a.tries", "where a.id = $1 and a.wrong < a.tries"),
+	single("a wrong PIN approves", verify, "\tif right {\n\t\tafter", "\tif right || a.approving != nil {\n\t\tafter"),
+	{"an approval has the session generation from before the charge", []edit{
+		{approve, "UseWithin time.Duration\n}", "UseWithin time.Duration\n\tearly     uuid.UUID\n}"},
+		{approve, "state.approving = &approving", "approving.early = state.SessionGeneration.UUID\n\t\tstate.approving = &approving"},
+		{approve, "a.HolderID, after.SessionGeneration,", "a.HolderID, a.approving.early,"},
+	}},
+	single("view_hash is not compared", decision, "if subtle.ConstantTimeCompare([]byte(opened.Hash), []byte(r.ViewHash)) != 1 {", "if subtle.ConstantTimeCompare([]byte(opened.Hash), []byte(r.ViewHash)) > 1 {"),
 	single("an unknown browser approves", approve, "case state.KnownBrowserRequired && !state.KnownBrowser && !approving.SignedIn:", "case false:"),
 	single("a skill with the mode approval counts as session", policies, "case needsApproval(q.Mode):", "case false:"),
 	single("a role exempts from the approval of an action", policies, "case needsApproval(q.Mode):", "case needsApproval(q.Mode) && !exempt:"),

@@ -19,7 +19,8 @@ import (
 // tested are the packages whose tests run for each mutant.
 var tested = []string{
 	"./pkg/approval", "./pkg/budget", "./pkg/keyring", "./pkg/pin", "./pkg/policy", "./pkg/retention", "./pkg/session", "./pkg/signing", "./pkg/skill", "./pkg/slowhash", "./pkg/stores",
-	"./services/auth/internal/password", "./services/auth/internal/usersession", "./services/pin-admin/internal/enrolment", "./services/pin-internal/internal/api",
+	"./services/auth/internal/password", "./services/auth/internal/usersession", "./services/pin-admin/internal/decision", "./services/pin-admin/internal/enrolment",
+	"./services/pin-internal/internal/api",
 }
 
 func main() {

@@ -19,19 +19,21 @@ var freshActs = map[string]struct {
 	body         any
 	status       int
 }{
-	"setCustomerPIN":    {"POST", "/v1/customers/CUSTOMER/pin", object{"pin": otherPIN}, 200},
-	"removeCustomerPIN": {"DELETE", "/v1/customers/CUSTOMER/pin", nil, 204},
-	"unlockCustomerPIN": {"POST", "/v1/customers/CUSTOMER/pin/unlock", nil, 200},
-	"issueEnrolment":    {"POST", "/v1/customers/CUSTOMER/pin/enrolment", nil, 201},
-	"setIdentityPIN":    {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin", object{"pin": otherPIN}, 200},
-	"removeIdentityPIN": {"DELETE", "/v1/customers/CUSTOMER/identities/IDENTITY/pin", nil, 204},
-	"unlockIdentityPIN": {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin/unlock", nil, 200},
-	"updateCustomer":    {"PATCH", "/v1/customers/CUSTOMER", object{"display_name": "Ada"}, 200},
-	"updatePINPolicy":   {"PATCH", "/v1/instances/INSTANCE/pin-policy", object{"pin_session_ttl_minutes": 7}, 200},
-	"putSkill":          {"PUT", "/v1/instances/INSTANCE/skills/pay", object{"mode": "open"}, 201},
-	"removeSkill":       {"DELETE", "/v1/instances/INSTANCE/skills/pay", nil, 204},
-	"issueProxyKey":     {"POST", "/v1/instances/INSTANCE/proxy-keys", object{}, 201},
-	"issueAPIKey":       {"POST", "/v1/api-keys", object{"scopes": []string{"admin"}}, 201},
+	"setCustomerPIN":       {"POST", "/v1/customers/CUSTOMER/pin", object{"pin": otherPIN}, 200},
+	"removeCustomerPIN":    {"DELETE", "/v1/customers/CUSTOMER/pin", nil, 204},
+	"unlockCustomerPIN":    {"POST", "/v1/customers/CUSTOMER/pin/unlock", nil, 200},
+	"issueEnrolment":       {"POST", "/v1/customers/CUSTOMER/pin/enrolment", nil, 201},
+	"setCustomerPhrase":    {"PUT", "/v1/customers/CUSTOMER/phrase", object{"phrase": "blue bird"}, 204},
+	"removeCustomerPhrase": {"DELETE", "/v1/customers/CUSTOMER/phrase", nil, 204},
+	"setIdentityPIN":       {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin", object{"pin": otherPIN}, 200},
+	"removeIdentityPIN":    {"DELETE", "/v1/customers/CUSTOMER/identities/IDENTITY/pin", nil, 204},
+	"unlockIdentityPIN":    {"POST", "/v1/customers/CUSTOMER/identities/IDENTITY/pin/unlock", nil, 200},
+	"updateCustomer":       {"PATCH", "/v1/customers/CUSTOMER", object{"display_name": "Ada"}, 200},
+	"updatePINPolicy":      {"PATCH", "/v1/instances/INSTANCE/pin-policy", object{"pin_session_ttl_minutes": 7}, 200},
+	"putSkill":             {"PUT", "/v1/instances/INSTANCE/skills/pay", object{"mode": "open"}, 201},
+	"removeSkill":          {"DELETE", "/v1/instances/INSTANCE/skills/pay", nil, 204},
+	"issueProxyKey":        {"POST", "/v1/instances/INSTANCE/proxy-keys", object{}, 201},
+	"issueAPIKey":          {"POST", "/v1/api-keys", object{"scopes": []string{"admin"}}, 201},
 }
 
 func TestActsThatNeedAFreshSignIn(t *testing.T) {
