@@ -66,7 +66,7 @@ type View struct {
 	} `json:"arguments"`
 	Note    *string `json:"note"`
 	Session *struct {
-		Skills  []string `json:"skills"` // null: all protected skills
+		Skills  []string `json:"skills"` // null: every skill that needs a PIN session
 		Minutes int      `json:"minutes"`
 	} `json:"session"`
 	ExpiresIn int `json:"expires_in"` // seconds

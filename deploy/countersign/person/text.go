@@ -77,7 +77,7 @@ func (v View) summary() string {
 
 func (v View) skills() string {
 	if v.Session.Skills == nil {
-		return "every protected skill"
+		return "every skill that needs a PIN session"
 	}
 	return "the skills " + strings.Join(v.Session.Skills, ", ")
 }
