@@ -58,7 +58,7 @@ func TestHundredParallelDecisions(t *testing.T) {
 	all := newApprovalStack(t, 3, 3)
 	rights := make([]bool, 100)
 	for i := range rights {
-		rights[i] = all.random.IntN(3) == 0
+		rights[i] = all.random.IntN(2) == 0
 	}
 	for _, rule := range []struct {
 		name string
