@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,7 +87,7 @@ func (v *Verifier) charge(ctx context.Context, r Resolved) (attempt, error) {
 		statement, args = v.chargeTryQ, append(args, r.approving.ID)
 	}
 	err = v.charger.Charge(ctx, r.HolderID.UUID.String(), func(ctx context.Context) error {
-		return statement.get(ctx, v.db, &a, args...)
+		return statement.Get(ctx, v.db, &a, args...)
 	})
 	if errors.Is(err, sql.ErrNoRows) || err == nil && a.Number == noTry {
 		return attempt{}, errNotCharged
@@ -138,7 +137,7 @@ func (v *Verifier) settleRight(ctx context.Context, a attempt) (budgetState, err
 		return v.settleApproving(ctx, a)
 	}
 	var after budgetState
-	err := v.settleRightQ.get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, settleTime.Seconds(), a.ChargedAt)
+	err := v.settleRightQ.Get(ctx, v.db, &after, a.HolderID, a.Number, a.Generation, settleTime.Seconds(), a.ChargedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return budgetState{}, errLost
 	}
@@ -179,33 +178,4 @@ func (v *Verifier) renew(ctx context.Context, place slowhash.Place, a attempt, p
 	if verifier, err := v.hasher.rehash(ctx, place, a.HolderID, p); err == nil {
 		_, _ = v.db.ExecContext(ctx, q, a.HolderID, a.Generation, verifier)
 	}
-}
-
-// prepared is a statement that is prepared at its first use, so that a service starts while its database is down. Without it,
-// lib/pq needs two round trips and Postgres plans the statement each time.
-type prepared struct {
-	query string
-
-	mu   sync.Mutex
-	stmt *sqlx.Stmt
-}
-
-// get reads the first row into dest. It returns sql.ErrNoRows if there is no row.
-func (p *prepared) get(ctx context.Context, db *sqlx.DB, dest any, args ...any) error {
-	stmt, err := p.prepare(ctx, db)
-	if err != nil {
-		return fmt.Errorf("preparing a statement: %w", err)
-	}
-	return stmt.GetContext(ctx, dest, args...)
-}
-
-func (p *prepared) prepare(ctx context.Context, db *sqlx.DB) (*sqlx.Stmt, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stmt != nil {
-		return p.stmt, nil
-	}
-	stmt, err := db.PreparexContext(ctx, p.query)
-	p.stmt = stmt
-	return stmt, err
 }

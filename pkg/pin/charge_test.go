@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
@@ -34,7 +35,7 @@ func TestOldOrSettledChargeIsNotSettledAsRight(t *testing.T) {
 			people.Exec(`insert into pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) values ($1, $1, 'x', gen_random_uuid(), now())`, holder)
 			db := d.Open(t, schema.RolePinInternal)
 			v := &Verifier{db: db, charger: budget.NewCharger(db), budget: DefaultBudget,
-				chargeQ: &prepared{query: chargeSQL}, settleRightQ: &prepared{query: settleRightSQL}}
+				chargeQ: &stores.Prepared{Query: chargeSQL}, settleRightQ: &stores.Prepared{Query: settleRightSQL}}
 			a, err := v.charge(t.Context(), Resolved{HolderID: uuid.NullUUID{UUID: holder, Valid: true}})
 			if err != nil {
 				t.Fatal(err)

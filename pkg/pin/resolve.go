@@ -153,7 +153,7 @@ func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject
 		hash = presented.Hash
 	}
 	var r Resolved
-	err := v.resolveQ.get(ctx, v.db, &r, key.Hash(), subject.CustomerID, subject.IdentityID, hash, name)
+	err := v.resolveQ.Get(ctx, v.db, &r, key.Hash(), subject.CustomerID, subject.IdentityID, hash, name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Resolved{}, caller.ErrInvalid

@@ -10,6 +10,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/budget"
 	"github.com/countersign/countersign/pkg/schema"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
@@ -24,7 +25,7 @@ func approvalOfOne(t *testing.T) (people storetest.People, charge func() (*Verif
 	people.Exec(`insert into approvals (id, instance_id, customer_id, proxy_key_id, kind, skill, arguments, action_hash, nonce, key_id, link_hash, expires_at)
 		values ($1, $2, $3, $1, 'action', 'pay.transfer', '{}', $4, $4, 'one', $4, now() + interval '10 minutes')`, id, instance, holder, hash)
 	db := d.Open(t, schema.RolePinAdmin)
-	v := &Verifier{db: db, charger: budget.NewCharger(db), budget: DefaultBudget, chargeTryQ: &prepared{query: chargeTrySQL}}
+	v := &Verifier{db: db, charger: budget.NewCharger(db), budget: DefaultBudget, chargeTryQ: &stores.Prepared{Query: chargeTrySQL}}
 	return people, func() (*Verifier, attempt) {
 		t.Helper()
 		a, err := v.charge(t.Context(), Resolved{HolderID: uuid.NullUUID{UUID: holder, Valid: true},

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/slowhash"
+	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/token"
 )
 
@@ -69,7 +70,7 @@ type Verifier struct {
 	sessions *session.Store
 	budget   budget.Limits
 
-	resolveQ, chargeQ, chargeTryQ, settleRightQ *prepared
+	resolveQ, chargeQ, chargeTryQ, settleRightQ *stores.Prepared
 
 	comparisons prometheus.Counter
 	results     *prometheus.CounterVec
@@ -91,7 +92,7 @@ type VerifierConfig struct {
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
 		db: c.DB, charger: budget.NewCharger(c.DB), refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
-		resolveQ: &prepared{query: resolveSQL}, chargeQ: &prepared{query: chargeSQL}, chargeTryQ: &prepared{query: chargeTrySQL}, settleRightQ: &prepared{query: settleRightSQL},
+		resolveQ: &stores.Prepared{Query: resolveSQL}, chargeQ: &stores.Prepared{Query: chargeSQL}, chargeTryQ: &stores.Prepared{Query: chargeTrySQL}, settleRightQ: &stores.Prepared{Query: settleRightSQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),
 		seconds:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pin_verify_seconds", Help: "Time for one verification.", Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}),

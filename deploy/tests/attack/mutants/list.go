@@ -51,7 +51,7 @@ var mutants = []mutant{
 	single("a client that disconnects cancels the charge", verify, "context.WithoutCancel(ctx)", "ctx"),
 	{"a failed verification rolls back the charge", []edit{
 		{charge, "func (v *Verifier) charge(ctx context.Context, r", "func (v *Verifier) charge(ctx context.Context, tx *sqlx.Tx, r"},
-		{charge, "return statement.get(ctx, v.db, &a, args...)", "return tx.GetContext(ctx, &a, statement.query, args...)"},
+		{charge, "return statement.Get(ctx, v.db, &a, args...)", "return tx.GetContext(ctx, &a, statement.Query, args...)"},
 		{verify, "a, err := v.charge(ctx, r)",
 			"tx, err := v.db.BeginTxx(ctx, nil)\n\tif err != nil {\n\t\treturn Result{}, err\n\t}\n\tdefer tx.Rollback()\n\ta, err := v.charge(ctx, tx, r)"},
 		{verify, "v.comparisons.Inc()\n", "v.comparisons.Inc()\n\tif right {\n\t\t_ = tx.Commit()\n\t}\n"},
