@@ -53,12 +53,19 @@ func TestUseThatWaitedSeesEachChange(t *testing.T) {
 				grant approval.Grant
 				err   error
 			}
-			done := make(chan result)
+			done := make(chan result, 1)
 			go func() {
 				grant, err := w.use(id, useID())
 				done <- result{grant, err}
 			}()
-			w.people.AwaitLocks(1)
+			for waiting := 0; waiting == 0; {
+				select {
+				case got := <-done:
+					t.Fatalf("it did not wait: %+v, %v", got.grant, got.err)
+				default:
+				}
+				w.people.Get(&waiting, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+			}
 			changing := holder
 			if !rule.same {
 				changing = w.people.Begin()

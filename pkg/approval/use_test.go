@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -25,6 +26,7 @@ import (
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/session"
 	"github.com/countersign/countersign/pkg/signing"
+	"github.com/countersign/countersign/pkg/slowhash"
 	"github.com/countersign/countersign/pkg/stores"
 	"github.com/countersign/countersign/pkg/testkit/storetest"
 	"github.com/countersign/countersign/pkg/token"
@@ -205,6 +207,96 @@ func TestUseGivesOneReceipt(t *testing.T) {
 	if audit != `approval.used proxy_key t t t t request-1 192.0.2.1 {"skill": "pay", "grants": "action"}` {
 		t.Errorf("the audit trail: %s", audit)
 	}
+}
+
+// The whole way: a wrong PIN, the right PIN, the use, and a lock between another approval and its use.
+func TestUseAfterARightPIN(t *testing.T) {
+	w := newWorld(t)
+	client, registry := storetest.RedisClient(t, storetest.Redis(t)), prometheus.NewRegistry()
+	pool := slowhash.NewPool(2, 10)
+	verifier := pin.NewVerifier(pin.VerifierConfig{DB: w.owner, Redis: client, Sessions: session.NewStore(session.DefaultConfig, client, w.ring(), registry),
+		Keys: w.ring(), Pool: pool, Budget: pin.DefaultBudget, Registry: registry})
+	parse := func(text string) pin.PIN {
+		p, err := pin.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	right, wrong := parse("83174629"), parse("40291735")
+	if _, err := pin.NewStore(w.owner, client, w.ring(), pool).Set(t.Context(), w.instance, pin.Holder{CustomerID: w.customer}, right, pin.ByAdmin); err != nil {
+		t.Fatal(err)
+	}
+	subject := pin.Subject{InstanceID: w.instance, CustomerID: uuid.NullUUID{UUID: w.customer, Valid: true}}
+	answer := func(id uuid.UUID, candidate pin.PIN, want pin.Outcome) {
+		t.Helper()
+		got, err := verifier.Approve(t.Context(), pin.Approving{ID: id, Subject: subject, UseWithin: 2 * time.Minute}, candidate)
+		if err != nil || got.Outcome != want {
+			t.Fatalf("%+v, %v, want %s", got, err, want)
+		}
+	}
+	pending := func() uuid.UUID {
+		id := w.approved(approval.Action, nil)
+		w.people.Exec(`update approvals set status = 'pending', tries = 0, decided_at = null, holder_id = null, session_generation = null where id = $1`, id)
+		return id
+	}
+	id := pending()
+	answer(id, wrong, pin.Wrong)
+	w.wantRefused("after a wrong PIN", id, approval.Refused(approval.Pending))
+	answer(id, right, pin.Right)
+	got, err := w.use(id, useID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decided int64
+	w.people.Get(&decided, `select floor(extract(epoch from decided_at))::bigint from approvals`)
+	if claims := w.verify(got.Receipt); claims.Approved.ApprovedAt != decided {
+		t.Errorf("approved at %d, want %d", claims.Approved.ApprovedAt, decided)
+	}
+	id = pending()
+	answer(id, right, pin.Right)
+	for range 5 {
+		if _, err := verifier.Verify(t.Context(), w.key, subject, wrong); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.wantRefused("after a lock", id, approval.ErrChanged)
+}
+
+// In a bubble of synctest, the clock of the program says that it is the year 2000. Only Postgres's clock counts.
+func TestUseWithAWrongClock(t *testing.T) {
+	w := newWorld(t)
+	w.db.SetMaxOpenConns(1)
+	action, session, first := w.approved(approval.Action, nil), w.approved(approval.Session, nil), useID()
+	expired := w.approved(approval.Action, nil)
+	w.people.Exec(`update approvals set expires_at = now() where id = $1`, expired)
+	if _, err := w.use(w.approved(approval.Action, nil), useID()); err != nil { // prepares the statement and its connection
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if year := time.Now().Year(); year != 2000 {
+			t.Fatalf("the clock says %d", year)
+		}
+		got, err := w.use(action, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var off float64
+		w.people.Get(&off, `select abs(extract(epoch from now() - $1::timestamptz))::float8`, got.UsedAt)
+		if claims := w.verify(got.Receipt); off > 60 || claims.IssuedAt != got.UsedAt.Unix() || claims.ExpiresAt != got.UsedAt.Unix()+120 {
+			t.Errorf("used at %s, claims %+v", got.UsedAt, claims)
+		}
+		if again, err := w.use(action, first); err != nil || again.Receipt != got.Receipt {
+			t.Errorf("the same use_id: %v, or another receipt", err)
+		}
+		if _, err := w.use(expired, useID()); !errors.Is(err, approval.Refused(approval.Expired)) {
+			t.Errorf("after its time: %v", err)
+		}
+		opened, err := w.use(session, useID())
+		if err != nil || opened.ExpiresAt.Sub(opened.UsedAt) != 30*time.Minute {
+			t.Errorf("a session: %+v, %v", opened, err)
+		}
+	})
 }
 
 func TestParallelUsesGiveOneReceipt(t *testing.T) {
