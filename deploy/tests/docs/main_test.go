@@ -11,8 +11,11 @@ import (
 	"github.com/countersign/countersign/pkg/testkit/localstores"
 )
 
-// stackFolder is the folder in which the stack runs. Its subfolder .local has the files that a reader has in .local.
-var stackFolder string
+var (
+	stack *demostack.Stack
+	// stackFolder is the folder in which the stack runs. Its subfolder .local has the files that a reader has in .local.
+	stackFolder string
+)
 
 func TestMain(m *testing.M) {
 	code, err := runOnStack(m)
@@ -36,8 +39,7 @@ func runOnStack(m *testing.M) (code int, err error) {
 	if err := os.Chmod(stackFolder, 0o711); err != nil {
 		return 1, err
 	}
-	stack, err := demostack.Start(stackFolder)
-	if err != nil {
+	if stack, err = demostack.Start(stackFolder); err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, stack.Stop()) }()

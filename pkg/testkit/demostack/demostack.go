@@ -30,6 +30,7 @@ type Stack struct {
 	DatabaseURL      string `json:"database_url"`
 	AdminEmail       string `json:"admin_email"`
 	AdminPassword    string `json:"admin_password"`
+	CustomerID       string `json:"customer_id"`
 	CustomerEmail    string `json:"customer_email"`
 	CustomerPassword string `json:"customer_password"`
 	APIKey           string `json:"api_key"`
