@@ -64,8 +64,8 @@ func (w Approvals) eventSteps(s ApprovalsState, do doFunc) {
 	}
 }
 
-// ask is Asker.Ask in pkg/approval/ask.go, with askSQL in limits.go. It returns false if the agent gets the pending approval of the same action, or a
-// refusal.
+// ask is Asker.Ask in pkg/approval/ask.go, with askSQL in limits.go. It returns false if the agent gets the pending approval of the
+// same action, or a refusal.
 func (w Approvals) ask(s *ApprovalsState, action uint8) bool {
 	if s.row.PIN == 0 || !s.row.open() {
 		return false
@@ -99,7 +99,7 @@ func (w Approvals) ask(s *ApprovalsState, action uint8) bool {
 // happenTo applies an event to an approval. It returns false if the event changes nothing.
 func (w Approvals) happenTo(a *approval, e approvalEvent) bool {
 	switch e {
-	case personDenies: // Decider.deny in pkg/approval/decide.go
+	case personDenies: // Deny in pkg/approval/link.go
 		if !a.open() && (a.status != approved || w.Mutant != DenialAfterApproval) {
 			return false
 		}
@@ -114,7 +114,7 @@ func (w Approvals) happenTo(a *approval, e approvalEvent) bool {
 			return false
 		}
 		a.over = true
-	case agentRevokes: // Verifier.RevokeSession in pkg/pin/sessions.go
+	case agentRevokes: // Sessions.Revoke in pkg/pin/sessions.go
 		if !a.session.stored {
 			return false
 		}

@@ -143,7 +143,7 @@ func (w Approvals) burnFound(s *ApprovalsState, u *use) bool {
 	return true
 }
 
-// answer is Uses.answer: it signs the receipt, or stores the session in Redis. A repeated request stores the same session again,
+// answer is Uses.answer, and Uses.repeat before it: it signs the receipt, or stores the session in Redis. A repeated request stores the same session again,
 // unless it has ended.
 func (w Approvals) answer(s *ApprovalsState, u *use) bool {
 	a := &s.approvals[u.approval-1]
