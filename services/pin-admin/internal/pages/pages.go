@@ -20,8 +20,8 @@ var static embed.FS
 
 // scripts are the files of each page's script, in their order. They become one script, because the pages load no files.
 var scripts = map[string][]string{
-	"approve": {"element.js", "request.js", "link.js", "keypad.js", "time.js", "view.js", "outcome.js", "approve.js"},
-	"enrol":   {"element.js", "request.js", "link.js", "keypad.js", "time.js", "outcome.js", "enrol.js"},
+	"approve": {"element.js", "request.js", "working.js", "link.js", "keypad.js", "time.js", "view.js", "outcome.js", "approve.js"},
+	"enrol":   {"element.js", "request.js", "working.js", "link.js", "keypad.js", "time.js", "outcome.js", "enrol.js"},
 }
 
 // All returns the handlers of the pages, by path.

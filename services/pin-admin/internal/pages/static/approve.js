@@ -2,7 +2,6 @@
 const token = takeLink();
 const countdown = new Countdown();
 let view = null; // what the page shows
-let busy = false; // a request is running
 let unsure = false; // the answer to the last decision was lost
 let unlock; // timer for the end of a lock
 
@@ -136,22 +135,6 @@ async function refresh() {
     return failure(result);
   }
   return '';
-}
-
-// working marks the pressed button until its request ends. A second press does nothing meanwhile.
-async function working(button, work) {
-  if (busy) return;
-  busy = pin.readOnly = true;
-  const text = button.textContent;
-  button.setAttribute('aria-busy', 'true');
-  button.textContent = 'One moment…';
-  try {
-    await work();
-  } finally {
-    busy = pin.readOnly = false;
-    button.removeAttribute('aria-busy');
-    button.textContent = text;
-  }
 }
 
 function showAsked() {

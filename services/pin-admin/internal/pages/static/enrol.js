@@ -2,7 +2,6 @@
 const token = takeLink();
 const pin = byID('pin');
 const repeated = byID('repeated');
-let busy = false;
 
 const newLink = 'Ask for a new link from the people who sent you this one.';
 const outcomes = {
@@ -21,22 +20,6 @@ function finish(outcome) {
 function problem(id, text) {
   byID(`${id}-problem`).textContent = text;
   byID(id === 'choose' ? 'pin' : 'repeated').setAttribute('aria-invalid', String(Boolean(text)));
-}
-
-// working marks the pressed button until its request ends. A second press does nothing meanwhile.
-async function working(button, work) {
-  if (busy) return;
-  busy = pin.readOnly = repeated.readOnly = true;
-  const text = button.textContent;
-  button.setAttribute('aria-busy', 'true');
-  button.textContent = 'One moment…';
-  try {
-    await work();
-  } finally {
-    busy = pin.readOnly = repeated.readOnly = false;
-    button.removeAttribute('aria-busy');
-    button.textContent = text;
-  }
 }
 
 // open asks for the present state of the link. It returns false, without changing the page, if there is no answer.
