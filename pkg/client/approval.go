@@ -162,8 +162,8 @@ func (c *Client) get(ctx context.Context, id string, wait time.Duration) (Approv
 }
 
 // Use uses an approval, once. useID comes from NewUseID. The same useID again gives the same answer, so a program that lost the
-// answer, or was restarted, can repeat the call. The repeated receipt is the same text, so it may have expired. arguments is the JSON object with which the skill will run; if it is not the
-// approved one, the refusal is ActionMismatch.
+// answer, or was restarted, can repeat the call. The repeated receipt is the same text, so it may have expired. arguments is the
+// JSON object with which the skill will run; if it is not the approved one, the refusal is ActionMismatch.
 func (c *Client) Use(ctx context.Context, id, useID string, arguments json.RawMessage) (Confirmation, error) {
 	canonical, err := action.Canonical(arguments)
 	if err != nil {

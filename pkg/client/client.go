@@ -43,7 +43,7 @@ type Config struct {
 	Instance string
 	// ProxyKey is the proxy key of the instance. Never give it to the model.
 	ProxyKey Secret
-	// HTTP sends the requests; nil means a client with default settings. Every request has a deadline.
+	// HTTP sends the requests; nil means a client with default settings. Every request has a deadline. No redirect is followed.
 	HTTP *http.Client
 }
 
@@ -65,14 +65,15 @@ func New(c Config) (*Client, error) {
 	if c.Instance == "" || c.ProxyKey.Reveal() == "" {
 		return nil, errors.New("the instance and the proxy key of Countersign must not be empty")
 	}
-	httpClient := c.HTTP
-	if httpClient == nil {
-		// A redirect would send the proxy key and the arguments to another address.
-		httpClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	var httpClient http.Client
+	if c.HTTP != nil {
+		httpClient = *c.HTTP
 	}
+	// A redirect would send the arguments and the session token to another address.
+	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
 		base:     strings.TrimSuffix(c.URL, "/") + instancesPrefix + url.PathEscape(c.Instance) + "/approvals",
-		proxyKey: c.ProxyKey, http: httpClient, pause: pause,
+		proxyKey: c.ProxyKey, http: &httpClient, pause: pause,
 	}, nil
 }
 
@@ -128,6 +129,9 @@ func (c *Client) send(ctx context.Context, r request, target any) error {
 	}
 }
 
+// errUnreadable means that something else than Countersign answered, for example the page of a proxy, or that the answer is too long.
+var errUnreadable = errors.New("the answer is not the JSON that was expected")
+
 // repeatable reports whether another try can have another result: there was no answer, or Countersign or a proxy is overloaded.
 func repeatable(err error) bool {
 	var refusal *Refusal
@@ -138,7 +142,7 @@ func repeatable(err error) bool {
 	if errors.As(err, &answered) {
 		return answered.status == http.StatusBadGateway || answered.status == http.StatusServiceUnavailable || answered.status == http.StatusGatewayTimeout
 	}
-	return true
+	return !errors.Is(err, errUnreadable)
 }
 
 // try sends a request once. It also returns the answer's Retry-After.
@@ -172,7 +176,7 @@ func (c *Client) try(ctx context.Context, r request, body []byte, target any) (t
 		return 0, nil
 	}
 	if err := json.Unmarshal(content, target); err != nil {
-		return 0, errors.New("the answer is not the JSON that was expected")
+		return 0, errUnreadable
 	}
 	return 0, nil
 }

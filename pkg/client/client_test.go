@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -160,6 +161,8 @@ func TestTriesAreLimited(t *testing.T) {
 		{"Retry-After is very long", failure{status: 503, retryAfter: "31"}, 1, 0},
 		{"500", failure{status: 500}, 1, 0},
 		{"redirect", failure{status: 302}, 1, 0},
+		{"a page of another server", failure{status: 200, body: "<html>"}, 1, 0},
+		{"a very long answer", failure{status: 200, body: `{"id":"` + strings.Repeat("a", maxAnswerBytes) + `"}`}, 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -290,9 +293,17 @@ func TestProxyKeyIsNotSentToARedirect(t *testing.T) {
 	t.Parallel()
 	other := &double{}
 	target, _ := start(t, other)
-	redirecting := &double{failures: []failure{{status: http.StatusTemporaryRedirect, location: target.base}}}
-	c, _ := start(t, redirecting)
-	if _, err := c.Ask(t.Context(), transfer(nil)); err == nil || len(other.seen()) != 0 {
-		t.Errorf("%v, %q", err, other.seen())
+	redirect := failure{status: http.StatusTemporaryRedirect, location: target.base}
+	redirecting := &double{failures: []failure{redirect, redirect}}
+	server := httptest.NewServer(redirecting)
+	defer server.Close()
+	for _, own := range []*http.Client{nil, {}} {
+		c, err := New(Config{URL: server.URL, Instance: "instance-1", ProxyKey: NewSecret(proxyKey), HTTP: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Ask(t.Context(), transfer(nil)); err == nil || len(other.seen()) != 0 {
+			t.Errorf("own client %t: %v, %q", own != nil, err, other.seen())
+		}
 	}
 }

@@ -15,8 +15,8 @@ const cancelTime = 10 * time.Second
 // only if the error is nil, once, and with Confirmation.Arguments. Every *Refusal is a no; errors.Is with a Code distinguishes them.
 // Any other error means that there is no answer, which is also a no.
 //
-// Confirm waits until the person answers, the approval expires, or ctx ends. If ctx ends, the approval stays: the same Action again
-// waits for the same approval. Call Cancel to end it.
+// Confirm waits until the person answers, the approval expires, or ctx ends. If ctx ends, the approval stays: while it is pending,
+// the same Action again waits for the same approval. Call Cancel to end it.
 func (c *Client) Confirm(ctx context.Context, a Action) (Confirmation, error) {
 	if a.Show == nil {
 		return Confirmation{}, errors.New("confirming an action: the action has no function Show")

@@ -40,7 +40,7 @@ type Approved struct {
 	// ActionHash is the hash of the action in 64 lower-case hexadecimal digits.
 	ActionHash string `json:"action_hash"`
 	// Template identifies the title and the summary template that the page showed: the SHA-256 of the title, a zero byte and the
-	// template, in base64url without padding. It is nil if the skill had neither.
+	// template, in base64url without padding. A missing one counts as empty. It is nil if the skill had neither.
 	Template *string `json:"template"`
 	// ApprovedAt is the time of the right PIN.
 	ApprovedAt int64 `json:"approved_at"`

@@ -47,10 +47,12 @@ type keySet struct {
 }
 
 func newKeys(url string, client *http.Client) *keys {
-	if client == nil {
-		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	k := &keys{url: url, client: &http.Client{}, now: time.Now, turn: make(chan struct{}, 1)}
+	if client != nil {
+		*k.client = *client
 	}
-	k := &keys{url: url, client: client, now: time.Now, turn: make(chan struct{}, 1)}
+	// A redirect could lead to an address without https.
+	k.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	k.turn <- struct{}{}
 	return k
 }

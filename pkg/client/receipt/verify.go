@@ -35,7 +35,7 @@ type Verifier struct {
 
 // NewVerifier returns a Verifier. issuer is the URL of Countersign's pages (APPROVAL_URL, or RECEIPT_ISSUER if it is set): https, or
 // http on this machine, without a slash at the end. audience is the audience that the skills of this tool server are
-// registered with. client reads the keys; nil means a client with default settings.
+// registered with. client reads the keys, without redirects; nil means a client with default settings.
 func NewVerifier(issuer, audience string, client *http.Client) (*Verifier, error) {
 	if err := checkIssuer(issuer); err != nil {
 		return nil, err

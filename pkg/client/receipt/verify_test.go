@@ -299,6 +299,28 @@ func TestReceiptKeysAreCached(t *testing.T) {
 	}
 }
 
+// An answer that is a redirect or is too long gives no keys.
+func TestReceiptKeysOfAnUnusualAnswer(t *testing.T) {
+	t.Parallel()
+	real := newIssuer(t)
+	for name, answer := range map[string]http.Handler{
+		"redirect": http.RedirectHandler(real.URL+KeysPath, http.StatusTemporaryRedirect),
+		"too long": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			keys := httptest.NewRecorder()
+			real.ServeHTTP(keys, r)
+			_, _ = w.Write([]byte(strings.Repeat(" ", maxKeysBytes) + keys.Body.String()))
+		}),
+	} {
+		server := httptest.NewServer(answer)
+		defer server.Close()
+		for _, own := range []*http.Client{nil, {}} {
+			if key, err := newKeys(server.URL+KeysPath, own).get(t.Context(), "first"); key != nil || err == nil || errors.Is(err, ErrInvalid) {
+				t.Errorf("%s, own client %t: %v, %v", name, own != nil, key, err)
+			}
+		}
+	}
+}
+
 func TestReceiptKeysAreReadOnceInParallel(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
