@@ -184,12 +184,14 @@ type node struct {
 	inSummary   bool
 }
 
-// show returns the text to show for a value.
+// show returns the text to show for a value. A text that is JSON, for example false or [], is shown in quotes, so that it does not look
+// like that value: many programs take the text false for true. A number is not in quotes, because amounts are often sent as texts.
 func (n *node) show() (string, []Flag) {
-	if n.kind == "string" {
-		return visible(n.value)
+	isNumber := strings.IndexAny(n.value, "-0123456789") == 0
+	if n.kind != "string" || json.Valid([]byte(n.value)) && !isNumber {
+		return visible(n.text)
 	}
-	return visible(n.text)
+	return visible(n.value)
 }
 
 // at returns the value at a path, or nil.

@@ -36,7 +36,7 @@ type Skill struct {
 	Mode Mode   `db:"mode"`
 	// Title is the headline that a person reads. If it is nil, the person reads the name.
 	Title *string `db:"title"`
-	// Summary is a template (ParseTemplate). If it is nil, the person reads the arguments only.
+	// Summary is a template (ParseTemplate). If it is nil, the person reads the name and all arguments.
 	Summary *string `db:"summary"`
 	// Arguments is the JSON Schema of the arguments. If it is nil, every object is accepted.
 	Arguments *string `db:"arguments"`

@@ -51,7 +51,7 @@ func (s Store) List(ctx context.Context, instance uuid.UUID, p page.Page) (page.
 
 // Put registers a skill, or replaces the skill with this name, also its spelling. It returns whether the skill is new. The new
 // skill counts from the next request on. Put returns directory.ErrNoInstance. It does not check the template and the schema:
-// call Skill.Check first.
+// call Skill.Define first.
 func (s Store) Put(ctx context.Context, instance uuid.UUID, n Skill) (stored Skill, created bool, err error) {
 	const q = `
 		insert into skills as s (instance_id, skill, mode, title, summary, arguments, audience)
