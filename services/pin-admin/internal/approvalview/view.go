@@ -6,12 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/countersign/countersign/pkg/approval"
+	"github.com/countersign/countersign/pkg/client/action"
 	"github.com/countersign/countersign/pkg/policy"
 	"github.com/countersign/countersign/pkg/skill"
 )
@@ -70,19 +69,17 @@ func opened(p policy.Policy, registered []skill.Skill) []string {
 	if p.Enforcement != policy.Listed {
 		return nil
 	}
-	names := []string{}
-	named := func(name string) func(string) bool {
-		return func(other string) bool { return strings.EqualFold(name, other) }
-	}
+	names, known := []string{}, map[string]bool{} // known are registered and listed names, as names are compared
 	for _, s := range registered {
+		known[action.Lower(s.Name)] = true
 		if s.Mode == skill.Session {
 			names = append(names, skill.Visible(s.Name))
 		}
 	}
 	for _, listed := range p.RequiredSkills {
-		isRegistered := slices.ContainsFunc(registered, func(s skill.Skill) bool { return strings.EqualFold(s.Name, listed) })
-		if shown := skill.Visible(listed); !isRegistered && !slices.ContainsFunc(names, named(shown)) {
-			names = append(names, shown)
+		if name := action.Lower(listed); !known[name] {
+			known[name] = true
+			names = append(names, skill.Visible(listed))
 		}
 	}
 	return names
