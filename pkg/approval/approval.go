@@ -158,11 +158,12 @@ const columns = `now() as at, a.id, a.instance_id, a.customer_id, a.identity_id,
 // from is the table that columns reads.
 const from = `approvals a left join pin_holders h on h.holder_id = a.holder_id`
 
+const getSQL = `select ` + columns + ` from ` + from + ` where a.id = $1 and a.instance_id = $2`
+
 // Get returns an approval of an instance, or ErrNotFound.
 func Get(ctx context.Context, db sqlx.QueryerContext, instance, id uuid.UUID) (Row, error) {
-	const q = `select ` + columns + ` from ` + from + ` where a.id = $1 and a.instance_id = $2`
 	var r Row
-	err := sqlx.GetContext(ctx, db, &r, q, id, instance)
+	err := sqlx.GetContext(ctx, db, &r, getSQL, id, instance)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Row{}, ErrNotFound
 	}

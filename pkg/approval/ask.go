@@ -39,13 +39,13 @@ type Asker struct {
 	keys     *keyring.Ring
 	limits   Config
 
-	turns turns
-	askQ  stores.Prepared
+	turns      turns
+	askQ, getQ stores.Prepared
 }
 
 // NewAsker returns an Asker. keys is the keyring of PINs.
 func NewAsker(db *sqlx.DB, verifier *pin.Verifier, keys *keyring.Ring, limits Config) *Asker {
-	return &Asker{db: db, verifier: verifier, skills: skill.NewCatalog(db), keys: keys, limits: limits, askQ: stores.Prepared{Query: askSQL}}
+	return &Asker{db: db, verifier: verifier, skills: skill.NewCatalog(db), keys: keys, limits: limits, askQ: stores.Prepared{Query: askSQL}, getQ: stores.Prepared{Query: getSQL}}
 }
 
 // Request is what an agent is about to do.
@@ -167,21 +167,40 @@ func (a *Asker) insert(ctx context.Context, row Row, key uuid.UUID, expiresIn ti
 	if err != nil {
 		return Answer{}, err
 	}
-	var v verdict
-	err = a.askQ.Get(ctx, a.db, &v, args...)
-	end()
-	var violation *pq.Error
+	defer end()
+	v, err := a.ask(ctx, args)
+	if err == nil && v.nothing() {
+		if err = endOf(ctx, a.db, row.CustomerID, row.InstanceID); err == nil {
+			v, err = a.ask(ctx, args)
+		}
+	}
 	switch {
-	case errors.As(err, &violation) && violation.Code == "23503": // foreign_key_violation: the customer or the identity was deleted meanwhile
-		return Answer{}, pin.ErrNotWithin
 	case err != nil:
-		return Answer{}, fmt.Errorf("asking for an approval: %w", err)
+		return Answer{}, err
 	case v.Same.Valid:
-		row, err := Get(ctx, a.db, row.InstanceID, v.Same.UUID)
-		return Answer{Row: row}, err
+		var same Row
+		if err := a.getQ.Get(ctx, a.db, &same, v.Same.UUID, row.InstanceID); err != nil {
+			return Answer{}, fmt.Errorf("reading the approval of the same request: %w", err)
+		}
+		return Answer{Row: same}, nil
+	case v.nothing():
+		return Answer{}, ErrChanging
 	case v.CreatedAt == nil:
 		return Answer{}, v.refusal()
 	}
 	row.At, row.Requester, row.CreatedAt, row.ExpiresAt = v.At, v.Requester, *v.CreatedAt, *v.ExpiresAt
 	return Answer{Row: row, Created: true}, nil
+}
+
+// ask runs askSQL.
+func (a *Asker) ask(ctx context.Context, args []any) (v verdict, err error) {
+	err = a.askQ.Get(ctx, a.db, &v, args...)
+	var violation *pq.Error
+	if errors.As(err, &violation) && violation.Code == "23503" { // foreign_key_violation: the customer or the identity was deleted meanwhile
+		return verdict{}, pin.ErrNotWithin
+	}
+	if err != nil {
+		return verdict{}, fmt.Errorf("asking for an approval: %w", err)
+	}
+	return v, nil
 }

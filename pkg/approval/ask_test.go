@@ -136,7 +136,7 @@ func TestLimitOfPendingApprovals(t *testing.T) {
 		},
 	} {
 		var pending uuid.UUID
-		w.people.Get(&pending, `select id from approvals where status = 'pending' limit 1`)
+		w.people.Get(&pending, `select id from approvals where status = 'pending' and expires_at > now() and tries < 2 limit 1`)
 		free(pending)
 		w.ask(w.request("pay", 10+len(name)))
 		if t.Failed() {
@@ -150,6 +150,33 @@ func TestLimitOfPendingApprovals(t *testing.T) {
 	r := w.request("pay", 3)
 	r.Subject.CustomerID, r.Subject.IdentityID = some(other), uuid.NullUUID{}
 	w.ask(r)
+}
+
+// TestSameRequestAfterItsApprovalIsOver: the sweeper has not written yet that the first approval is over.
+func TestSameRequestAfterItsApprovalIsOver(t *testing.T) {
+	t.Parallel()
+	for name, over := range map[string]string{
+		"expired":            `update approvals set expires_at = now() where id = $1`,
+		"its tries are lost": `update approvals set tries = 2, tried_at = now() - interval '16 seconds' where id = $1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newAsking(t)
+			first := w.ask(w.request("pay", 1))
+			w.people.Exec(over, first.ID)
+			if second := w.ask(w.request("pay", 1)); second.ID == first.ID {
+				t.Error("the old approval was returned")
+			}
+			if n := w.count(`status = 'pending'`); n != 1 {
+				t.Errorf("%d approvals are pending", n)
+			}
+			var recorded int
+			w.people.Get(&recorded, `select count(*) from audit where action in ('approval.expired', 'approval.denied') and target_id = $1`, first.ID)
+			if recorded != 1 {
+				t.Errorf("the end of the first approval is recorded %d times", recorded)
+			}
+		})
+	}
 }
 
 func TestLimitOfApprovalsInAnHour(t *testing.T) {

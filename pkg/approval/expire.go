@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/countersign/countersign/pkg/audit"
@@ -44,6 +45,21 @@ const sweepSQL = `
 	), recorded as (` + recordEndedSQL + `
 	)
 	select count(*) from ended`
+
+// endOf ends the approvals of a customer at an instance that are over.
+func endOf(ctx context.Context, db *sqlx.DB, customer, instance uuid.UUID) error {
+	const q = `
+		with over as materialized (` + overSQL + ` and a.customer_id = $1 and a.instance_id = $2
+		), ended as (` + endSQL + ended + `
+		), recorded as (` + recordEndedSQL + `
+		)
+		select count(*) from ended`
+	var n int
+	if err := db.GetContext(ctx, &n, q, customer, instance); err != nil {
+		return fmt.Errorf("ending the approvals of a customer: %w", err)
+	}
+	return nil
+}
 
 const (
 	sweepInterval = 5 * time.Second

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/countersign/countersign/pkg/audit"
 	"github.com/countersign/countersign/pkg/fault"
 )
 
@@ -18,8 +19,10 @@ var (
 
 // askSQL asks for an approval, within the limits, in one round trip. recent_approvals lets requests of one customer at one instance
 // follow each other, and returns what the request before has written. So 100 parallel requests make one approval, and no limit is
-// exceeded. Pending approvals that are over are written as such first, because they are in the index of pending approvals. The insert
-// must come after this, so it reads from ended.
+// exceeded.
+//
+// The index of pending approvals may still have an approval of the same request that is over, because the sweeper has not written that
+// yet. Then the statement inserts nothing. The caller ends that approval and runs the statement again.
 const askSQL = `
 	with recent as materialized (
 	    select * from recent_approvals($3, $2, $16 * interval '1 second')
@@ -35,23 +38,17 @@ const askSQL = `
 	             where d.earlier > d.decided_at - $19 * interval '1 second') as skill_denied,
 	           (select extract(epoch from a.created_at - now())::float8 + 3600 from recent a order by a.created_at desc offset $20 - 1 limit 1) as per_hour,
 	           (select extract(epoch from min(l.expires_at) - now())::float8 from live l having count(*) >= $21) as pending
-	), ended as (
-	    update approvals a
-	       set status = case when ` + timeOver + ` then 'expired' else 'denied' end, reason = case when ` + timeOver + ` then null else 'wrong_pin' end,
-	           decided_at = case when ` + timeOver + ` then a.decided_at else now() end
-	     where a.id = any (array(select a.id from recent a where a.status = 'pending' and (` + timeOver + ` or ` + triesLost + `))) and a.status = 'pending'
-	    ` + ended + `
 	), asked as (
 	    insert into approvals (id, instance_id, customer_id, identity_id, proxy_key_id, requester, kind, skill, audience, arguments, action_hash,
 	                           title, template, note, nonce, key_id, link_hash, expires_at)
 	    select $1, $2, $3, $4, $5, (select k.name from proxy_keys k where k.id = $5), $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $22,
 	           now() + $23 * interval '1 second'
-	      from verdict v, (select count(*) from ended) as after_ended
+	      from verdict v
 	     where v.same is null and greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0
+	    on conflict do nothing
 	    returning *
 	), recorded as (
-	    ` + recordEndedSQL + `
-	     union all
+	    insert into audit (action, ` + audit.Columns + `)
 	    select 'approval.asked', $24, $25, $26, $27, $28, $29, $30, $31, $32 from asked
 	)
 	select v.same, v.denied, v.skill_denied, v.per_hour, v.pending, now() as at, a.requester, a.created_at, a.expires_at
@@ -72,7 +69,7 @@ type verdict struct {
 	ExpiresAt *time.Time `db:"expires_at"`
 }
 
-// refusal returns the error of the first limit that refuses the request, or nil.
+// refusal returns the error of the first limit that refuses the request, or nil: an old approval of the same request was in the way.
 func (v verdict) refusal() error {
 	for _, limit := range []struct {
 		seconds *float64
@@ -84,3 +81,6 @@ func (v verdict) refusal() error {
 	}
 	return nil
 }
+
+// nothing reports whether the statement did nothing and no limit is the reason.
+func (v verdict) nothing() bool { return !v.Same.Valid && v.CreatedAt == nil && v.refusal() == nil }
