@@ -191,7 +191,6 @@ var mutants = []mutant{
 	single("a denied action can be asked for again", limits, "greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0", "greatest(v.skill_denied, v.per_hour, v.pending, 0) = 0"),
 	single("a denied skill can be asked for again", limits, "greatest(v.denied, v.skill_denied, v.per_hour, v.pending, 0) = 0", "greatest(v.denied, v.per_hour, v.pending, 0) = 0"),
 	single("two wrong PINs refuse the next ask", limits, "where a.status = 'denied' and a.reason = 'person'", "where a.status = 'denied'"),
-	single("the same request makes a second approval", limits, "where v.same is null and greatest", "where greatest"),
 	single("a request of another identity gets the same approval", limits, " and l.identity_id is not distinct from $4) as same", " and $4::uuid is not distinct from $4) as same"),
 	single("a request for a session gets the approval of an action", limits, "l.action_hash = $10 and l.kind = $6 and", "l.action_hash = $10 and"),
 	single("an approval that is over counts as pending", limits, "where a.status = 'pending' and not (` + timeOver + ` or ` + triesLost + `)\n\t), denied", "where a.status = 'pending'\n\t), denied"),
