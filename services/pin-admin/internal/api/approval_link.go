@@ -26,7 +26,9 @@ func (a *API) OpenApproval(ctx context.Context, r gen.OpenApprovalRequestObject)
 		return nil, atLink(err)
 	}
 	view := linkView{ApprovalView: showPage(opened), KnownBrowser: opened.PIN.KnownBrowser, KnownBrowserRequired: opened.PIN.KnownBrowserRequired}
-	if view.KnownBrowser {
+	// With pin_entry any, an agent can set the PIN of an identity, and then approve with it in a browser of its own. So this PIN does
+	// not show the customer's phrase: the agent would learn it, and could show it on a false page.
+	if view.KnownBrowser && !opened.PIN.HeldByIdentity {
 		chosen, err := a.Phrases.Get(ctx, asked.CustomerID)
 		if err != nil {
 			return nil, err

@@ -42,6 +42,30 @@ func TestKnownBrowserShowsThePhrase(t *testing.T) {
 	}
 }
 
+// TestPINOfAnIdentityShowsNoPhrase: an agent can set the PIN of an identity, and then approve with it. It must not learn the
+// phrase that the customer chose.
+func TestPINOfAnIdentityShowsNoPhrase(t *testing.T) {
+	t.Parallel()
+	a := newAsked(t)
+	t.Cleanup(func() { a.NeverLogged(canaryPhrase) })
+	customer := "/v1/customers/" + a.customer.String()
+	a.Want(a.ask("PUT", customer+"/phrase", object{"phrase": canaryPhrase}), 204)
+	a.Want(a.ask("POST", customer+"/identities/"+a.identity.String()+"/pin", object{"pin": otherPIN}), 200)
+	a.people.Exec(`update approvals set identity_id = $1`, a.identity)
+	cookie := a.setCookie(a.Want(a.decide(otherPIN), 200))
+	if got := a.Want(a.open(cookie), 200); got.JSON("known_browser") != true || got.JSON("phrase") != nil || strings.Contains(got.Body, "Deich") {
+		t.Errorf("with the identity's PIN: %s", got.Body)
+	}
+	a.again() // this approval asks for the customer's PIN
+	if got := a.Want(a.open(cookie), 200); got.JSON("known_browser") != false || got.JSON("phrase") != nil {
+		t.Errorf("before the customer's PIN was given: %s", got.Body)
+	}
+	a.Want(a.Do(a.request(cookie, a.viewHash(), "approve", goodPIN)), 200)
+	if got := a.Want(a.open(cookie), 200); got.JSON("phrase") != canaryPhrase {
+		t.Errorf("after the customer's PIN was given: %s", got.Body)
+	}
+}
+
 func TestKnownBrowserKeepsItsCookie(t *testing.T) {
 	t.Parallel()
 	a := newAsked(t)

@@ -603,7 +603,7 @@ type LinkView struct {
 	// Note What the agent says.
 	Note *string `json:"note"`
 
-	// Phrase The phrase that the customer chose. Only a known browser gets it.
+	// Phrase The customer's phrase. Only a browser that is known for the customer's own PIN gets it.
 	Phrase *string  `json:"phrase"`
 	PIN    PINState `json:"pin"`
 
