@@ -8,7 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// allowOrigins lets pages of these origins, and of no others, read the answers (CORS). The services use no cookies, so
+// allowOrigins lets pages of these origins, and of no others, read the answers (CORS). Such pages send no cookies, so
 // credentials are not allowed. It runs before refuseOptions, which would refuse a preflight request.
 func allowOrigins(origins []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {

@@ -188,7 +188,7 @@ func TestLostAnswerDoesNotCostASecondTry(t *testing.T) {
 		see    string
 	}{
 		{"approved", object{"status": "approved"}, "may now do this once"},
-		{"wrong", object{"tries_left": 1}, "Your last PIN arrived, and it did not approve. Type your PIN again: 1 try left."},
+		{"wrong", object{"tries_left": 1}, "Your last PIN arrived, and it did not approve. Type your PIN again: 1 try is left at this link."},
 	} {
 		t.Run(arrived.name, func(t *testing.T) {
 			f := newFakeAPI(t)

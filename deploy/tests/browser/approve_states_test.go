@@ -51,8 +51,8 @@ func TestApprovePageStates(t *testing.T) {
 			see: []string{"Open all protected skills for 1 minute", "There are no further details"}},
 		{name: "flags", view: object{
 			"summary_parts": []object{{"text": "Send 250.00 EUR to "}, {"value": "pаypal⟨U+202E⟩moc", "flags": []string{"hidden_characters", "mixed_scripts"}}},
-			"arguments":     append([]object{argument("to", "pаypal⟨U+202E⟩moc", "hidden_characters", "mixed_scripts"), argument("name", "Zoë", "not_nfc"), argument("memo", "")}, many...)},
-			see: []string{"invisible characters", "letters of different alphabets", "unusual spelling", "empty", "Show all 190 characters"}},
+			"arguments":     append([]object{argument("to", "pаypal⟨U+202E⟩moc", "hidden_characters", "mixed_scripts"), argument("name", "Zoë", "not_nfc"), argument("memo", "⟨empty⟩")}, many...)},
+			see: []string{"invisible characters", "letters of different alphabets", "unusual spelling", "⟨empty⟩", "Show all 190 characters"}},
 		{name: "huge-words", view: object{"title": strings.Repeat("Sendmoney", 11), "instance_name": strings.Repeat("name", 30), "requester": strings.Repeat("key", 40), "note": strings.Repeat("longword", 60),
 			"phrase": strings.Repeat("phrase", 16), "arguments": []object{argument(strings.Repeat("path.", 40), strings.Repeat("x", 150))}}, see: []string{"Sendmoneysendmoney"}[:0]},
 		{name: "wrong-pin", decide: wrong(object{"error": "invalid_pin", "remaining_attempts": 3, "remaining_tries": 1}), steps: enterPIN,
@@ -72,7 +72,7 @@ func TestApprovePageStates(t *testing.T) {
 		{name: "approved", decide: func(object) (int, object) { return http.StatusOK, decision("approved", nil) }, steps: enterPIN, see: []string{"Approved", "may now do this once", "Send 250.00 EUR"}},
 		{name: "approved-session", view: object{"status": "approved", "session": object{"skills": nil, "minutes": 15}}, see: []string{"Approved", "for 15 minutes"}},
 		{name: "denied", decide: func(object) (int, object) { return http.StatusOK, decision("denied", object{"reason": "person"}) },
-			steps: func(p *page, _ *fakeAPI) { p.show(); p.press("Deny") }, see: []string{"Denied", "Nothing was done"}},
+			steps: func(p *page, _ *fakeAPI) { p.show(); p.press("Deny") }, see: []string{"Denied", "Nothing was done", "the agent cannot ask you for the same again"}},
 		{name: "denied-wrong-pin", decide: func(object) (int, object) {
 			return http.StatusOK, decision("denied", object{"reason": "wrong_pin", "error": "invalid_pin", "remaining_tries": 0, "locked_until": "2030-01-01T12:00:00Z"})
 		}, steps: enterPIN, see: []string{"Denied after two wrong PINs", "this link is closed", "locked until"}},

@@ -31,8 +31,8 @@ const maxCharacters = 100
 type Phrase struct{ secret.Text }
 
 // Parse reads a phrase, or returns ErrForm. A phrase is in the form NFC, so that it looks the same everywhere. It has 1 to 100
-// characters, none of which is a control, format or other invisible character except single spaces, and it does not begin or end with
-// a space.
+// characters, none of which is a control, format or other invisible character except the space, and it does not begin or end with a
+// space.
 func Parse(text string) (Phrase, error) {
 	if !utf8.ValidString(text) {
 		return Phrase{}, ErrForm

@@ -41,12 +41,9 @@ async function filterFields(filter) {
   ];
 }
 
-// name returns the summary. Without a template there is none, and people know the skill's name.
-const name = ({ summary, skill }) => summary || skill;
-
 function row(approval) {
   return h('a', { class: 'item', href: `#/approvals/${approval.id}` },
-    h('span', {}, badge(approval.status, kinds[approval.status]), ' ', h('strong', {}, h('bdi', {}, name(approval)))),
+    h('span', {}, badge(approval.status, kinds[approval.status]), ' ', h('strong', {}, h('bdi', {}, approval.summary))),
     h('span', { class: 'hint' }, h('bdi', {}, approval.customer_email), ' · asked by ', h('bdi', {}, approval.instance_name), ' · ', time(approval.created_at)));
 }
 
@@ -55,7 +52,8 @@ export async function approvalPage(id) {
   const facts = [
     ['Customer', h('a', { href: `#/customers/${approval.customer_id}` }, approval.customer_email)],
     ['Instance', h('a', { href: `#/instances/${approval.instance_id}` }, approval.instance_name)],
-    ['Proxy key', approval.requester], ['Identity', approval.identity_id], ['Skill', approval.skill], ['Audience', approval.audience],
+    ['Proxy key', approval.requester], ['Identity', approval.identity_id], ['Skill', visible(approval.skill)],
+    ['Audience', approval.audience && visible(approval.audience)],
     ['A use gives', approval.grants === 'session' ? 'a PIN session' : 'a receipt for this action'],
     ['Asked', preciseTime(approval.created_at)],
     ['Answered', approval.decided_at && preciseTime(approval.decided_at)],
@@ -64,10 +62,10 @@ export async function approvalPage(id) {
     ['Action hash', approval.action_hash],
   ];
   return {
-    title: name(approval),
+    title: approval.summary,
     nodes: [
       h('p', { class: 'crumb' }, h('a', { href: '#/approvals' }, 'Approvals')),
-      h('h1', { tabindex: '-1' }, h('bdi', {}, name(approval))),
+      h('h1', { tabindex: '-1' }, h('bdi', {}, approval.summary)),
       h('p', {}, badge(approval.status, kinds[approval.status]), approval.reason ? ` ${reasons[approval.reason] ?? approval.reason}` : null, ' ',
         h('a', { href: `#/audit?customer_id=${approval.customer_id}&instance_id=${approval.instance_id}` }, 'Audit trail')),
       section('Who and when', h('dl', {}, facts.filter(([, value]) => value).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, h('bdi', {}, value))]))),

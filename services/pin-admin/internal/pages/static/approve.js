@@ -32,7 +32,7 @@ function ended({ status, reason, session, instance_name, pin: { state, locked_un
       return reason === 'wrong_pin'
         ? { mood: 'bad', image: 'cross', heading: 'Denied after two wrong PINs', text: ['Nothing was done, and this link is closed.',
           state === 'locked' && `Your PIN is locked until ${until(locked_until)}.`, mayAskAgain] }
-        : { mood: 'bad', image: 'cross', heading: 'Denied', text: ['Nothing was done. You can close this page.'] };
+        : { mood: 'bad', image: 'cross', heading: 'Denied', text: ['Nothing was done. For some time, the agent cannot ask you for the same again.', 'You can close this page.'] };
     case 'cancelled':
       return { mood: 'calm', image: 'cross', heading: 'No longer needed', text: ['The agent cancelled its request. Nothing was done.'] };
   }
@@ -56,7 +56,7 @@ function blocked({ pin: { state, locked_until }, known_browser, known_browser_re
     return { image: 'shield', heading: 'Use a browser that is known', text: ['You have not used your PIN in this browser. Open the link in the browser in which you chose your PIN or approved before.'] };
   }
   if (tries_left === 0) {
-    return { image: 'clock', heading: 'A PIN is being checked', text: ['Two PINs were typed at this link. In a moment you see the result.'] };
+    return { image: 'clock', heading: 'A PIN is being checked', text: ['Two PINs were typed at this link. Wait a moment, then check again.'] };
   }
   return null;
 }
@@ -146,6 +146,8 @@ function showAsked() {
   });
 }
 
+const triesLeft = n => (n === 1 ? '1 try is left at this link' : `${n} tries are left at this link`);
+
 const stillHere = trouble => (pin.value ? `${trouble} Your PIN is still here.` : trouble);
 
 // stillOpen asks whether the decision arrived whose answer was lost. Sending the same PIN twice could cost two tries.
@@ -160,7 +162,7 @@ async function stillOpen(decision) {
   if (view.status !== 'pending' || view.view_hash !== view_hash) return false;
   if (view.tries_left < tries_left && decision === 'approve') {
     clearPIN();
-    problem(`Your last PIN arrived, and it did not approve. Type your PIN again: ${plural(view.tries_left, 'try')} left.`.replace('trys', 'tries'));
+    problem(`Your last PIN arrived, and it did not approve. Type your PIN again: ${triesLeft(view.tries_left)}.`);
     return false;
   }
   return true;
@@ -200,9 +202,8 @@ async function decided(answer) {
     return;
   }
   view.tries_left = answer.remaining_tries;
-  const tries = answer.remaining_tries === 1 ? '1 try is left at this link' : `${answer.remaining_tries} tries are left at this link`;
   const attempts = answer.remaining_attempts === 1 ? 'After 1 more wrong PIN your PIN is locked.' : `After ${answer.remaining_attempts} more wrong PINs your PIN is locked.`;
-  problem(`This PIN is wrong: ${tries}. ${attempts}`);
+  problem(`This PIN is wrong: ${triesLeft(answer.remaining_tries)}. ${attempts}`);
   refocus(pin);
 }
 

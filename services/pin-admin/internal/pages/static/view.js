@@ -9,7 +9,6 @@ const warnings = {
 
 // valueOf shows a value. A long value is cut, and a button shows all of it.
 function valueOf(text) {
-  if (text === '') return [el('span', { className: 'empty' }, 'empty')];
   const characters = Array.from(text);
   if (characters.length <= longValue) return [bdi(text, 'value')];
   const value = bdi(`${characters.slice(0, longValue).join('')}…`, 'value');
