@@ -60,7 +60,8 @@ const (
 )
 
 // Ensure returns the demo data of a database: the data in the folder's File if the database contains it, otherwise new data. It
-// adds the demo's skills to the instance, also to the instance of an earlier version, which had none. The caller writes the result to the folder. If the database contains other data, Ensure returns ErrForeign and changes nothing.
+// adds the demo's skills to the instance, also to the instance of an earlier version, which had none. The caller writes the result to
+// the folder. If the database contains other data, Ensure returns ErrForeign and changes nothing.
 func Ensure(ctx context.Context, db *sqlx.DB, from folder.Folder) (Data, error) {
 	var d Data
 	if err := from.Read(File, &d); err != nil {
