@@ -14,8 +14,8 @@ import (
 
 // Rates are the limits of the routes, in requests a minute. Routes shows which route has a limit.
 type Rates struct {
-	// MyPIN is how often one user may set, and how often remove, their own PIN. Each of these requests may need two hashes. A
-	// person needs a few a day.
+	// MyPIN is how often one user may set their own PIN, how often remove it, and how often decide about approvals. Each of these
+	// requests may need one or two hashes. A person needs a few a day.
 	MyPIN int `envconfig:"RATE_MY_PIN" default:"10"`
 	// Approvals is how often one client address may open, and how often answer, the links of approvals and enrolments. A person sends
 	// two or three requests for each link.
