@@ -149,12 +149,16 @@ func (b *Board) ids() (ids []uuid.UUID) {
 	return ids
 }
 
-// Waiting returns how many requests wait.
+// Waiting returns how many requests wait. A request that has joined and still reads from Postgres does not count.
 func (b *Board) Waiting() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, requests := range b.waiting {
-		n += len(requests)
+		for w := range requests {
+			if w.conn != nil {
+				n++
+			}
+		}
 	}
 	return n
 }

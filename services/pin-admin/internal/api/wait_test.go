@@ -235,7 +235,7 @@ func TestRequestTimeEndsOtherRequestsThanLongPolls(t *testing.T) {
 	resources := webtest.Resources(t, log, webtest.Postgres(t, s.database.URLAs(schema.RolePinAdmin)), s.redis)
 	resources.RequestTime, resources.Pool = 300*time.Millisecond, slowhash.NewPool(0, 10)
 	settings := app.DefaultSettings()
-	settings.Issuer, settings.MyPIN, settings.LongPolls = issuer, 10, 1
+	settings.Issuer, settings.ApprovalURL, settings.MyPIN, settings.LongPolls = issuer, approvalURL, 10, 1
 	slow, err := app.New(settings, resources)
 	must(t, err)
 	server := webtest.Serve(t, slow.API.Spec, log, slow.Handler())

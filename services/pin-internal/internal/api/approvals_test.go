@@ -73,12 +73,12 @@ func (s *service) asked(more ...object) string {
 func TestAskForAnApprovalOfAnAction(t *testing.T) {
 	t.Parallel()
 	s := newPayingService(t)
-	body := object{"skill": "pAy", "arguments": object{"to": "Ann", "amount": 12.5}, "note": "for the rent", "audience": "bank", "expires_in": 60}
+	body := object{"skill": "pAy", "arguments": object{"to": "Ann Lovelace", "amount": 12.5}, "note": "for the rent", "audience": "bank", "expires_in": 60}
 	a := s.Want(s.ask(body), 201)
 	audience := "bank"
-	hash, err := action.Action{Instance: s.instance.String(), Customer: s.customer.String(), Skill: "Pay", Audience: &audience, Arguments: `{"amount":12.5,"to":"Ann"}`}.Hash()
+	hash, err := action.Action{Instance: s.instance.String(), Customer: s.customer.String(), Skill: "Pay", Audience: &audience, Arguments: `{"amount":12.5,"to":"Ann Lovelace"}`}.Hash()
 	must(t, err)
-	s.Fields(a, object{"status": "pending", "grants": "action", "skill": "Pay", "summary": "Pay 12.5 to Ann", "reason": nil, "action_hash": hex.EncodeToString(hash[:])})
+	s.Fields(a, object{"status": "pending", "grants": "action", "skill": "Pay", "summary": "Pay 12.5 to Ann Lovelace", "reason": nil, "action_hash": hex.EncodeToString(hash[:])})
 	url, _ := a.JSON("url").(string)
 	token, ok := strings.CutPrefix(url, approvalURL+"/approve#")
 	if !ok || !strings.HasPrefix(token, "cap_") {
@@ -91,27 +91,27 @@ func TestAskForAnApprovalOfAnAction(t *testing.T) {
 	}
 	s.people.Get(&row, `select requester, title, template, note, arguments, extract(epoch from expires_at - created_at)::float8 as seconds,
 		(select count(*) from approvals where link_hash = sha256(convert_to($1, 'UTF8'))) as links from approvals`, token)
-	if *row.Title != "Send money" || *row.Template != "Pay {amount} to {to}" || *row.Note != "for the rent" || *row.Arguments != `{"amount":12.5,"to":"Ann"}` ||
+	if *row.Title != "Send money" || *row.Template != "Pay {amount} to {to}" || *row.Note != "for the rent" || *row.Arguments != `{"amount":12.5,"to":"Ann Lovelace"}` ||
 		row.Requester != nil || row.Seconds != 60 || row.Links != 1 {
 		t.Errorf("the row is %+v", row)
 	}
 	if strings.Contains(s.people.Dump(), token) {
 		t.Error("the link's token is stored")
 	}
-	s.NeverLogged(token, "for the rent", "12.5")
+	s.NeverLogged(token, "for the rent", "Lovelace")
 
 	id, _ := a.JSON("id").(string)
 	for _, same := range []object{
 		body, // and another spelling, note and time
-		{"skill": "PAY", "arguments": json.RawMessage(` { "to":"\u0041nn", "amount" : 1.25e1 } `), "note": "hurry", "audience": "bank", "expires_in": 3600},
+		{"skill": "PAY", "arguments": json.RawMessage(` { "to":"\u0041nn Lovelace", "amount" : 1.25e1 } `), "note": "hurry", "audience": "bank", "expires_in": 3600},
 	} {
 		s.Fields(s.Want(s.ask(same), 200), object{"id": id, "url": url, "expires_at": a.JSON("expires_at"), "status": "pending"})
 	}
-	s.Fields(s.Want(s.read(id, ""), 200), object{"id": id, "url": url, "summary": "Pay 12.5 to Ann", "status": "pending"})
+	s.Fields(s.Want(s.read(id, ""), 200), object{"id": id, "url": url, "summary": "Pay 12.5 to Ann Lovelace", "status": "pending"})
 	for name, another := range map[string]object{
-		"another identity": {"identity_id": nil}, "other arguments": {"arguments": object{"to": "Ann", "amount": 12.6}},
+		"another identity": {"identity_id": nil}, "other arguments": {"arguments": object{"to": "Ann Lovelace", "amount": 12.6}},
 	} {
-		different := object{"skill": "pay", "arguments": object{"to": "Ann", "amount": 12.5}, "audience": "bank"}
+		different := object{"skill": "pay", "arguments": object{"to": "Ann Lovelace", "amount": 12.5}, "audience": "bank"}
 		for k, v := range another {
 			different[k] = v
 		}
