@@ -45,7 +45,10 @@ type Asker struct {
 
 // NewAsker returns an Asker. keys is the keyring of PINs.
 func NewAsker(db *sqlx.DB, verifier *pin.Verifier, keys *keyring.Ring, limits Config) *Asker {
-	return &Asker{db: db, verifier: verifier, skills: skill.NewCatalog(db), keys: keys, limits: limits, askQ: stores.Prepared{Query: askSQL}, getQ: stores.Prepared{Query: getSQL}}
+	return &Asker{
+		db: db, verifier: verifier, skills: skill.NewCatalog(db), keys: keys, limits: limits,
+		askQ: stores.Prepared{Query: askSQL}, getQ: stores.Prepared{Query: getSQL},
+	}
 }
 
 // Request is what an agent is about to do.
@@ -71,8 +74,8 @@ type Answer struct {
 	Created bool
 }
 
-// Ask decides what a request needs, and asks the person for an approval if it needs one. The same request gets the same approval while
-// that is pending: the same action, for the same identity, by the same policy.
+// Ask decides what a request needs, and asks the person for an approval if it needs one. The same request gets the same approval
+// while that is pending: the same action, for the same identity, by the same policy.
 //
 // Errors: those of pin.Verifier.Resolve, ErrPINNotSet, ErrPINLocked, ErrPINInactive, skill.ErrChanging, *action.Error about the
 // arguments, ErrOtherAudience, and those of the limits.

@@ -24,8 +24,8 @@ import (
 	"github.com/countersign/countersign/pkg/token"
 )
 
-// asking is a customer with a PIN and an identity on an instance, and three replicas that ask for approvals. The skill pay is in mode
-// approval.
+// asking is a customer with a PIN and an identity on an instance, and three replicas that ask for approvals. The skill pay is in
+// mode approval.
 type asking struct {
 	t        testing.TB
 	people   storetest.People

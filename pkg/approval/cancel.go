@@ -34,8 +34,8 @@ func Cancel(ctx context.Context, db *sqlx.DB, instance, id uuid.UUID) error {
 	})
 }
 
-// lockRow locks an approval of an instance and then reads it, or returns ErrNotFound. The second statement has a snapshot from after
-// the wait for the lock, so it sees what other transactions have written, also about the PIN.
+// lockRow locks an approval of an instance and then reads it, or returns ErrNotFound. The second statement has a snapshot from
+// after the wait for the lock, so it sees what other transactions have written, also about the PIN.
 func lockRow(ctx context.Context, tx *sqlx.Tx, instance, id uuid.UUID) (Row, error) {
 	const q = `select a.id from approvals a where a.id = $1 and a.instance_id = $2 for no key update`
 	if err := tx.GetContext(ctx, &id, q, id, instance); err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Config has the limits against many requests that make a person approve by mistake. Each counts the approvals of one customer at one
-// instance.
+// Config has the limits against many requests that make a person approve by mistake. Each counts the approvals of one customer at
+// one instance.
 type Config struct {
 	// Pending is how many approvals may wait for an answer: 1 to 100.
 	Pending int `envconfig:"APPROVAL_PENDING"`
@@ -48,8 +48,8 @@ func duration(setting string, d, least, most time.Duration) error {
 // maxTime is the longest time for an answer.
 const maxTime = time.Hour
 
-// window is how far back the limits look. An approval can be denied until maxTime after it was asked for, and the denials that make a
-// skill refused may be SkillDeniedFor apart.
+// window is how far back the limits look. An approval can be denied until maxTime after it was asked for, and the denials that
+// make a skill refused may be SkillDeniedFor apart.
 func (c Config) window() time.Duration {
 	return maxTime + max(time.Hour, c.DeniedFor, 2*c.SkillDeniedFor)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/countersign/countersign/pkg/audit"
 )
 
-// overSQL selects approvals that are over, with the status that must be written. It locks no row: a row that it has waited for would be
-// joined with an old row of the PIN. It is the body of the common table expression "over" of endSQL.
+// overSQL selects approvals that are over, with the status that must be written. It locks no row: a row that it has waited for
+// would be joined with an old row of the PIN. It is the body of the common table expression "over" of endSQL.
 const overSQL = `
 	    select a.id, a.status as old_status, a.expires_at, a.tries, ` + statusNow + ` as status, ` + reasonNow + ` as reason
 	      from ` + from + `
@@ -29,14 +29,15 @@ const endSQL = `
 // ended are the columns of the changed rows that recordEndedSQL reads.
 const ended = ` returning a.id, a.instance_id, a.customer_id, a.identity_id, a.skill, a.kind, a.status, a.reason`
 
-// recordEndedSQL adds a row to the audit trail for each row of ended, which is the result of endSQL. The actor is anonymous, because
-// no caller did it.
+// recordEndedSQL adds a row to the audit trail for each row of ended, which is the result of endSQL. The actor is anonymous,
+// because no caller did it.
 const recordEndedSQL = `
 	    insert into audit (action, ` + audit.Columns + `)
 	    select 'approval.' || e.status, 'anonymous', null::uuid, e.customer_id, e.identity_id, e.instance_id, e.id, '', '',
 	           jsonb_strip_nulls(jsonb_build_object('skill', e.skill, 'grants', e.kind, 'reason', e.reason)) from ended e`
 
-// sweepSQL ends up to $1 approvals. It waits for no other transaction: replicas that run it at the same time end different approvals.
+// sweepSQL ends up to $1 approvals. It waits for no other transaction: replicas that run it at the same time end different
+// approvals.
 const sweepSQL = `
 	with over as materialized (` + overSQL + ` order by a.expires_at limit $1
 	), free as materialized (

@@ -21,8 +21,8 @@ var (
 // follow each other, and returns what the request before has written. So 100 parallel requests make one approval, and no limit is
 // exceeded.
 //
-// The index of pending approvals may still have an approval of the same request that is over, because the sweeper has not written that
-// yet. Then the statement inserts nothing. The caller ends that approval and runs the statement again.
+// The index of pending approvals may still have an approval of the same request that is over, because the sweeper has not written
+// that yet. Then the statement inserts nothing. The caller ends that approval and runs the statement again.
 const askSQL = `
 	with recent as materialized (
 	    select * from recent_approvals($3, $2, $16 * interval '1 second')
@@ -54,8 +54,8 @@ const askSQL = `
 	select v.same, v.denied, v.skill_denied, v.per_hour, v.pending, now() as at, a.requester, a.created_at, a.expires_at
 	  from verdict v left join asked a on true`
 
-// verdict is the result of askSQL: the pending approval of the same request, or the seconds for which a limit refuses the request, or
-// the new approval.
+// verdict is the result of askSQL: the pending approval of the same request, or the seconds for which a limit refuses the request,
+// or the new approval.
 type verdict struct {
 	Same        uuid.NullUUID `db:"same"`
 	Denied      *float64      `db:"denied"`
@@ -69,7 +69,8 @@ type verdict struct {
 	ExpiresAt *time.Time `db:"expires_at"`
 }
 
-// refusal returns the error of the first limit that refuses the request, or nil: an old approval of the same request was in the way.
+// refusal returns the error of the first limit that refuses the request, or nil: an old approval of the same request was in the
+// way.
 func (v verdict) refusal() error {
 	for _, limit := range []struct {
 		seconds *float64

@@ -51,7 +51,8 @@ func (r Row) derive(ring *keyring.Ring, purpose string, more ...byte) (bits [sha
 // URL is the base of every link. No header of a request ever is.
 type URL struct{ base string }
 
-// ParseURL parses a setting, APPROVAL_URL or RECEIPT_ISSUER: an https URL, or http for a loopback address, with nothing behind the host.
+// ParseURL parses a setting, APPROVAL_URL or RECEIPT_ISSUER: an https URL, or http for a loopback address, with nothing behind the
+// host.
 func ParseURL(setting, text string) (URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {

@@ -11,8 +11,8 @@ import (
 // errBusy means that too many requests about one customer wait. Nothing was asked.
 var errBusy = fault.New(fault.Unavailable, "approvals_busy", "Too many requests about this customer at once. Nothing was asked, try again").RetryAfter(time.Second)
 
-// turns lets one request of this process at a time ask for approvals of one customer at one instance. Postgres lets them wait for each
-// other too, but there each waiting request occupies a connection, which other people need.
+// turns lets one request of this process at a time ask for approvals of one customer at one instance. Postgres lets them wait for
+// each other too, but there each waiting request occupies a connection, which other people need.
 type turns struct {
 	mu     sync.Mutex
 	queues map[string]*queue

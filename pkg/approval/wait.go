@@ -15,14 +15,14 @@ import (
 // channel has the id of each approval that was decided or cancelled.
 const channel = "approval:changed"
 
-// Announce tells all replicas that an approval was decided or cancelled, so that requests that wait for it are answered at once. Call
-// it after the transaction. It ignores errors: without the message, the requests are answered some seconds later.
+// Announce tells all replicas that an approval was decided or cancelled, so that requests that wait for it are answered at once.
+// Call it after the transaction. It ignores errors: without the message, the requests are answered some seconds later.
 func Announce(ctx context.Context, r redis.UniversalClient, id uuid.UUID) {
 	wakeup.Announce(ctx, r, channel, id)
 }
 
-// AwaitAnswer is the source of a board whose requests wait until an approval is no longer pending. The ids are those of approvals. An
-// approval that does not exist is not pending.
+// AwaitAnswer is the source of a board whose requests wait until an approval is no longer pending. The ids are those of approvals.
+// An approval that does not exist is not pending.
 func AwaitAnswer(db *sqlx.DB) wakeup.Source {
 	among := func(ctx context.Context, ids []uuid.UUID) (answered []uuid.UUID, err error) {
 		const q = `select w.id from unnest($1::uuid[]) w (id) left join (` + from + `) on a.id = w.id where coalesce(` + statusNow + `, '') <> 'pending'`

@@ -118,9 +118,9 @@ func (v *Verifier) ResolveApproval(ctx context.Context, approval uuid.UUID, brow
 // noTry is the number of an attempt that was not charged because the approval allows no try.
 const noTry = 0
 
-// chargeTrySQL is chargeSQL for an approval. It locks the approval's row first, then the holder's row. A lock shows the row as other
-// transactions have left it, so parallel tries see each other. A try is taken only with a charge, and a charge is made only with a try.
-// testdata/charge_try.sql shows the complete statement.
+// chargeTrySQL is chargeSQL for an approval. It locks the approval's row first, then the holder's row. A lock shows the row as
+// other transactions have left it, so parallel tries see each other. A try is taken only with a charge, and a charge is made only
+// with a try. testdata/charge_try.sql shows the complete statement.
 const chargeTrySQL = `
 	with approval as materialized (
 	    select a.id from approvals a

@@ -253,8 +253,8 @@ func (s *Store) Unlock(ctx context.Context, h Holder) (Status, error) {
 	return status, err
 }
 
-// ForgetRefusals makes every replica ask Postgres again about the locked PINs that apply on an instance. Call it after a change of the
-// instance's policy that refuses more than a lock does. Replicas remember a refusal for two seconds.
+// ForgetRefusals makes every replica ask Postgres again about the locked PINs that apply on an instance. Call it after a change of
+// the instance's policy that refuses more than a lock does. Replicas remember a refusal for two seconds.
 func (s *Store) ForgetRefusals(ctx context.Context, instance uuid.UUID) error {
 	const q = `
 		select h.holder_id from pin_holders h

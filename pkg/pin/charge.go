@@ -46,7 +46,8 @@ const chargeSQL = `
 	), ` + chargeRows + `
 	select * from charge`
 
-// The parts of a statement that charges: the update of the holder's row, what it returns, and the rows of the attempt and of a lock.
+// The parts of a statement that charges: the update of the holder's row, what it returns, and the rows of the attempt and of a
+// lock.
 const (
 	chargeHolder = `
 	    update pin_holders h

@@ -142,8 +142,9 @@ const resolveSQL = `
 	 where k.key_hash = $1 and ` + credential.Valid
 
 // Resolve authenticates a proxy key and reads the state of a subject, in one query. The query also reads whether presented (nil:
-// none) was revoked, and the registered skill with this name (nil: no skill is named). Resolve returns caller.ErrInvalid if the key is not valid, directory.ErrNoInstance if it is the key of another
-// instance, ErrNoSubject if no id is given, and ErrNotWithin if the subject is not within the instance.
+// none) was revoked, and the registered skill with this name (nil: no skill is named). Resolve returns caller.ErrInvalid if the
+// key is not valid, directory.ErrNoInstance if it is the key of another instance, ErrNoSubject if no id is given, and ErrNotWithin
+// if the subject is not within the instance.
 func (v *Verifier) Resolve(ctx context.Context, key token.Token, subject Subject, presented *session.Session, name *string) (Resolved, error) {
 	if !subject.CustomerID.Valid && !subject.IdentityID.Valid {
 		return Resolved{}, ErrNoSubject

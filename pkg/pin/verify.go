@@ -92,7 +92,8 @@ type VerifierConfig struct {
 func NewVerifier(c VerifierConfig) *Verifier {
 	v := &Verifier{
 		db: c.DB, charger: budget.NewCharger(c.DB), refusals: newRefusals(c.Redis), hasher: hasher{c.Keys, c.Pool}, sessions: c.Sessions, budget: c.Budget,
-		resolveQ: &stores.Prepared{Query: resolveSQL}, chargeQ: &stores.Prepared{Query: chargeSQL}, chargeTryQ: &stores.Prepared{Query: chargeTrySQL}, settleRightQ: &stores.Prepared{Query: settleRightSQL},
+		resolveQ: &stores.Prepared{Query: resolveSQL}, settleRightQ: &stores.Prepared{Query: settleRightSQL},
+		chargeQ: &stores.Prepared{Query: chargeSQL}, chargeTryQ: &stores.Prepared{Query: chargeTrySQL},
 		comparisons: prometheus.NewCounter(prometheus.CounterOpts{Name: "pin_comparisons_total", Help: "Candidates compared with a verifier."}),
 		results:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pin_verifications_total", Help: "Verifications by result."}, []string{"result"}),
 		seconds:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pin_verify_seconds", Help: "Time for one verification.", Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}),
@@ -106,9 +107,9 @@ func NewVerifier(c VerifierConfig) *Verifier {
 
 // Verify reports whether candidate is the PIN that applies to a subject, for an agent with a proxy key.
 //
-// Errors: the errors of Resolve; ErrPageOnly; slowhash.ErrBusy, ErrUnknownKey, ErrChanging, budget.ErrNotCharged and budget.ErrPaused (nothing
-// was charged); budget.ErrUnknown (the attempt may have been charged, and there is no verdict); or an error that prevented an
-// answer.
+// Errors: the errors of Resolve; ErrPageOnly; slowhash.ErrBusy, ErrUnknownKey, ErrChanging, budget.ErrNotCharged and
+// budget.ErrPaused (nothing was charged); budget.ErrUnknown (the attempt may have been charged, and there is no verdict); or an
+// error that prevented an answer.
 func (v *Verifier) Verify(ctx context.Context, key token.Token, subject Subject, candidate PIN) (Result, error) {
 	resolve := func(ctx context.Context) (Resolved, error) {
 		r, err := v.Resolve(ctx, key, subject, nil, nil)

@@ -21,7 +21,8 @@ func AwaitSet(db *sqlx.DB) wakeup.Source {
 			}
 			return set, nil
 		},
-		// It covers more time than the time between two calls, because a PIN becomes visible only when the transaction that set it commits.
+		// It covers more time than the time between two calls, because a PIN becomes visible only when the transaction that set it
+		// commits.
 		EndedAmong: func(ctx context.Context, _ []uuid.UUID) (recent []uuid.UUID, err error) {
 			const q = `select holder_id from pin_holders where pin_set_at > now() - interval '20 seconds' and identity_id is null`
 			if err := db.SelectContext(ctx, &recent, q); err != nil {

@@ -46,8 +46,8 @@ func (c Column) Count(ctx context.Context, db *sqlx.DB) (map[string]int, error) 
 const batch = 500
 
 // Renew opens every value that is sealed with another key than the ring's current key, and seals it with the current key. The
-// services may run meanwhile: Renew does not overwrite a value that has changed since it was read. It returns keyring.ErrUnknownKey or
-// keyring.ErrSealBroken for a value that it cannot open.
+// services may run meanwhile: Renew does not overwrite a value that has changed since it was read. It returns
+// keyring.ErrUnknownKey or keyring.ErrSealBroken for a value that it cannot open.
 func (c Column) Renew(ctx context.Context, db *sqlx.DB, ring *keyring.Ring) error {
 	q := fmt.Sprintf(`select %s as id, %s as sealed from %s where %s <> $1 and %[1]s > $2 order by 1 limit %[5]d`,
 		c.ID, c.Column, c.Table, c.KeyID(), batch)

@@ -8,8 +8,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Prepared is a statement that is prepared at its first use, so that a service starts while its database is down. Without it, lib/pq
-// needs two round trips and Postgres plans the statement each time.
+// Prepared is a statement that is prepared at its first use, so that a service starts while its database is down. Without it,
+// lib/pq needs two round trips and Postgres plans the statement each time.
 type Prepared struct {
 	Query string
 

@@ -20,12 +20,12 @@ type Waiter struct {
 
 var errDisconnected = errors.New("the client disconnected")
 
-// ErrTooMany means that too many requests wait at this replica. A place becomes free when one is answered. A service turns this error
-// into its own failure.
+// ErrTooMany means that too many requests wait at this replica. A place becomes free when one is answered. A service turns this
+// error into its own failure.
 var ErrTooMany = errors.New("too many requests wait")
 
-// Join registers a request that waits for a thing, or returns ErrTooMany. group is whatever Limits.PerGroup limits. From now on, Wait
-// does not miss a change, so the caller checks Ended after Join. The caller calls Leave after it has answered the request.
+// Join registers a request that waits for a thing, or returns ErrTooMany. group is whatever Limits.PerGroup limits. From now on,
+// Wait does not miss a change, so the caller checks Ended after Join. The caller calls Leave after it has answered the request.
 func (b *Board) Join(id, group uuid.UUID) (*Waiter, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

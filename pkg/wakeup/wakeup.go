@@ -1,6 +1,6 @@
 // Package wakeup lets requests wait until something has happened, for example until a customer has a PIN. Every change is announced
-// through Redis, and each replica wakes its requests that wait for the changed thing. Redis can lose an announcement. So each replica
-// also runs one small query every few seconds, however many requests wait.
+// through Redis, and each replica wakes its requests that wait for the changed thing. Redis can lose an announcement. So each
+// replica also runs one small query every few seconds, however many requests wait.
 package wakeup
 
 import (
@@ -24,8 +24,8 @@ type Source struct {
 	Channel string
 	// Ended reports whether Postgres says that the wait for a thing is over.
 	Ended func(ctx context.Context, id uuid.UUID) (bool, error)
-	// EndedAmong returns the things among those with these ids for which the wait is over. It may leave out a thing whose wait was over
-	// before the last call, and it may return other ids.
+	// EndedAmong returns the things among those with these ids for which the wait is over. It may leave out a thing whose wait was
+	// over before the last call, and it may return other ids.
 	EndedAmong func(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error)
 }
 
@@ -97,8 +97,8 @@ func (b *Board) Run(ctx context.Context) {
 	}
 }
 
-// check wakes the requests that wait for an announced thing, if Postgres says that the wait is over. It runs one query, however many
-// requests wait.
+// check wakes the requests that wait for an announced thing, if Postgres says that the wait is over. It runs one query, however
+// many requests wait.
 func (b *Board) check(ctx context.Context, announced string) error {
 	id, err := uuid.Parse(announced)
 	if err != nil || !b.waitsFor(id) {

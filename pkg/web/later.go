@@ -31,8 +31,8 @@ func LaterError(err error, unavailable func(error) bool) LaterAnswer {
 	return LaterAnswer{status, header, fastAPIBody(ErrorAnswer{status, failure.Code, failure.Text, failure.LockedUntil, issues})}
 }
 
-// Write writes the answer with the headers that every answer has. It returns the status for the log: StatusClientClosed if the client
-// does not accept the answer. The caller closes the connection.
+// Write writes the answer with the headers that every answer has. It returns the status for the log: StatusClientClosed if the
+// client does not accept the answer. The caller closes the connection.
 func (a LaterAnswer) Write(conn net.Conn, requestID string) int {
 	header := http.Header{
 		"X-Request-Id": {requestID}, "Date": {time.Now().UTC().Format(http.TimeFormat)},

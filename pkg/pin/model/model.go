@@ -6,7 +6,8 @@
 //
 // A step of the model is a step of the program: resolve, charge, compare and settle in pkg/pin/verify.go,
 // resolve.go and charge.go; set, remove and unlock in change.go. The steps of approvals are in pkg/pin/approve.go and
-// pkg/approval; the comments of approvals.go, uses.go and approval_events.go name the functions. If you change one, change the other too.
+// pkg/approval; the comments of approvals.go, uses.go and approval_events.go name the functions. If you change one, change the
+// other too.
 package model
 
 import "fmt"

@@ -143,8 +143,8 @@ func (w Approvals) burnFound(s *ApprovalsState, u *use) bool {
 	return true
 }
 
-// answer is Uses.answer, and Uses.repeat before it: it signs the receipt, or stores the session in Redis. A repeated request stores the same session again,
-// unless it has ended.
+// answer is Uses.answer, and Uses.repeat before it: it signs the receipt, or stores the session in Redis. A repeated request
+// stores the same session again, unless it has ended.
 func (w Approvals) answer(s *ApprovalsState, u *use) bool {
 	a := &s.approvals[u.approval-1]
 	u.phase = closed

@@ -48,7 +48,8 @@ func (a *API) AskApproval(ctx context.Context, r gen.AskApprovalRequestObject) (
 	return gen.AskApproval200JSONResponse(same), err
 }
 
-// aboutArguments turns an error about the arguments into an issue that names the place. The text has no name that the caller made up.
+// aboutArguments turns an error about the arguments into an issue that names the place. The text has no name that the caller made
+// up.
 func aboutArguments(err error) error {
 	var refused *action.Error
 	if !errors.As(err, &refused) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkAsk compares asking for a new approval, asking again, and check-required, in turns. The result is the median of each, and
-// the median of asking divided by that of check-required.
+// BenchmarkAsk compares asking for a new approval, asking again, and check-required, in turns. The result is the median of each,
+// and the median of asking divided by that of check-required.
 func BenchmarkAsk(b *testing.B) {
 	s := newPayingService(b)
 	took := map[string][]time.Duration{}

@@ -41,9 +41,9 @@ func (a *API) RemoveIdentityPIN(ctx context.Context, r gen.RemoveIdentityPINRequ
 	return gen.RemoveIdentityPIN204Response{}, nil
 }
 
-// authorizeChange returns the holder of an identity's PIN and the authority to change it. next is the new PIN, or nil for a removal.
-// It returns an error if the instance takes PINs only on a page, if the new PIN is weak, if the request
-// contains a proof (the current PIN or a session) that is not valid, or no proof although the instance's policy requires one.
+// authorizeChange returns the holder of an identity's PIN and the authority to change it. next is the new PIN, or nil for a
+// removal. It returns an error if the instance takes PINs only on a page, if the new PIN is weak, if the request contains a proof
+// (the current PIN or a session) that is not valid, or no proof although the instance's policy requires one.
 func (a *API) authorizeChange(ctx context.Context, instance, identity uuid.UUID, next, current *pin.PIN, header *secret.Text) (pin.Holder, pin.Authority, error) {
 	customer, err := a.Directory.CustomerOfIdentity(ctx, instance, identity)
 	if err != nil {
