@@ -3,7 +3,6 @@ package skill
 import (
 	"fmt"
 	"maps"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +12,6 @@ const (
 	// maxOverlap is the largest number of subschemas that one value of the arguments must match. So the time to check arguments is
 	// bounded: a chain of definitions that refer twice to the next one doubles it at each step.
 	maxOverlap = 50
-	// maxPattern is the longest regular expression in bytes. patternCost is how many instructions of a compiled one count as a
-	// subschema. Go's regular expressions need no more time than length of the text times instructions.
-	maxPattern, patternCost = 256, 10
 	// dialect is the only allowed value of $schema.
 	dialect = "https://json-schema.org/draft/2020-12/schema"
 )
@@ -94,6 +90,7 @@ func (w *walk) schema(v any, path []string) overlap {
 	if ref, given := schema["$ref"]; given {
 		add("allOf", w.definition(ref, at("$ref")))
 	}
+	total.here += lists(schema)
 	if pattern, ok := schema["pattern"].(string); ok {
 		total.here += w.pattern(pattern, at("pattern"))
 	}
@@ -119,7 +116,8 @@ func (w *walk) schema(v any, path []string) overlap {
 	}
 	total.below += one
 	if max(total.here, total.below) > maxOverlap && w.err == nil {
-		w.err = invalidSchema(path, fmt.Sprintf("one value would have to match more than %d subschemas. Each reference counts as a copy, and a regular expression as several", maxOverlap))
+		w.err = invalidSchema(path, fmt.Sprintf("one value would have to match more than %d subschemas. Each reference counts as a copy. "+
+			"Regular expressions, numbers in an enum and long lists count as several", maxOverlap))
 	}
 	return total
 }
@@ -154,25 +152,6 @@ func (o outline) refersTo(ref any) (name string, target any) {
 	}
 	definitions, _ := o.root["$defs"].(map[string]any)
 	return name, definitions[name]
-}
-
-// pattern returns as how many subschemas a regular expression counts.
-func (w *walk) pattern(text string, path []string) int {
-	if len(text) > maxPattern {
-		w.err = invalidSchema(path, fmt.Sprintf("a regular expression must have at most %d bytes", maxPattern))
-		return 0
-	}
-	parsed, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
-		w.err = invalidSchema(path, "the regular expression is not valid. It has the syntax of Go (RE2), so it has no lookahead and no backreference")
-		return 0
-	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		w.err = invalidSchema(path, "the regular expression is not valid")
-		return 0
-	}
-	return len(program.Inst) / patternCost
 }
 
 // fills reports whether arguments that match the schema can have a value at a path. In doubt, it returns true.

@@ -110,6 +110,33 @@ func TestSchemasThatAreRefused(t *testing.T) {
 	}
 }
 
+// Each of these would take seconds or hundreds of megabytes for 16 KiB of arguments.
+func TestLongListsInSchemasAreRefused(t *testing.T) {
+	t.Parallel()
+	list := func(format string, n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(format, i))
+		}
+		return strings.Join(all, ",")
+	}
+	for _, rule := range []struct{ name, accepted, refused string }{
+		{"numbers of an enum", `{"items":{"enum":[` + list("%d", 48) + `]}}`, `{"items":{"enum":[` + list("%d", 50) + `]}}`},
+		{"numbers inside an enum", `{"enum":[{"a":[` + list("%d", 48) + `]}]}`, `{"enum":[{"a":[` + list("%d", 50) + `]}]}`},
+		{"texts of an enum", `{"enum":[` + list(`"%d"`, 1000) + `]}`, `{"$defs":{"e":{"enum":[` + list(`"%d"`, 1000) + `]}},"allOf":[` + list(`{"$ref":"#/$defs/e","title":"%d"}`, 6) + `]}`},
+		{"required names", `{"required":[` + list(`"%d"`, 190) + `]}`, `{"required":[` + list(`"%d"`, 210) + `]}`},
+		{"names that another name requires", `{"dependentRequired":{"a":[` + list(`"%d"`, 190) + `]}}`, `{"dependentRequired":{"a":[` + list(`"%d"`, 210) + `]}}`},
+		{"names that require another name", `{"dependentRequired":{` + list(`"%d":["a"]`, 90) + `}}`, `{"dependentRequired":{` + list(`"%d":["a"]`, 110) + `}}`},
+	} {
+		if _, err := ParseSchema(rule.accepted); err != nil {
+			t.Errorf("%s: %v", rule.name, err)
+		}
+		if _, err := ParseSchema(rule.refused); err == nil || !strings.Contains(err.Error(), "more than 50 subschemas") {
+			t.Errorf("%s: %v, want a refusal", rule.name, err)
+		}
+	}
+}
+
 func TestSchemasThatAreAccepted(t *testing.T) {
 	t.Parallel()
 	many := `"p":{}`
