@@ -293,6 +293,19 @@ func TestTimeLeftIgnoresTheClockOfTheDevice(t *testing.T) {
 	p.until("the keypad after the lock", `form.checkVisibility()`)
 }
 
+// A skill without a template has its name as the title and as the summary. The page shows it once, but no warning is lost.
+func TestNameOfASkillIsNotRepeated(t *testing.T) {
+	f := newFakeAPI(t)
+	f.set(object{"title": "files.delete", "summary_parts": []object{{"value": "files.delete", "flags": []string{}}}})
+	p := newPage(t)
+	f.openLink(p)
+	p.show()
+	p.until("the name once", `title.innerText === 'files.delete' && !summary.checkVisibility()`)
+	f.set(object{"summary_parts": []object{{"value": "files.delete", "flags": []string{"mixed_scripts"}}}})
+	p.do(chromedp.Reload())
+	p.until("the marked name", `summary.innerText === 'files.delete' && summary.querySelector('.flagged') !== null`)
+}
+
 // Values cannot change the page: no HTML, and no direction of writing outside of their own element.
 func TestValuesAreTextAndIsolated(t *testing.T) {
 	const evil = `<img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script>` + "\u202eEUR 1\u202c"

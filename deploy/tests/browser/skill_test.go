@@ -143,7 +143,7 @@ func TestApprovalsPageFiltersAndShowsArgumentsAsText(t *testing.T) {
 	p.screenshot("approval")
 	p.open("#/approvals/"+denied, "Pay Bob")
 	p.see("the person said no")
-	p.open("#/approvals/"+ask(t, instance, customer, "plain", nil), "plain") // a skill that is not registered has no summary
+	p.open("#/approvals/"+ask(t, instance, customer, "plain", nil), "plain") // the summary of a skill that is not registered is its name
 	p.see("a PIN session")
 	p.open("#/customers/"+customer, "Hedy "+markup)
 	p.follow("Approvals of this customer")

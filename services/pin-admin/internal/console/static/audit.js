@@ -3,6 +3,7 @@
 import { get } from './api.js';
 import { badge, button, emptyNotice, errorBox, h, preciseTime } from './dom.js';
 import { form } from './form.js';
+import { visible } from './shown.js';
 
 const fields = (filter) => [
   { name: 'action', label: 'Action', value: filter.action, hint: 'The full name, for example pin.set' },
@@ -77,7 +78,7 @@ function detailsOf(entry) {
   const all = [
     ['Actor', entry.actor.id], ['Customer', entry.customer_id], ['Identity', entry.identity_id], ['Instance', entry.instance_id],
     ['Target', entry.target_id], ['Request', entry.request_id],
-    ...Object.entries(entry.details).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+    ...Object.entries(entry.details).map(([name, value]) => [name, visible(typeof value === 'string' ? value : JSON.stringify(value))]),
   ];
   return all.filter(([, value]) => value !== null && value !== '').flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]);
 }

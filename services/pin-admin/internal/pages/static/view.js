@@ -27,7 +27,10 @@ function argumentRow(argument) {
   return el('div', { className: 'row' }, el('dt', {}, bdi(argument.path)), el('dd', {}, ...valueOf(argument.value)), ...flags);
 }
 
+// summaryOf returns the summary. A skill without a template has its name as the summary: nothing, if the title is the same name.
 function summaryOf(view) {
+  const [first] = view.summary_parts;
+  if (view.summary_parts.length === 1 && first.value === view.title && !first.flags?.length) return [];
   return view.summary_parts.map(part => {
     if (part.value === undefined) return part.text;
     return bdi(part.value, part.flags?.length ? 'value flagged' : 'value');
@@ -52,8 +55,9 @@ function fillView(view) {
     byID('skills').replaceChildren(...(view.session.skills ?? []).map(skill => el('li', {}, bdi(skill))));
     byID('reason').replaceChildren('The reason: ', bdi(view.title));
   }
-  byID('summary').replaceChildren(...summaryOf(view));
-  byID('summary').hidden = view.summary_parts.length === 0;
+  const summary = summaryOf(view);
+  byID('summary').replaceChildren(...summary);
+  byID('summary').hidden = summary.length === 0;
   byID('arguments').replaceChildren(...view.arguments.map(argumentRow));
   byID('arguments').hidden = view.arguments.length === 0;
   byID('no-arguments').hidden = view.arguments.length > 0;
