@@ -96,6 +96,7 @@ func TestSchemasThatAreRefused(t *testing.T) {
 		"doubling references":     {chain, "At $defs.d36: one value"},
 		"lookahead":               {`{"properties":{"a":{"pattern":"(?=canary)"}}}`, "At properties.a.pattern: the regular expression is not valid"},
 		"a broken pattern name":   {`{"patternProperties":{"(":{}}}`, "At patternProperties: the regular expression is not valid"},
+		"the format regex":        {`{"items":{"format":"regex"}}`, "At items.format: the format regex is not supported"},
 		"a long pattern":          {`{"pattern":"` + strings.Repeat("a", 257) + `"}`, "At pattern: a regular expression must have at most 256 bytes"},
 		"large patterns":          {`{"allOf":[` + strings.Repeat(`{"pattern":"a{200}b{100}"},`, 2) + `{}]}`, "One value would have to match"},
 		"patterns of names":       {`{"patternProperties":{"a{300}b{200}":{},"c{100}":{}}}`, "One value would have to match"},
