@@ -26,7 +26,7 @@ const (
 )
 
 // Verifier verifies receipts of one issuer for one audience. It reads the issuer's public keys over HTTP and keeps them for five
-// minutes. Several goroutines may use it.
+// minutes, or for an hour while the issuer cannot be reached. Several goroutines may use it.
 type Verifier struct {
 	audience string
 	keys     *keys

@@ -14,7 +14,8 @@ type Approved = { instance: string; skill: string; action_hash: string };
 
 /** Returns a function that verifies receipts of one issuer for one audience. Create it once: it keeps the public keys. */
 export function receiptVerifier(issuer: string, audience: string) {
-  const keys = createRemoteJWKSet(new URL(issuer + "/.well-known/countersign-receipts.json"));
+  // Five minutes is what the issuer's Cache-Control allows. So a receipt of a revoked key is refused after five minutes.
+  const keys = createRemoteJWKSet(new URL(issuer + "/.well-known/countersign-receipts.json"), { cacheMaxAge: 300_000 });
   /** Returns the receipt's jti if the receipt proves the approval of exactly this action. Throws otherwise. */
   return async (receipt: string, want: Omit<Action, "audience">): Promise<string> => {
     const { payload } = await jwtVerify<{ cst: Approved }>(receipt, keys, {
