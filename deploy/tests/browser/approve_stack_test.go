@@ -2,7 +2,6 @@ package browser
 
 import (
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -187,5 +186,5 @@ func (s person) wantMail(kind, text string) {
 			}
 		}
 	}
-	s.t.Fatal(fmt.Sprintf("no mail %s arrived that names %s", kind, text))
+	s.t.Fatalf("no mail %s arrived that names %s", kind, text)
 }
