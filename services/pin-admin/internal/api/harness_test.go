@@ -76,6 +76,7 @@ func serve(t testing.TB, database *storetest.Database, db *sqlx.DB, client redis
 	settings.ApprovalURL = approvalURL
 	settings.Issuer, settings.MyPIN, settings.LongPolls = issuer, 1000, 10
 	settings.Approvals, settings.ApprovalUseWithin = 1_000_000, 2*time.Minute
+	settings.Retention.Approvals = 100 * 365 * 24 * time.Hour // otherwise the service deletes decided approvals when it starts
 	for _, change := range change {
 		change(settings)
 	}

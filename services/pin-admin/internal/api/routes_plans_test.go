@@ -82,6 +82,13 @@ var probes = []struct {
 	{"API keys", "/v1/api-keys", true},
 	{"API keys, by name", "/v1/api-keys?sort_by=name&sort_dir=asc", true},
 	{"API keys, rare search", "/v1/api-keys?search=ey%207777", false},
+	{"approvals", "/v1/approvals", true},
+	{"approvals, of a customer", "/v1/approvals?customer_id=" + someone, false},
+	{"approvals, of an instance", "/v1/approvals?instance_id=" + someone, false},
+	{"approvals, of a day long ago", "/v1/approvals?since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z", true},
+	{"approval", "/v1/approvals/" + someone, false},
+	{"skills", instance + "/skills", false},
+	{"skill", instance + "/skills/pay.7777", false},
 	{"audit", "/v1/audit", false},
 	{"audit, of a customer", "/v1/audit?customer_id=" + someone, false},
 	{"audit, of an instance", "/v1/audit?instance_id=" + someone, false},
@@ -111,6 +118,10 @@ func newFullService(t testing.TB, n int) (*service, *plans) {
 		`pin_holders (holder_id, customer_id, verifier, generation, pin_set_at) select ` + id + `, ` + id + `, '', ` + id + `, ` + since,
 		`proxy_keys (instance_id, name, prefix, key_hash) select ` + id + `, 'Key ' || n, '', sha256(n::text::bytea)`,
 		`api_keys (name, prefix, key_hash, scopes, created_at) select 'Key ' || n, '', sha256(n::text::bytea), '{read}', ` + since,
+		`skills (instance_id, skill, mode) select ` + id + `, 'pay.' || n, 'approval'`,
+		`approvals (id, instance_id, customer_id, proxy_key_id, kind, skill, arguments, action_hash, nonce, key_id, link_hash, status, created_at, expires_at)
+			select ` + id + `, ` + id + `, ` + id + `, ` + id + `, 'action', 'pay.' || n, '{}', sha256(n::text::bytea), sha256(n::text::bytea), 'one', sha256(n::text::bytea),
+			'expired', ` + since + `, ` + since,
 		`audit (at, actor_kind, action, customer_id, instance_id, request_id, address)
 			select ` + since + `, 'operator', (array['pin.set', 'pin.locked', 'policy.changed'])[1 + n % 3], ` + id + `, ` + id + `, '', ''`,
 	} {
@@ -156,7 +167,10 @@ func (p *plans) take() []string {
 // wholeTable finds a table that is read from beginning to end. A partition without rows costs nothing.
 var wholeTable = regexp.MustCompile(`Seq Scan on (\w+).*\(cost=0\.00\.\.(0\.[1-9]|0\.0[1-9]|[1-9])`)
 
-// check fails if a statement reads a whole table, except to count its rows.
+// background finds the statements that the service sends by itself: it makes a receipt key when it starts, and deletes old rows.
+var background = regexp.MustCompile(`receipt_keys|delete from`)
+
+// check fails if a statement of a request reads a whole table, except to count its rows.
 func (p *plans) check(t testing.TB, readsAll bool) {
 	t.Helper()
 	texts := p.take()
@@ -165,7 +179,7 @@ func (p *plans) check(t testing.TB, readsAll bool) {
 	}
 	for _, plan := range texts {
 		table := wholeTable.FindString(plan)
-		if table == "" || readsAll && strings.Contains(plan, "select count(*)") {
+		if table == "" || background.MatchString(plan) || readsAll && strings.Contains(plan, "select count(*)") {
 			continue
 		}
 		t.Error(fmt.Sprint(table, " in:\n", plan))
