@@ -47,7 +47,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func newPage(t *testing.T, answers ...string) (*page, string) {
 	t.Helper()
 	p := &page{answers: answers, view: map[string]any{
-		"status": "pending", "grants": "action", "instance_name": "Demo agent", "customer_name": "Ada", "requester": "runtime", "title": "Send money",
+		"status": "pending", "grants": "action", "instance_name": "Demo agent", "customer_name": "Ada", "requester": "runtime", "audience": "payments", "title": "Send money",
 		"summary_parts": []map[string]any{{"text": "Send "}, {"value": "25.00", "flags": []string{}}, {"text": " to "}, {"value": "Bob", "flags": []string{"mixed_scripts"}}},
 		"arguments":     []map[string]any{{"path": "amount", "value": "25.00"}, {"path": "payee.name", "value": "Bob", "flags": []string{"mixed_scripts"}}},
 		"note":          "please hurry", "expires_in": 580, "tries_left": 2, "pin": map[string]any{"state": "active"}, "view_hash": "the-hash",
@@ -66,7 +66,7 @@ func TestApproveSendsThePINForExactlyTheView(t *testing.T) {
 		}
 		r := runs(t, in, args...).want(t, exitDone)
 		for _, want := range []string{"Demo agent", "Send money", "Send 25.00 to Bob [mixed scripts]", "amount: 25.00", "payee.name: Bob [mixed scripts]", "For: Ada",
-			"Requested by: runtime", "The agent says: please hurry", "9m40s", "The request is approved."} {
+			"Requested by: runtime", "Valid at: payments", "The agent says: please hurry", "9m40s", "The request is approved."} {
 			if !strings.Contains(r.out, want) {
 				t.Errorf("%s: %q is missing in %q", way, want, r.out)
 			}
@@ -137,7 +137,7 @@ func TestApproveSendsNoPINThatCannotCount(t *testing.T) {
 func TestApproveShowsHostileTextsWithoutControlCharacters(t *testing.T) {
 	const hostile = "a\x1b[2J\x1b]0;title\a\r\nAmount: 1\u202e\u200b\u009b\u2028\tz"
 	p, link := newPage(t, `{"status":"approved"}`)
-	for _, name := range []string{"instance_name", "customer_name", "requester", "title", "note"} {
+	for _, name := range []string{"instance_name", "customer_name", "requester", "audience", "title", "note"} {
 		p.view[name] = hostile
 	}
 	p.view["grants"], p.view["session"] = "session", map[string]any{"skills": []string{hostile}, "minutes": 30}
@@ -147,7 +147,7 @@ func TestApproveShowsHostileTextsWithoutControlCharacters(t *testing.T) {
 	refused := runs(t, "", "approve", strings.Replace(link, "canary", "other", 1)).want(t, exitFailed)
 	p.view["status"], p.view["reason"] = hostile, hostile
 	decided := runs(t, "", "approve", link).want(t, exitFailed)
-	if strings.Count(r.out, "Amount: 1") != 13 || strings.Contains(r.out, "\nAmount") {
+	if strings.Count(r.out, "Amount: 1") != 14 || strings.Contains(r.out, "\nAmount") {
 		t.Errorf("a text is missing or broke its line:\n%s", r.out)
 	}
 	for _, char := range r.out + refused.errOut + decided.errOut {

@@ -53,6 +53,7 @@ type View struct {
 	InstanceName string  `json:"instance_name"`
 	CustomerName *string `json:"customer_name"`
 	Requester    *string `json:"requester"`
+	Audience     *string `json:"audience"`
 	Title        string  `json:"title"`
 	SummaryParts []struct {
 		Text  string   `json:"text"`

@@ -48,6 +48,9 @@ func (v View) Print(w io.Writer) error {
 	if v.Requester != nil {
 		line("Requested by: %s", *v.Requester)
 	}
+	if v.Audience != nil {
+		line("Valid at: %s", *v.Audience)
+	}
 	line("Arguments:")
 	for _, a := range v.Arguments {
 		line("  %s: %s%s", a.Path, a.Value, warnings(a.Flags))

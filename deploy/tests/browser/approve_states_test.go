@@ -47,7 +47,7 @@ func TestApprovePageStates(t *testing.T) {
 			"You asked me to pay", "Ada Lovelace", "production", "9 min left", "seven blue elephants", "You need no PIN to deny"}},
 		{name: "session", view: object{"grants": "session", "session": object{"skills": []string{"orders.read", "orders.change"}, "minutes": 15}, "known_browser": false, "phrase": nil},
 			see: []string{"Open 2 protected skills for 15 minutes", "orders.change", "The reason: Send money", "This browser cannot show your phrase"}},
-		{name: "session-all", view: object{"grants": "session", "session": object{"skills": nil, "minutes": 1}, "note": nil, "requester": nil, "arguments": []object{}, "summary_parts": []object{}, "phrase": nil},
+		{name: "session-all", view: object{"grants": "session", "session": object{"skills": nil, "minutes": 1}, "note": nil, "requester": nil, "audience": nil, "arguments": []object{}, "summary_parts": []object{}, "phrase": nil},
 			see: []string{"Open all protected skills for 1 minute", "There are no further details"}},
 		{name: "flags", view: object{
 			"summary_parts": []object{{"text": "Send 250.00 EUR to "}, {"value": "pаypal⟨U+202E⟩moc", "flags": []string{"hidden_characters", "mixed_scripts"}}},

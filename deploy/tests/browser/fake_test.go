@@ -135,7 +135,7 @@ func argument(path, value string, flags ...string) object {
 func demoView() object {
 	return object{
 		"id": "5f1c3f0e-6a43-4d0a-9d0e-5d0f4f1f5a10", "status": "pending", "reason": nil, "grants": "action",
-		"instance_name": "Ada’s assistant", "customer_name": "Ada Lovelace", "requester": "production",
+		"instance_name": "Ada’s assistant", "customer_name": "Ada Lovelace", "requester": "production", "audience": "payments",
 		"title":         "Send money",
 		"summary_parts": []object{{"text": "Send "}, {"value": "250.00", "flags": []string{}}, {"text": " EUR to "}, {"value": "Charles Babbage", "flags": []string{}}, {"text": "."}},
 		"arguments":     []object{argument("amount", "250.00"), argument("currency", "EUR"), argument("to.name", "Charles Babbage"), argument("to.iban", "DE89 3704 0044 0532 0130 00")},

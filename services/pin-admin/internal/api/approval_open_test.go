@@ -16,7 +16,7 @@ func TestOpenApprovalShowsTheAction(t *testing.T) {
 	got := a.Want(a.open(""), 200)
 	for field, want := range map[string]any{
 		"id": a.id.String(), "status": "pending", "reason": nil, "grants": "action", "instance_name": "Shop", "customer_name": "Alice",
-		"requester": "support bot", "title": "Pay", "note": "You asked me to", "session": nil, "tries_left": 2.0,
+		"requester": "support bot", "audience": "bank", "title": "Pay", "note": "You asked me to", "session": nil, "tries_left": 2.0,
 		"summary_parts.0.text": "Pay ", "summary_parts.1.value": "25.00 EUR", "summary_parts.3.value": "Bob⟨U+202E⟩gnp", "summary_parts.3.flags.0": "hidden_characters",
 		"arguments.0.path": "amount", "arguments.0.value": "25.00 EUR", "arguments.0.type": "string", "arguments.0.in_summary": true,
 		"pin.state": "active", "pin.locked_until": nil, "pin.locked_for": nil,

@@ -26,7 +26,7 @@ func (v linkView) VisitOpenApprovalResponse(w http.ResponseWriter) error {
 func showPage(p decision.Page) gen.ApprovalView {
 	v := p.View
 	shown := gen.ApprovalView{
-		ID: p.ID, Status: p.Status, Reason: p.Reason, Grants: v.Grants, InstanceName: v.InstanceName, CustomerName: v.CustomerName, Requester: v.Requester,
+		ID: p.ID, Status: p.Status, Reason: p.Reason, Grants: v.Grants, InstanceName: v.InstanceName, CustomerName: v.CustomerName, Requester: v.Requester, Audience: v.Audience,
 		Title: v.Shown.Title, SummaryParts: each(v.Shown.Summary, showPart), Arguments: each(v.Shown.Arguments, showArgument), Note: v.Note,
 		ExpiresAt: p.ExpiresAt, ExpiresIn: int(max(0, p.ExpiresAt.Sub(p.At)).Seconds()), TriesLeft: p.TriesLeft(),
 		PIN: showPINState(p.PIN.Resolved), ViewHash: p.Hash,

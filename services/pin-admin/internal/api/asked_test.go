@@ -47,9 +47,9 @@ func (a *asked) again() {
 	link, hash := token.New(token.Approval), make([]byte, 32)
 	rand.Read(hash)
 	a.id, a.link = uuid.New(), link.Reveal()
-	a.people.Exec(`insert into approvals (id, instance_id, customer_id, proxy_key_id, requester, kind, skill, arguments, title, template, note,
+	a.people.Exec(`insert into approvals (id, instance_id, customer_id, proxy_key_id, requester, kind, skill, audience, arguments, title, template, note,
 		action_hash, nonce, key_id, link_hash, expires_at)
-		values ($1, $2, $3, $1, 'support bot', 'action', 'pay.transfer', '{"amount":"25.00 EUR","to":"Bob\u202egnp"}', 'Pay', 'Pay {amount} to {to}',
+		values ($1, $2, $3, $1, 'support bot', 'action', 'pay.transfer', 'bank', '{"amount":"25.00 EUR","to":"Bob\u202egnp"}', 'Pay', 'Pay {amount} to {to}',
 		'You asked me to', $4, $4, 'one', $5, now() + interval '10 minutes')`, a.id, a.instance, a.customer, hash, link.Hash())
 	a.t.Cleanup(func() { a.NeverLogged(link.Reveal()) })
 }

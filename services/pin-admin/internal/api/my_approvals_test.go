@@ -133,7 +133,7 @@ func TestListApprovals(t *testing.T) {
 	var email string
 	a.people.Get(&email, `select email from customers where id = $1`, a.customer)
 	a.Fields(list, object{
-		"total": 3.0, "items.1.instance_name": "Shop", "items.1.customer_email": email, "items.1.identity_id": nil, "items.1.skill": "pay.transfer", "items.1.audience": nil,
+		"total": 3.0, "items.1.instance_name": "Shop", "items.1.customer_email": email, "items.1.identity_id": nil, "items.1.skill": "pay.transfer", "items.1.audience": "bank",
 		"items.1.grants": "action", "items.1.summary": "Pay 25.00 EUR to Bob⟨U+202E⟩gnp", "items.1.requester": "support bot", "items.1.decided_at": nil, "items.1.used_at": nil,
 		"items.2.status": "denied", "items.2.reason": "person", "items.0.status": "expired", "items.0.reason": nil,
 	})

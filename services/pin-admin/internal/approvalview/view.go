@@ -22,7 +22,10 @@ type View struct {
 	InstanceName string
 	// CustomerName and Requester are nil if the customer or the proxy key has no name.
 	CustomerName, Requester *string
-	Shown                   skill.Shown
+	// Audience names the tool server that accepts the receipt. If the skill is registered without an audience, the agent names it. It
+	// is nil if no audience is named, and for a session.
+	Audience *string
+	Shown    skill.Shown
 	// Note is what the agent says. It is nil if the agent says nothing.
 	Note *string
 	// Session is nil if the approval gives a receipt.
@@ -49,7 +52,9 @@ func New(a approval.Asked, p policy.Policy, registered []skill.Skill) (View, err
 		ID: a.ID, Grants: a.Kind, InstanceName: skill.Visible(a.InstanceName), CustomerName: visible(a.CustomerName), Requester: visible(a.Requester),
 		Shown: shown, Note: visible(a.Note), ActionHash: a.Hash(),
 	}
-	if a.Kind == approval.Session {
+	if a.Kind == approval.Action {
+		v.Audience = visible(a.Audience)
+	} else {
 		v.Session = &Session{opened(p, registered), p.SessionTTLMinutes}
 	}
 	return v, nil

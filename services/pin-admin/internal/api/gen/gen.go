@@ -282,9 +282,12 @@ type ApprovalStatus = approval.Status
 // ApprovalView defines model for ApprovalView.
 type ApprovalView struct {
 	// Arguments All arguments.
-	Arguments    []ShownArgument `json:"arguments"`
-	CustomerName *string         `json:"customer_name"`
-	ExpiresAt    time.Time       `json:"expires_at"`
+	Arguments []ShownArgument `json:"arguments"`
+
+	// Audience The tool server that accepts the receipt. Null if none is named, and for a session.
+	Audience     *string   `json:"audience"`
+	CustomerName *string   `json:"customer_name"`
+	ExpiresAt    time.Time `json:"expires_at"`
 
 	// ExpiresIn Seconds until expires_at.
 	ExpiresIn int `json:"expires_in"`
@@ -582,9 +585,12 @@ type LinkToken = secret.Text
 // LinkView defines model for LinkView.
 type LinkView struct {
 	// Arguments All arguments.
-	Arguments    []ShownArgument `json:"arguments"`
-	CustomerName *string         `json:"customer_name"`
-	ExpiresAt    time.Time       `json:"expires_at"`
+	Arguments []ShownArgument `json:"arguments"`
+
+	// Audience The tool server that accepts the receipt. Null if none is named, and for a session.
+	Audience     *string   `json:"audience"`
+	CustomerName *string   `json:"customer_name"`
+	ExpiresAt    time.Time `json:"expires_at"`
 
 	// ExpiresIn Seconds until expires_at.
 	ExpiresIn int `json:"expires_in"`

@@ -61,9 +61,10 @@ function fillView(view) {
   byID('arguments').replaceChildren(...view.arguments.map(argumentRow));
   byID('arguments').hidden = view.arguments.length === 0;
   byID('no-arguments').hidden = view.arguments.length > 0;
-  byID('people').replaceChildren(...[['For', view.customer_name], ['Requested by', view.requester]].filter(([, name]) => name)
+  const people = [['For', view.customer_name], ['Requested by', view.requester], ['Valid at', view.audience]].filter(([, name]) => name);
+  byID('people').replaceChildren(...people
     .map(([label, name]) => el('div', {}, el('dt', {}, label), el('dd', {}, bdi(name)))));
-  byID('people').hidden = !view.customer_name && !view.requester;
+  byID('people').hidden = people.length === 0;
   byID('note').hidden = !view.note;
   byID('note-text').replaceChildren(bdi(view.note ?? ''));
 }
