@@ -3,6 +3,7 @@ package approval
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -182,7 +183,11 @@ func (a *Asker) insert(ctx context.Context, row Row, key uuid.UUID, expiresIn ti
 		return Answer{}, err
 	case v.Same.Valid:
 		var same Row
-		if err := a.getQ.Get(ctx, a.db, &same, v.Same.UUID, row.InstanceID); err != nil {
+		err := a.getQ.Get(ctx, a.db, &same, v.Same.UUID, row.InstanceID)
+		if errors.Is(err, sql.ErrNoRows) { // the customer or the identity was deleted meanwhile
+			return Answer{}, pin.ErrNotWithin
+		}
+		if err != nil {
 			return Answer{}, fmt.Errorf("reading the approval of the same request: %w", err)
 		}
 		return Answer{Row: same}, nil

@@ -47,7 +47,8 @@ const sweepSQL = `
 	)
 	select count(*) from ended`
 
-// endOf ends the approvals of a customer at an instance that are over.
+// endOf ends the approvals of a customer at an instance that are over. If it meets another replica that does the same, Postgres may
+// end one of the two; that request is answered 503 and can be repeated.
 func endOf(ctx context.Context, db *sqlx.DB, customer, instance uuid.UUID) error {
 	const q = `
 		with over as materialized (` + overSQL + ` and a.customer_id = $1 and a.instance_id = $2
