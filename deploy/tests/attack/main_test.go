@@ -144,7 +144,7 @@ func buildWithWrongClock(t *testing.T, name, service string, hours int) {
 	}
 	const now = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
 	if !strings.Contains(string(text), now) {
-		t.Skip("time.Now has another form in this version of Go")
+		t.Fatal("time.Now has another form in this version of Go: change this test")
 	}
 	changed := filepath.Join(run.folder, name+".go")
 	wrongTime := strings.Replace(string(text), now, fmt.Sprintf("%s\tsec += %d * 3600\n", now, hours), 1)
