@@ -79,7 +79,7 @@ type Answer struct {
 // while that is pending: the same action, for the same identity, by the same policy.
 //
 // Errors: those of pin.Verifier.Resolve, ErrPINNotSet, ErrPINLocked, ErrPINInactive, skill.ErrChanging, *action.Error about the
-// arguments, ErrOtherAudience, and those of the limits.
+// arguments, ErrOtherAudience, ErrChanging, and those of the limits.
 func (a *Asker) Ask(ctx context.Context, key token.Token, r Request) (Answer, error) {
 	resolved, err := a.verifier.Resolve(ctx, key, r.Subject, r.Presented, &r.Skill)
 	if err != nil {

@@ -69,8 +69,7 @@ type verdict struct {
 	ExpiresAt *time.Time `db:"expires_at"`
 }
 
-// refusal returns the error of the first limit that refuses the request, or nil: an old approval of the same request was in the
-// way.
+// refusal returns the error of the first limit that refuses the request, or nil.
 func (v verdict) refusal() error {
 	for _, limit := range []struct {
 		seconds *float64
@@ -83,5 +82,6 @@ func (v verdict) refusal() error {
 	return nil
 }
 
-// nothing reports whether the statement did nothing and no limit is the reason.
+// nothing reports whether the statement did nothing although no limit refuses the request: an old approval of the same request is in
+// the way.
 func (v verdict) nothing() bool { return !v.Same.Valid && v.CreatedAt == nil && v.refusal() == nil }
