@@ -1,5 +1,5 @@
 SERVICES := auth pin-admin pin-internal
-MODULES  := pkg pkg/client $(SERVICES:%=services/%) deploy/countersign deploy/tests/attack deploy/tests/browser deploy/tests/docs deploy/tests/typescript
+MODULES  := pkg pkg/client $(SERVICES:%=services/%) services/gate deploy/countersign deploy/tests/attack deploy/tests/browser deploy/tests/docs deploy/tests/gate deploy/tests/typescript
 LOCAL    := $(CURDIR)/.local
 # What `make test` tests: all modules (work), or one package, for example T=./pkg/pin.
 T        ?= work
@@ -13,6 +13,7 @@ help: ## list the make targets
 
 run: ## start everything on this machine, with demo data
 	go build -o $(LOCAL)/bin/ ./deploy/countersign $(SERVICES:%=./services/%)
+	go build -o $(LOCAL)/bin/countersign-gate ./services/gate
 	@exec $(LOCAL)/bin/countersign up
 
 up: ## start everything in containers

@@ -15,6 +15,9 @@ import (
 	"github.com/countersign/countersign/pkg/client/action"
 )
 
+// approvals is the path of the approvals, after the path of the instance.
+const approvals = "/approvals"
+
 // Action is what the agent is about to do. At least one of Customer and Identity must be set.
 type Action struct {
 	// Customer and Identity are ids.
@@ -122,10 +125,11 @@ func (c *Client) Ask(ctx context.Context, a Action) (Approval, error) {
 		ExpiresIn int             `json:"expires_in,omitempty"`
 	}{a.Customer, a.Identity, a.Skill, json.RawMessage(arguments), a.Audience, a.Note, int(a.ExpiresIn.Seconds())}
 	var approval Approval
-	if err := c.send(ctx, request{method: http.MethodPost, body: body, session: a.Session}, &approval); err != nil {
+	if err := c.send(ctx, request{method: http.MethodPost, path: approvals, body: body, session: a.Session}, &approval); err != nil {
 		return Approval{}, err
 	}
-	if approval.Status == StatusNotRequired || approval.ID != "" {
+	// An answer that is not understood must not open a skill.
+	if approval.Status == StatusNotRequired && approval.ID == "" && reasonOpens(approval.Reason) || approval.Status == StatusPending && approval.ID != "" {
 		return approval, nil
 	}
 	return Approval{}, errors.New("asking countersign: the answer has no approval")
@@ -153,7 +157,7 @@ func (c *Client) Wait(ctx context.Context, id string) (Approval, error) {
 func (c *Client) Get(ctx context.Context, id string) (Approval, error) { return c.get(ctx, id, 0) }
 
 func (c *Client) get(ctx context.Context, id string, wait time.Duration) (Approval, error) {
-	path := "/" + url.PathEscape(id) + "?wait=" + strconv.Itoa(int(wait.Seconds()))
+	path := approvals + "/" + url.PathEscape(id) + "?wait=" + strconv.Itoa(int(wait.Seconds()))
 	var approval Approval
 	if err := c.send(ctx, request{method: http.MethodGet, path: path, wait: wait}, &approval); err != nil {
 		return Approval{}, err
@@ -180,7 +184,7 @@ func (c *Client) Use(ctx context.Context, id, useID string, arguments json.RawMe
 		SessionToken     Secret    `json:"session_token"`
 		SessionExpiresAt time.Time `json:"session_expires_at"`
 	}
-	if err := c.send(ctx, request{method: http.MethodPost, path: "/" + url.PathEscape(id) + "/use", body: body}, &answer); err != nil {
+	if err := c.send(ctx, request{method: http.MethodPost, path: approvals + "/" + url.PathEscape(id) + "/use", body: body}, &answer); err != nil {
 		return Confirmation{}, err
 	}
 	if answer.Receipt.Reveal() == "" && answer.SessionToken.Reveal() == "" {
@@ -194,5 +198,5 @@ func (c *Client) Use(ctx context.Context, id, useID string, arguments json.RawMe
 
 // Cancel ends an approval that is pending, or approved and not used. It may be called again.
 func (c *Client) Cancel(ctx context.Context, id string) error {
-	return c.send(ctx, request{method: http.MethodPost, path: "/" + url.PathEscape(id) + "/cancel"}, nil)
+	return c.send(ctx, request{method: http.MethodPost, path: approvals + "/" + url.PathEscape(id) + "/cancel"}, nil)
 }

@@ -72,7 +72,7 @@ func New(c Config) (*Client, error) {
 	// A redirect would send the arguments and the session token to another address.
 	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
-		base:     strings.TrimSuffix(c.URL, "/") + instancesPrefix + url.PathEscape(c.Instance) + "/approvals",
+		base:     strings.TrimSuffix(c.URL, "/") + instancesPrefix + url.PathEscape(c.Instance),
 		proxyKey: c.ProxyKey, http: &httpClient, pause: pause,
 	}, nil
 }
@@ -88,7 +88,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// request is one request. Each request of this package gives the same result if it is sent again, and charges no attempt. So it may
+// request is one request. path follows the path of the instance. Each request of this package gives the same result if it is sent again, and charges no attempt. So it may
 // be repeated. A request that charges an attempt, such as verify, must never be repeated by a program; do not add it here.
 type request struct {
 	method, path string

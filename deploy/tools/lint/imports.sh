@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fails if a package imports a package that CONTRIBUTING.md does not allow: domain code imports neither echo nor
 # pkg/web nor pkg/service, pkg/web imports only pkg/fault, no service imports another, and pkg/client, which other programs import,
-# depends only on the standard library and two modules. Indirect imports count; imports of tests do not.
+# depends only on the standard library and two modules (its package mcpguard also on the MCP SDK). The gate may import only pkg/client
+# of this repository, and no MCP SDK. Indirect imports count; imports of tests do not.
 set -eu
 cd "$(dirname "$0")/../../.."
 
@@ -22,7 +23,8 @@ printf '%s\n' "$edges" | awk '
 
 	under($1, "pkg/fault") && ours($2) { broken("pkg/fault may import no package of this repository") }
 	under($1, "pkg/web") && ours($2) && !under($2, "pkg/web") && !under($2, "pkg/fault") { broken("pkg/web may import only pkg/fault from this repository") }
-	under($1, "pkg/client") && !allowed($2) { broken("pkg/client may depend only on the standard library, golang-jwt and jcs") }
+	under($1, "pkg/client") && !under($1, "pkg/client/mcpguard") && !allowed($2) { broken("pkg/client may depend only on the standard library, golang-jwt and jcs") }
+	under($1, "services/gate") && (ours($2) && !under($2, "pkg/client") && !under($2, "services/gate") || under($2, "pkg/client/mcpguard") || index($2, "github.com/modelcontextprotocol/") == 1) { broken("the gate may import only pkg/client, and no MCP SDK") }
 	under($1, "pkg") && !web($1) && http($2) { broken("in pkg, only pkg/web and pkg/testkit/webtest may import echo") }
 	under($1, "pkg") && !under($1, "pkg/testkit") && !process($1) && process($2) { broken("in pkg, only pkg/testkit may import pkg/service") }
 	under($1, "pkg/caller") && index($2, "github.com/jmoiron/sqlx") == 1 { broken("pkg/caller may not read a database") }
