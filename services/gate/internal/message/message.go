@@ -29,7 +29,8 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused message (%d): %s", r.Code, r.Reason) }
 
-// Message is one JSON-RPC message from a client. A request has an ID and a Method, a notification has a Method, a response has an ID.
+// Message is one JSON-RPC message. A request has an ID and a Method, a notification has a Method, and a response has neither a
+// Method nor Params.
 type Message struct {
 	// Raw is the message as it was sent.
 	Raw []byte
@@ -40,21 +41,11 @@ type Message struct {
 	Params, Result, Error json.RawMessage
 }
 
-// Call is a request with the method tools/call.
-type Call struct {
-	Message
-	Tool string
-	// Arguments is the JSON object as it was sent, or nil.
-	Arguments json.RawMessage
-	// ProgressToken is the value of _meta.progressToken as it was sent, or nil.
-	ProgressToken json.RawMessage
-	// Version is the protocol version in _meta (2026-07-28 and later), or empty.
-	Version string
-	// URLElicitation is true if the client's capabilities in _meta contain elicitation.url.
-	URLElicitation bool
-	// RequestState and InputResponses are nil if they are absent (2026-07-28 and later).
-	RequestState   *string
-	InputResponses json.RawMessage
-	// Task is true if params.task is present: the client expects a task instead of a result (2025-11-25).
-	Task bool
-}
+// IsRequest reports whether the message expects a response.
+func (m Message) IsRequest() bool { return m.Method != "" && m.ID != nil }
+
+// IsNotification reports whether the message has a method and expects no response.
+func (m Message) IsNotification() bool { return m.Method != "" && m.ID == nil }
+
+// IsResponse reports whether the message has a result or an error. Its ID is nil only if it has an error.
+func (m Message) IsResponse() bool { return m.Method == "" }
