@@ -50,12 +50,18 @@ const (
 	StatusUsed        = "used"
 )
 
+// The values of Approval.Grants: what a use gives.
+const (
+	GrantsAction  = "action"  // a receipt
+	GrantsSession = "session" // a session token
+)
+
 // Approval is the question to the person and its state. Status StatusNotRequired means that nothing must be asked; then only Reason
 // is set.
 type Approval struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
-	// Grants is what a use gives: "action" (a receipt) or "session" (a session token).
+	// Grants is GrantsAction or GrantsSession.
 	Grants string `json:"grants"`
 	Skill  string `json:"skill"`
 	// URL is the link for the person, while the approval is pending. Whoever has the link can read and deny the approval. Approving
@@ -161,6 +167,9 @@ func (c *Client) get(ctx context.Context, id string, wait time.Duration) (Approv
 	var approval Approval
 	if err := c.send(ctx, request{method: http.MethodGet, path: path, wait: wait}, &approval); err != nil {
 		return Approval{}, err
+	}
+	if approval.ID != id || approval.Status == "" {
+		return Approval{}, errors.New("asking countersign: the answer is not this approval")
 	}
 	return approval, nil
 }

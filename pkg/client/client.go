@@ -162,7 +162,7 @@ func (c *Client) try(ctx context.Context, r request, body []byte, target any) (t
 	}
 	answer, err := c.http.Do(out)
 	if err != nil {
-		return 0, err
+		return 0, withoutURL(err)
 	}
 	defer answer.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes))
@@ -179,6 +179,15 @@ func (c *Client) try(ctx context.Context, r request, body []byte, target any) (t
 		return 0, errUnreadable
 	}
 	return 0, nil
+}
+
+// withoutURL returns the cause of a failed request. The URL contains ids of people, and callers log the error.
+func withoutURL(err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
 }
 
 func retryAfter(header http.Header) time.Duration {

@@ -47,6 +47,8 @@ type Countersign struct {
 	intercept func(http.ResponseWriter, *http.Request) bool
 	approvals []*Asked
 	accounts  map[string][2]string
+	lost      map[string]int
+	ended     map[string]bool
 	requests  []string
 }
 
@@ -59,7 +61,7 @@ func New(t testing.TB) *Countersign {
 
 // Start starts a double without a test. stop ends it, and the requests that wait.
 func Start() (d *Countersign, stop func()) {
-	d = &Countersign{changed: make(chan struct{}), modes: map[string]string{}, otherwise: "open", accounts: map[string][2]string{}}
+	d = &Countersign{changed: make(chan struct{}), modes: map[string]string{}, otherwise: "open", accounts: map[string][2]string{}, lost: map[string]int{}, ended: map[string]bool{}}
 	server := httptest.NewServer(d)
 	d.URL = server.URL
 	return d, func() {
@@ -121,6 +123,22 @@ func (d *Countersign) Intercept(f func(http.ResponseWriter, *http.Request) bool)
 	d.intercept = f
 }
 
+// Lose breaks the connection of the next requests whose path ends in this way, after they had their effect.
+func (d *Countersign) Lose(path string, times int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lost[path] = times
+}
+
+// EndSessions ends all sessions, as their revocation does.
+func (d *Countersign) EndSessions() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.approvals {
+		d.ended[a.Proof] = true
+	}
+}
+
 // Approvals returns copies of all approvals, oldest first.
 func (d *Countersign) Approvals() []Asked {
 	d.mu.Lock()
@@ -156,6 +174,10 @@ func (d *Countersign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, map[string]any{"detail": "Instance not found"})
 		return
 	}
+	if d.loses(path) {
+		defer panic(http.ErrAbortHandler)
+		w = httptest.NewRecorder()
+	}
 	id, operation, _ := strings.Cut(strings.TrimPrefix(path, "/approvals/"), "/")
 	switch {
 	case path == "/pin/check-required":
@@ -175,6 +197,19 @@ func (d *Countersign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// loses reports whether the answer of a request gets lost.
+func (d *Countersign) loses(path string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for end, times := range d.lost {
+		if times > 0 && strings.HasSuffix(path, end) {
+			d.lost[end]--
+			return true
+		}
+	}
+	return false
+}
+
 // required returns the mode of a skill, and why nothing is needed, or "".
 func (d *Countersign) required(skill, customer, session string) (mode, open string) {
 	mode, found := d.modes[strings.ToLower(skill)]
@@ -185,7 +220,7 @@ func (d *Countersign) required(skill, customer, session string) (mode, open stri
 		return mode, "skill_not_protected"
 	}
 	for _, a := range d.approvals {
-		if mode == "session" && session != "" && a.Proof == session && a.Customer == customer {
+		if mode == "session" && session != "" && a.Proof == session && a.Customer == customer && !d.ended[session] {
 			return mode, "session_active"
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/countersign/countersign/pkg/client"
@@ -45,7 +44,7 @@ type Decision struct {
 	// Waiting: the person has not answered. Approval has the link and the time for an answer.
 	Waiting  bool
 	Approval client.Approval
-	// Held is true if the policy protects the call now, so that a person confirmed it for this call.
+	// Held is true if the call waits, or waited, for a person.
 	Held bool
 	// Receipt and Arguments are set if exactly this call was approved. The call must run with Arguments. Otherwise it runs as it was
 	// sent.
@@ -53,14 +52,6 @@ type Decision struct {
 	Arguments string
 	// Reason says why nothing had to be asked. It is one of client.Reason….
 	Reason string
-}
-
-// Memory keeps values between calls. Several goroutines may use it. Values are secret.
-type Memory interface {
-	// Get returns the value of a key, or nil if there is no value or it is too old.
-	Get(key string) []byte
-	Put(key string, value []byte, until time.Time)
-	Delete(key string)
 }
 
 // Holder decides about calls. Several goroutines may use it.
@@ -72,7 +63,7 @@ type Holder struct {
 // New returns a Holder. memory may be nil; then the Holder remembers until the process ends.
 func New(c *client.Client, memory Memory) *Holder {
 	if memory == nil {
-		memory = &inProcess{values: map[string]entry{}}
+		memory = newInProcess()
 	}
 	return &Holder{client: c, memory: memory}
 }
@@ -82,6 +73,11 @@ func New(c *client.Client, memory Memory) *Holder {
 //
 // Every error means that the call must not run. Explain turns it into a text.
 func (h *Holder) Decide(ctx context.Context, call Call) (Decision, error) {
+	return h.decide(ctx, call, false)
+}
+
+// decide is Decide. confirmed says that the person gave a session for this call.
+func (h *Holder) decide(ctx context.Context, call Call, confirmed bool) (Decision, error) {
 	for range rounds {
 		session := h.session(call.Person)
 		need, err := h.client.CheckRequired(ctx, call.Person, call.Skill, session)
@@ -89,39 +85,43 @@ func (h *Holder) Decide(ctx context.Context, call Call) (Decision, error) {
 			return Decision{}, err
 		}
 		if !need.Required {
-			return Decision{Run: true, Reason: need.Reason}, nil
+			return Decision{Run: true, Held: confirmed, Reason: need.Reason}, nil
 		}
 		decision, err := h.confirm(ctx, call, session, need.Reason == client.ReasonApprovalNeeded)
 		if !errors.Is(err, errAgain) {
 			return decision, err
 		}
+		confirmed = confirmed || errors.Is(err, errSession)
 	}
 	return Decision{}, errors.New("the policy or the approval changed while the call was decided")
 }
 
-// errAgain means that the decision must start again.
-var errAgain = errors.New("the policy or the approval changed")
+var (
+	// errAgain means that the decision must start again.
+	errAgain = errors.New("the policy or the approval changed")
+	// errSession means that the person gave a session. A session opens no call by itself: the policy decides again, with the session.
+	errSession = fmt.Errorf("there is a new session: %w", errAgain)
+)
 
 // confirm returns the decision about a call that needs a confirmation: of exactly this call, or of a session.
 func (h *Holder) confirm(ctx context.Context, call Call, session client.Secret, exact bool) (Decision, error) {
-	arguments, err := asked(call, exact)
+	q, err := ask(call, exact)
 	if err != nil {
 		return Decision{}, err
 	}
-	key := memoryKey(call, arguments)
-	if id := h.memory.Get(key); id != nil {
+	if id := h.memory.Get(q.key); id != nil {
 		approval, err := h.client.Get(ctx, string(id))
 		switch {
-		case errors.Is(err, client.NotFound), err == nil && (approval.Status == client.StatusUsed || approval.Status == client.StatusExpired || approval.Status == client.StatusCancelled):
-			h.memory.Delete(key)
+		case errors.Is(err, client.NotFound), err == nil && over(approval.Status):
+			h.forget(q.key, string(id))
 		case err != nil:
 			return Decision{}, err
 		default:
-			return h.answered(ctx, call, key, arguments, approval)
+			return h.answered(ctx, call, q, approval)
 		}
 	}
 	approval, err := h.client.Ask(ctx, client.Action{
-		Customer: call.Person.Customer, Identity: call.Person.Identity, Skill: call.Skill, Arguments: arguments, Audience: call.Audience,
+		Customer: call.Person.Customer, Identity: call.Person.Identity, Skill: call.Skill, Arguments: q.arguments, Audience: call.Audience,
 		Session: session,
 	})
 	if err != nil {
@@ -130,41 +130,69 @@ func (h *Holder) confirm(ctx context.Context, call Call, session client.Secret, 
 	if approval.Status == client.StatusNotRequired {
 		return Decision{Run: true, Reason: approval.Reason}, nil
 	}
-	if approval.Grants != "session" && !exact {
-		// The arguments were not sent, so the person would approve another call.
-		return Decision{}, errors.Join(errAgain, h.client.Cancel(ctx, approval.ID))
+	if approval.Grants != q.grants {
+		// The policy changed after the check. The person would read another question: for a session, the arguments were not sent.
+		if err := h.client.Cancel(ctx, approval.ID); err != nil {
+			return Decision{}, err
+		}
+		return Decision{}, errAgain
 	}
-	h.memory.Put(key, []byte(approval.ID), approval.ExpiresAt.Add(keepAnswered))
+	h.memory.Put(q.key, []byte(approval.ID), approval.ExpiresAt.Add(keepAnswered))
 	return Decision{Waiting: true, Held: true, Approval: approval}, nil
 }
 
-// asked returns the canonical arguments that the person is asked about. Arguments are not sent for a session.
-func asked(call Call, exact bool) (json.RawMessage, error) {
-	if !exact {
-		return json.RawMessage("{}"), nil
+// over reports whether an approval with this status says nothing about another call.
+func over(status string) bool {
+	return status == client.StatusUsed || status == client.StatusExpired || status == client.StatusCancelled
+}
+
+// question is what the person is asked about a call.
+type question struct {
+	// grants is client.GrantsAction or client.GrantsSession.
+	grants string
+	// arguments are canonical. Arguments are not sent for a session.
+	arguments json.RawMessage
+	// key identifies the question in the memory.
+	key string
+}
+
+// ask returns the question about a call: about exactly this call, or about a session.
+func ask(call Call, exact bool) (question, error) {
+	q := question{grants: client.GrantsSession, arguments: json.RawMessage("{}")}
+	if exact {
+		canonical, err := action.Canonical(call.Arguments)
+		if err != nil {
+			return question{}, err
+		}
+		q = question{grants: client.GrantsAction, arguments: json.RawMessage(canonical)}
 	}
-	canonical, err := action.Canonical(call.Arguments)
-	return json.RawMessage(canonical), err
+	q.key = "approval:" + digest(q.grants, call.Person.Customer, call.Person.Identity, action.Lower(call.Skill), call.Audience, string(q.arguments))
+	return q, nil
 }
 
 // Await waits until the person has answered a Decision that is Waiting, or ctx ends. At the end of ctx, the Decision is Waiting again
-// and the approval stays; Decide or Await continues later.
+// and the approval stays; Decide or Await continues later. Only the ID of waiting must be set.
+//
+// If the approval was used for another call meanwhile, or does not exist any more, the Decision can be Waiting with another approval,
+// whose link the person did not see. Compare the IDs.
 func (h *Holder) Await(ctx context.Context, call Call, waiting client.Approval) (Decision, error) {
-	exact := waiting.Grants != "session"
-	arguments, err := asked(call, exact)
-	if err != nil {
-		return Decision{}, err
-	}
 	approval, err := h.client.Wait(ctx, waiting.ID)
-	if err != nil && ctx.Err() != nil {
+	if ctx.Err() != nil { // also if the person has approved: nobody is there any more to run the call
 		return Decision{Waiting: true, Held: true, Approval: waiting}, nil
 	}
+	if errors.Is(err, client.NotFound) {
+		return h.decide(ctx, call, false)
+	}
 	if err != nil {
 		return Decision{}, err
 	}
-	decision, err := h.answered(ctx, call, memoryKey(call, arguments), arguments, approval)
-	if errors.Is(err, errAgain) { // another call used the approval
-		return h.Decide(ctx, call)
+	q, err := ask(call, approval.Grants != client.GrantsSession)
+	if err != nil {
+		return Decision{}, err
+	}
+	decision, err := h.answered(ctx, call, q, approval)
+	if errors.Is(err, errAgain) {
+		return h.decide(ctx, call, errors.Is(err, errSession))
 	}
 	return decision, err
 }
@@ -174,42 +202,57 @@ func (h *Holder) Find(ctx context.Context, id string) (client.Approval, error) {
 	return h.client.Get(ctx, id)
 }
 
-// Cancel ends the approval of a Decision that is Waiting.
+// Cancel ends the approval of a Decision that is Waiting, also if ctx has ended. An identical call that waits for the same approval is
+// refused then.
 func (h *Holder) Cancel(ctx context.Context, call Call, waiting client.Approval) error {
-	if arguments, err := asked(call, waiting.Grants != "session"); err == nil {
-		h.memory.Delete(memoryKey(call, arguments))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), useTime)
+	defer cancel()
+	if q, err := ask(call, waiting.Grants != client.GrantsSession); err == nil {
+		h.forget(q.key, waiting.ID)
 	}
 	return h.client.Cancel(ctx, waiting.ID)
 }
 
 // answered returns the decision that follows from the state of an approval. It uses an approval that the person gave.
-func (h *Holder) answered(ctx context.Context, call Call, key string, arguments json.RawMessage, approval client.Approval) (Decision, error) {
+func (h *Holder) answered(ctx context.Context, call Call, q question, approval client.Approval) (Decision, error) {
+	if approval.Grants != q.grants || action.Lower(approval.Skill) != action.Lower(call.Skill) {
+		return Decision{}, errors.New("the approval is about another call")
+	}
 	switch approval.Status {
 	case client.StatusPending:
 		return Decision{Waiting: true, Held: true, Approval: approval}, nil
 	case client.StatusApproved:
+	case client.StatusUsed: // for an identical call
+		h.forget(q.key, approval.ID)
+		return Decision{}, errAgain
 	default:
-		h.memory.Delete(key)
+		h.forget(q.key, approval.ID)
 		return Decision{}, &client.Refusal{Code: client.Code("approval_" + approval.Status), Reason: approval.Reason}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), useTime)
 	defer cancel()
-	used, err := h.client.Use(ctx, approval.ID, client.NewUseID(), arguments)
+	used, err := h.client.Use(ctx, approval.ID, client.NewUseID(), q.arguments)
 	if err != nil && !errors.Is(err, client.Used) {
 		return Decision{}, err
 	}
-	h.memory.Delete(key)
-	if err != nil {
+	h.forget(q.key, approval.ID)
+	switch {
+	case err != nil: // an identical call was faster
 		return Decision{}, errAgain
+	case q.grants == client.GrantsSession && used.Session.Reveal() != "":
+		h.memory.Put(sessionKey(call.Person), []byte(used.Session.Reveal()), used.SessionExpiresAt)
+		return Decision{}, errSession
+	case q.grants == client.GrantsAction && used.Receipt.Reveal() != "" && used.ActionHash == approval.ActionHash:
+		return Decision{Run: true, Held: true, Receipt: used.Receipt, Arguments: used.Arguments}, nil
 	}
-	if token := used.Session.Reveal(); token != "" {
-		h.memory.Put(sessionKey(call.Person), []byte(token), used.SessionExpiresAt)
-		return Decision{Run: true, Held: true}, nil
+	return Decision{}, errors.New("the receipt is about another action")
+}
+
+// forget removes the approval with this id from the memory. Another approval with the same key stays.
+func (h *Holder) forget(key, id string) {
+	if string(h.memory.Get(key)) == id {
+		h.memory.Delete(key)
 	}
-	if used.ActionHash != approval.ActionHash {
-		return Decision{}, errors.New("the receipt is about another action")
-	}
-	return Decision{Run: true, Held: true, Receipt: used.Receipt, Arguments: used.Arguments}, nil
 }
 
 func (h *Holder) session(who client.Person) client.Secret {
@@ -223,11 +266,6 @@ func sessionKey(who client.Person) string {
 	return "session:" + digest(who.Customer, who.Identity)
 }
 
-// memoryKey identifies the question that the person is asked.
-func memoryKey(call Call, arguments json.RawMessage) string {
-	return "approval:" + digest(call.Person.Customer, call.Person.Identity, action.Lower(call.Skill), call.Audience, string(arguments))
-}
-
 // digest is the SHA-256 of texts, with their lengths.
 func digest(texts ...string) string {
 	hash := sha256.New()
@@ -235,45 +273,4 @@ func digest(texts ...string) string {
 		fmt.Fprintf(hash, "%d:%s", len(text), text)
 	}
 	return hex.EncodeToString(hash.Sum(nil))
-}
-
-// inProcess is a Memory that ends with the process.
-type inProcess struct {
-	mu     sync.Mutex
-	values map[string]entry
-	purged time.Time
-}
-
-type entry struct {
-	value []byte
-	until time.Time
-}
-
-func (m *inProcess) Get(key string) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e, found := m.values[key]; found && time.Now().Before(e.until) {
-		return e.value
-	}
-	return nil
-}
-
-func (m *inProcess) Put(key string, value []byte, until time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now := time.Now(); now.Sub(m.purged) > time.Minute {
-		m.purged = now
-		for key, e := range m.values {
-			if now.After(e.until) {
-				delete(m.values, key)
-			}
-		}
-	}
-	m.values[key] = entry{value, until}
-}
-
-func (m *inProcess) Delete(key string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.values, key)
 }
