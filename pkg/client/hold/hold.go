@@ -42,7 +42,10 @@ type Decision struct {
 	// Run: the call may run, once.
 	Run bool
 	// Waiting: the person has not answered. Approval has the link and the time for an answer.
-	Waiting  bool
+	Waiting bool
+	// First: this Holder has not returned the approval before, so nobody has seen its link.
+	First bool
+	// Approval is set if the call is Waiting, and if exactly this call was approved.
 	Approval client.Approval
 	// Held is true if the call waits, or waited, for a person.
 	Held bool
@@ -138,7 +141,7 @@ func (h *Holder) confirm(ctx context.Context, call Call, session client.Secret, 
 		return Decision{}, errAgain
 	}
 	h.memory.Put(q.key, []byte(approval.ID), approval.ExpiresAt.Add(keepAnswered))
-	return Decision{Waiting: true, Held: true, Approval: approval}, nil
+	return Decision{Waiting: true, First: true, Held: true, Approval: approval}, nil
 }
 
 // over reports whether an approval with this status says nothing about another call.
@@ -174,7 +177,7 @@ func ask(call Call, exact bool) (question, error) {
 // and the approval stays; Decide or Await continues later. Only the ID of waiting must be set.
 //
 // If the approval was used for another call meanwhile, or does not exist any more, the Decision can be Waiting with another approval,
-// whose link the person did not see. Compare the IDs.
+// whose link the person may not have seen. Compare the IDs.
 func (h *Holder) Await(ctx context.Context, call Call, waiting client.Approval) (Decision, error) {
 	approval, err := h.client.Wait(ctx, waiting.ID)
 	if ctx.Err() != nil { // also if the person has approved: nobody is there any more to run the call
@@ -243,7 +246,7 @@ func (h *Holder) answered(ctx context.Context, call Call, q question, approval c
 		h.memory.Put(sessionKey(call.Person), []byte(used.Session.Reveal()), used.SessionExpiresAt)
 		return Decision{}, errSession
 	case q.grants == client.GrantsAction && used.Receipt.Reveal() != "" && used.ActionHash == approval.ActionHash:
-		return Decision{Run: true, Held: true, Receipt: used.Receipt, Arguments: used.Arguments}, nil
+		return Decision{Run: true, Held: true, Approval: approval, Receipt: used.Receipt, Arguments: used.Arguments}, nil
 	}
 	return Decision{}, errors.New("the receipt is about another action")
 }

@@ -53,12 +53,12 @@ func TestApprovedCallRunsOnce(t *testing.T) {
 	c := call("transfer", `{"to": "Bob", "amount": 1.0}`)
 	first := decide(t, h, c)
 	again := decide(t, h, c)
-	if first.Run || !first.Waiting || again.Approval.ID != first.Approval.ID || !again.Waiting {
+	if first.Run || !first.Waiting || !first.First || again.Approval.ID != first.Approval.ID || !again.Waiting || again.First {
 		t.Fatalf("%+v, %+v", first, again)
 	}
 	d.Decide("approved")
 	run := decide(t, h, c)
-	if !run.Run || run.Receipt.Reveal() != "receipt.canary."+first.Approval.ID || run.Arguments != `{"amount":1,"to":"Bob"}` {
+	if !run.Run || run.Approval.ID != first.Approval.ID || run.Receipt.Reveal() != "receipt.canary."+first.Approval.ID || run.Arguments != `{"amount":1,"to":"Bob"}` {
 		t.Fatalf("%+v", run)
 	}
 	if next := decide(t, h, c); next.Run || next.Approval.ID == first.Approval.ID {
