@@ -1,0 +1,39 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/countersign/countersign/pkg/client"
+	"github.com/countersign/countersign/pkg/client/hold"
+	"github.com/countersign/countersign/services/gate/internal/tools"
+)
+
+// dryRun prints what the policy would do now with a call of each tool. It asks nobody for an approval.
+func dryRun(ctx context.Context, c *client.Client, who client.Person, prefix string, all []tools.Tool, out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TOOL\tPOLICY\tREASON")
+	for _, t := range all {
+		need, err := c.CheckRequired(ctx, who, prefix+t.Name, client.Secret{})
+		policy, reason := "open", need.Reason
+		var refusal *client.Refusal
+		switch {
+		case errors.As(err, &refusal) && refusal.Code != client.Unauthorized && refusal.Code != client.NotFound:
+			policy, reason = "refused", hold.Explain(err)
+		case err != nil: // the next tool would give the same error
+			return err
+		case need.Reason == client.ReasonApprovalNeeded:
+			policy = "approval"
+		case need.Required:
+			policy = "session"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", tools.Printable(t.Name), policy, reason)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("printing the policy: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package hook
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/countersign/countersign/pkg/client/hold"
+)
+
+// suffix is the end of the name of each file of a State.
+const suffix = ".sealed"
+
+// State keeps the sessions and the approvals of one hook for the next one, in files of a folder: a hook is a new process for each
+// call. The files are sealed, because a session opens tools. It implements hold.Memory.
+type State struct {
+	folder string
+	sealer *hold.Sealer
+
+	mu sync.Mutex
+	// written says that this process put a value: an approval that it asked for, or a session.
+	written bool
+	// problem is the first failure of a write: then the next hook does not find what this one asked for.
+	problem error
+}
+
+// OpenState returns the State in a folder. It makes the folder.
+func OpenState(folder string, sealer *hold.Sealer) (*State, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of the state: %w", err)
+	}
+	return &State{folder: folder, sealer: sealer}, nil
+}
+
+func (s *State) file(key string) string {
+	name := sha256.Sum256([]byte(key))
+	return filepath.Join(s.folder, hex.EncodeToString(name[:])+suffix)
+}
+
+// purpose is part of the seal, so that a file with the name of another one is not valid.
+func purpose(key string) string { return "hook " + key }
+
+// Get returns nil also for a file that cannot be read or is not valid. Then the person is asked again.
+func (s *State) Get(key string) []byte {
+	content, err := os.ReadFile(s.file(key))
+	if err != nil {
+		return nil
+	}
+	var value []byte
+	if s.sealer.Open(purpose(key), string(content), &value) != nil {
+		return nil
+	}
+	return value
+}
+
+// Problem returns the first failure of a write. Then the next hook does not find what this one asked for.
+func (s *State) Problem() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
+// fail keeps the first error. The caller holds the lock.
+func (s *State) fail(err error) {
+	if s.problem == nil {
+		s.problem = err
+	}
+}
+
+func (s *State) hasWritten() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written
+}
+
+// Put replaces a file, so that a parallel hook never reads half of it. The file's modification time is the time at which the value is too
+// old.
+func (s *State) Put(key string, value []byte, until time.Time) {
+	err := s.put(key, value, until)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written = true
+	s.fail(err)
+}
+
+func (s *State) put(key string, value []byte, until time.Time) error {
+	s.purge()
+	sealed, err := s.sealer.Seal(purpose(key), value, until)
+	if err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(s.folder, "new-*"+suffix) // has the mode 0600
+	if err != nil {
+		return fmt.Errorf("keeping the state: %w", err)
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.WriteString(sealed)
+	err = errors.Join(err, temporary.Close(), os.Chtimes(temporary.Name(), until, until))
+	if err == nil {
+		err = os.Rename(temporary.Name(), s.file(key))
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the state: %w", err)
+	}
+	return nil
+}
+
+// Delete removes a value.
+func (s *State) Delete(key string) {
+	if err := os.Remove(s.file(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.fail(fmt.Errorf("removing state: %w", err))
+	}
+}
+
+// purge removes values that are too old. A file that another hook is writing is younger than a minute.
+func (s *State) purge() {
+	files, err := os.ReadDir(s.folder)
+	if err != nil {
+		return // the write reports it
+	}
+	for _, file := range files {
+		info, err := file.Info()
+		if err == nil && strings.HasSuffix(file.Name(), suffix) && time.Since(info.ModTime()) > time.Minute {
+			os.Remove(filepath.Join(s.folder, file.Name()))
+		}
+	}
+}
