@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/countersign/countersign/pkg/testkit/demostack"
@@ -43,5 +45,17 @@ func runOnStack(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, stack.Stop()) }()
+	if err := buildGate(filepath.Join(stackFolder, ".local", "bin", "countersign-gate")); err != nil {
+		return 1, err
+	}
 	return m.Run(), nil
+}
+
+// buildGate builds the MCP gate where `make run` puts it.
+func buildGate(path string) error {
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/countersign/countersign/services/gate")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the gate: %w\n%s", err, out)
+	}
+	return nil
 }
