@@ -4,8 +4,13 @@ package gate
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/countersign/countersign/pkg/client"
+	"github.com/countersign/countersign/pkg/client/hold"
 	"github.com/countersign/countersign/services/gate/internal/message"
 )
 
@@ -45,4 +50,144 @@ type Judge interface {
 	// Deliver takes a response of a client to a request that the gate sent. It returns false if the gate sent no such request; then
 	// the response is for the server.
 	Deliver(from Caller, response message.Message) bool
+}
+
+// Config says how a Gate decides. Holder, Sealer, Log and Metrics must be set.
+type Config struct {
+	Holder *hold.Holder
+	Sealer *hold.Sealer
+	// Wait is how long a call waits for the person before it is answered. 0 means that no call waits.
+	Wait time.Duration
+	// BestStep is the best step of the ladder that the gate may use. The zero value allows all.
+	BestStep Step
+	// Audience is as in hold.Call.
+	Audience string
+	// SkillPrefix and the name of the tool are the name of the skill.
+	SkillPrefix string
+	Log         *slog.Logger
+	Metrics     *Metrics
+	// Approved is called when a call was approved, before it is forwarded. Nil: nothing is called.
+	Approved func(tool string)
+}
+
+// Gate is the Judge. Several goroutines may use it.
+type Gate struct {
+	Config
+	executions executions
+	// progressPause is the time between two progress notifications.
+	progressPause time.Duration
+
+	mu       sync.Mutex
+	elicited map[string]elicited
+}
+
+var _ Judge = (*Gate)(nil)
+
+// New returns a Gate.
+func New(c Config) *Gate {
+	return &Gate{
+		Config: c, executions: executions{values: map[string]keptExecution{}}, elicited: map[string]elicited{},
+		progressPause: 5 * time.Second,
+	}
+}
+
+// decideTime limits the questions to Countersign before a call waits for the person.
+const decideTime = 20 * time.Second
+
+// request is one call, while the gate decides about it.
+type request struct {
+	from Caller
+	to   Client
+	// call has the requestState and the inputResponses that are for the server.
+	call message.Call
+	// state is what was in the client's requestState if the gate made it, and nil otherwise.
+	state *state
+	// answer is the action in the client's answer to the question of the gate, if state has one.
+	answer string
+	held   hold.Call
+	began  time.Time
+	// notified is how many progress notifications were sent.
+	notified int
+}
+
+// Judge implements the interface Judge. Only a Decision with Run lets a call pass.
+func (g *Gate) Judge(ctx context.Context, from Caller, call message.Call, to Client) Verdict {
+	r := &request{from: from, to: to, call: call, began: time.Now(), held: hold.Call{
+		Person: from.Person, Skill: g.SkillPrefix + call.Tool, Arguments: call.Arguments, Audience: g.Audience,
+	}}
+	if err := g.openState(r); err != nil {
+		return g.refuse(r, hold.Decision{}, err)
+	}
+	if approved, found := g.continued(r); found {
+		g.record(r, "approved", hold.Decision{Held: true}, nil)
+		return g.execute(r, approved)
+	}
+	decision, err := g.decide(ctx, r)
+	if err == nil && decision.Waiting {
+		decision, err = g.climb(ctx, r, decision)
+	}
+	switch {
+	case ctx.Err() != nil:
+		g.record(r, "cancelled", decision, ctx.Err())
+		return Verdict{}
+	case err != nil:
+		return g.refuse(r, decision, err)
+	case decision.Waiting:
+		return g.ask(r, decision)
+	case !decision.Run: // the contract of hold excludes this
+		return g.refuse(r, decision, errors.New("the decision is neither to run nor to wait"))
+	case decision.Receipt.Reveal() == "":
+		return g.pass(r, decision)
+	}
+	if g.Approved != nil {
+		g.Approved(call.Tool)
+	}
+	g.record(r, "approved", decision, nil)
+	return g.execute(r, execution{arguments: decision.Arguments, receipt: decision.Receipt})
+}
+
+// decide returns what must happen with a call now.
+func (g *Gate) decide(ctx context.Context, r *request) (hold.Decision, error) {
+	ctx, cancel := context.WithTimeout(ctx, decideTime)
+	defer cancel()
+	defer g.Metrics.checked(r.began)
+	if r.state == nil || r.state.Approval == "" {
+		return g.Holder.Decide(ctx, r.held)
+	}
+	if r.answer == "decline" || r.answer == "cancel" {
+		return hold.Decision{}, g.decline(ctx, r, client.Approval{ID: r.state.Approval, Grants: r.state.Grants})
+	}
+	// The approval is found by its id, because another replica may have asked for it.
+	approval, err := g.Holder.Find(ctx, r.state.Approval)
+	switch {
+	case errors.Is(err, client.NotFound):
+		return g.Holder.Decide(ctx, r.held)
+	case err != nil:
+		return hold.Decision{}, err
+	case approval.Status == client.StatusPending:
+		return hold.Decision{Waiting: true, Held: true, Approval: approval}, nil
+	}
+	return g.Holder.Await(ctx, r.held, approval)
+}
+
+// pass forwards a call that runs without a receipt, as it was sent. A receipt that the client put into it stays: it proves nothing
+// to a server that verifies it.
+func (g *Gate) pass(r *request, decision hold.Decision) Verdict {
+	label := "open"
+	if decision.Held || decision.Reason == client.ReasonSessionActive {
+		label = "session"
+	}
+	g.record(r, label, decision, nil)
+	if r.state == nil {
+		return Verdict{Forward: r.call.Raw}
+	}
+	return Verdict{Forward: r.call.Forward("", "", r.call.RequestState, r.call.InputResponses)}
+}
+
+// execute forwards an approved call with exactly the approved arguments.
+func (g *Gate) execute(r *request, approved execution) Verdict {
+	return Verdict{
+		Forward:  r.call.Forward(approved.arguments, approved.receipt.Reveal(), r.call.RequestState, r.call.InputResponses),
+		Response: func(response []byte) []byte { return g.wrap(r, approved, response) },
+	}
 }
