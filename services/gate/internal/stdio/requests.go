@@ -1,0 +1,161 @@
+package stdio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+
+	"github.com/countersign/countersign/services/gate/internal/message"
+)
+
+// maxRequests limits the calls that are judged at the same time, and the responses that the gate waits for.
+const maxRequests = 4096
+
+var (
+	errCancelled = errors.New("the client cancelled the call")
+	errEnding    = errors.New("the gate ends")
+)
+
+// requests are the requests of the client that the gate must remember.
+type requests struct {
+	maxBytes int
+
+	mu      sync.Mutex
+	ended   bool
+	running sync.WaitGroup
+	judged  map[string]judged   // by message.IDKey
+	awaited map[string]*awaited // by message.IDKey
+	bytes   int                 // of all judged calls
+}
+
+type judged struct {
+	cancel context.CancelCauseFunc
+	bytes  int
+}
+
+// awaited is a request at the server whose response the gate needs.
+type awaited struct {
+	// call is true for a call of a tool. No other request may use its id, because the gate changes the response.
+	call bool
+	// response gets the response and returns what the client gets instead.
+	response func(message.Message) []byte
+}
+
+// start runs work in a goroutine that wait waits for. It returns false if the gate ends.
+func (r *requests) start(work func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.running.Go(work)
+	}
+	return !r.ended
+}
+
+// begin takes a call. The context ends with the cause errCancelled or errEnding. The call must leave with leave. If the call cannot be
+// taken, begin returns why.
+func (r *requests) begin(id json.RawMessage, bytes int) (ctx context.Context, refused string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.has(id):
+		return nil, "a request with this id is not answered yet"
+	case len(r.judged) >= maxRequests || r.bytes+bytes > r.maxBytes:
+		return nil, "too many calls wait for a decision"
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r.judged[message.IDKey(id)] = judged{cancel, bytes}
+	r.bytes += bytes
+	if r.ended {
+		cancel(errEnding)
+	}
+	return ctx, ""
+}
+
+// leave removes a call that is decided. It returns false if the call must have no effect, because it was cancelled.
+func (r *requests) leave(id json.RawMessage) bool { return r.remove(id, nil) }
+
+// cancel ends the judgement of a call. It returns false if no such call is judged.
+func (r *requests) cancel(id json.RawMessage) bool {
+	r.mu.Lock()
+	delete(r.awaited, message.IDKey(id)) // the server may never answer it
+	r.mu.Unlock()
+	return r.remove(id, errCancelled)
+}
+
+func (r *requests) remove(id json.RawMessage, cause error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := message.IDKey(id)
+	call, found := r.judged[key]
+	if found {
+		delete(r.judged, key)
+		r.bytes -= call.bytes
+		call.cancel(cause)
+	}
+	return found
+}
+
+// inGate reports whether a call with this id is judged, or its response will be changed.
+func (r *requests) inGate(id json.RawMessage) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.has(id)
+}
+
+func (r *requests) has(id json.RawMessage) bool {
+	key := message.IDKey(id)
+	_, found := r.judged[key]
+	waiting := r.awaited[key]
+	return found || (waiting != nil && waiting.call)
+}
+
+// await sets what happens with the response to a request. If too many responses are awaited, it does nothing; then the response passes
+// without a change.
+func (r *requests) await(id json.RawMessage, a awaited) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.awaited) < maxRequests {
+		r.awaited[message.IDKey(id)] = &a
+	}
+}
+
+// awaiting reports whether any response is awaited.
+func (r *requests) awaiting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.awaited) > 0
+}
+
+// answered returns what await was told about the request with this id, once, or nil.
+func (r *requests) answered(id json.RawMessage) *awaited {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := message.IDKey(id)
+	a := r.awaited[key]
+	delete(r.awaited, key)
+	return a
+}
+
+// end ends all judgements. Nothing is started afterwards.
+func (r *requests) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	for _, call := range r.judged {
+		call.cancel(errEnding)
+	}
+}
+
+// wait waits until everything that was started is done, or ctx ends. Nothing may be started at the same time.
+func (r *requests) wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
