@@ -136,7 +136,8 @@ func (g *Gate) progress(ctx context.Context, r *request, approval client.Approva
 		r.notified++
 		err := r.to.Send(message.Notification("notifications/progress", map[string]any{
 			"progressToken": r.call.ProgressToken, "progress": float64(r.notified) / 1000,
-			"message": "Waiting for the approval of the person. They must open this link and answer there: " + approval.URL.Reveal(),
+			// The link comes first: Claude Code shows the first 200 characters.
+			"message": "Open " + approval.URL.Reveal() + " and answer there. The call waits for the approval of the person.",
 		}))
 		if err != nil {
 			cancel()
