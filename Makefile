@@ -38,6 +38,9 @@ attack: ## attack the guess budget with faults, on real processes; RUN=TestRedis
 attack-pooled: ## run make attack through pgbouncer, without the attacks that start their own stores
 	cd deploy/tests/attack && ATTACK_POOLED=1 go test -tags attack -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)' )-skip 'RedisFailover|RedisCluster|FullDisk|LongPolls|SynchronousStandby' .
 
+gate-test: ## test the gate with the official MCP conformance suite, Inspector and TypeScript SDKs; needs npm; RUN=TestConformance: one part
+	cd deploy/tests/gate && go test -tags interop -count=1 -v -timeout 20m -run '$(or $(RUN),Conformance|Interop)' .
+
 model: ## explore every order of guesses, approvals, uses, crashes and changes, in a model
 	MODEL=large go test -count=1 -v -timeout 20m ./pkg/pin/model
 
@@ -53,6 +56,7 @@ lint: $(LOCAL)/tools ## check format, vet, staticcheck, imports, settings, docum
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet work
 	go vet -tags attack ./deploy/tests/attack ./pkg/attackstep ./pkg/pin
+	go vet -tags interop ./deploy/tests/gate
 	$(LOCAL)/tools/staticcheck work
 	go test -count=1 ./deploy/tests/attack/mutants
 	deploy/tools/lint/imports.sh
@@ -71,4 +75,4 @@ $(LOCAL)/tools: deploy/tools/go.mod deploy/tools/go.sum
 	cd deploy/tools && GOWORK=off go build -o $@/ tool
 	@touch $@
 
-.PHONY: help run up compose-test test compiler bench attack attack-pooled model fuzz mutants lint generate $(LOCAL)/bin/countersign
+.PHONY: help run up compose-test test compiler bench attack attack-pooled gate-test model fuzz mutants lint generate $(LOCAL)/bin/countersign
