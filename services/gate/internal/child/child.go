@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -38,17 +37,18 @@ type Process struct {
 	code       int
 }
 
-// Start starts a command. stderr should be an *os.File: then the server writes to it without the gate, so that a stderr that nobody
-// reads never blocks the gate. Errors name the command and not its arguments.
-func Start(command []string, stderr io.Writer) (*Process, error) {
-	p, err := start(command, stderr)
+// Start starts a command with an environment of the form of os.Environ, which must not contain the gate's keys. stderr should be an
+// *os.File: then the server writes to it without the gate, so that a stderr that nobody reads never blocks the gate. Errors name the
+// command and not its arguments.
+func Start(command, environment []string, stderr io.Writer) (*Process, error) {
+	p, err := start(command, environment, stderr)
 	if err != nil {
 		return nil, fmt.Errorf("start the MCP server: %w", err)
 	}
 	return p, nil
 }
 
-func start(command []string, stderr io.Writer) (*Process, error) {
+func start(command, environment []string, stderr io.Writer) (*Process, error) {
 	if len(command) == 0 {
 		return nil, errors.New("the command is missing")
 	}
@@ -77,7 +77,7 @@ func start(command []string, stderr io.Writer) (*Process, error) {
 	defer serverStdout.Close()
 	supervisor := exec.Command(self)
 	supervisor.Args = append([]string{os.Args[0], hiddenArgument, path}, command...)
-	supervisor.Env = withoutKeys(os.Environ())
+	supervisor.Env = append([]string{}, environment...) // nil would be the environment of the gate
 	supervisor.Stdout, supervisor.Stderr = serverStdout, stderr
 	supervisor.WaitDelay = stderrTime
 	supervisor.ExtraFiles = []*os.File{dead}
@@ -141,16 +141,4 @@ func exitCode(status syscall.WaitStatus) int {
 		return 128 + int(status.Signal())
 	}
 	return status.ExitStatus()
-}
-
-// withoutKeys removes the gate's keys from an environment: the server must not get them.
-func withoutKeys(environment []string) []string {
-	var kept []string
-	for _, variable := range environment {
-		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, "COUNTERSIGN_") || !strings.Contains(name, "_KEY") {
-			kept = append(kept, variable)
-		}
-	}
-	return kept
 }

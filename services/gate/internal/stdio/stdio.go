@@ -31,6 +31,8 @@ const (
 type Settings struct {
 	// Command is the server's program and its arguments.
 	Command []string
+	// Environment is the server's environment, in the form of os.Environ. It must not contain the gate's keys.
+	Environment []string
 	// Person is on whose behalf the client acts.
 	Person client.Person
 	// MaxMessage is the longest message of the client that is accepted, in bytes. The calls that are judged at the same time can have
@@ -52,7 +54,7 @@ func Run(ctx context.Context, s Settings, judge gate.Judge, stdin io.Reader, std
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
-	server, err := child.Start(s.Command, stderr)
+	server, err := child.Start(s.Command, s.Environment, stderr)
 	if err != nil {
 		return 0, err
 	}
