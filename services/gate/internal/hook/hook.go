@@ -74,8 +74,7 @@ func (s Settings) answer(ctx context.Context, in io.Reader) Answer {
 	call := hold.Call{Person: s.Person, Skill: s.SkillPrefix + asked.tool, Arguments: asked.arguments, Audience: s.Audience}
 	holder := hold.New(s.Client, s.State)
 	decision, err := holder.Decide(ctx, call)
-	if err == nil && decision.Waiting && !s.State.hasWritten() {
-		// The person has the link since an earlier call.
+	if err == nil && decision.Waiting && !decision.First {
 		waiting, stop := context.WithTimeout(ctx, s.Wait)
 		defer stop()
 		decision, err = holder.Await(waiting, call, decision.Approval)

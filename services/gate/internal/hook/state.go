@@ -25,8 +25,6 @@ type State struct {
 	sealer *hold.Sealer
 
 	mu sync.Mutex
-	// written says that this process put a value: an approval that it asked for, or a session.
-	written bool
 	// problem is the first failure of a write: then the next hook does not find what this one asked for.
 	problem error
 }
@@ -74,19 +72,12 @@ func (s *State) fail(err error) {
 	}
 }
 
-func (s *State) hasWritten() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.written
-}
-
 // Put replaces a file, so that a parallel hook never reads half of it. The file's modification time is the time at which the value is too
 // old.
 func (s *State) Put(key string, value []byte, until time.Time) {
 	err := s.put(key, value, until)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.written = true
 	s.fail(err)
 }
 
