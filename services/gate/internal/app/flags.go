@@ -209,7 +209,7 @@ func (e environment) secret(name string) (client.Secret, error) {
 	return client.NewSecret(text), nil
 }
 
-// forServer returns the environment without the settings of the gate: the server must not get the proxy key.
+// forServer returns the environment without the settings of the gate: the server must not get the keys among them.
 func forServer(all []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(pair string) bool { return strings.HasPrefix(pair, "COUNTERSIGN_") })
 }

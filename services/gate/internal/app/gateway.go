@@ -3,6 +3,17 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/countersign/countersign/pkg/client"
+	"github.com/countersign/countersign/pkg/client/hold"
+	"github.com/countersign/countersign/services/gate/internal/bearer"
+	"github.com/countersign/countersign/services/gate/internal/gate"
+	"github.com/countersign/countersign/services/gate/internal/proxy"
+	"github.com/countersign/countersign/services/gate/internal/stdio"
+	"github.com/countersign/countersign/services/gate/internal/tools"
 )
 
 // gateway is the gate in front of a server.
@@ -47,8 +58,89 @@ func (g *gateway) run(ctx context.Context, command []string) error {
 		}
 		return dryRun(ctx, countersign, who, g.connection.skillPrefix, all, g.program.Out)
 	}
-	if err := g.exposure.checkTokens(g.connection); err != nil {
+	return g.serve(ctx, countersign)
+}
+
+// serve stands between the client and the server.
+func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
+	log := slog.New(slog.NewJSONHandler(g.program.Err, nil)).With("service", "gate")
+	verifier, person, err := g.callers(countersign)
+	if err != nil {
 		return err
 	}
-	return errors.New("not built in yet")
+	sealer, err := hold.NewSealer(g.connection.proxyKey)
+	if err != nil {
+		return err
+	}
+	step, err := gate.ParseStep(g.holding.bestStep)
+	if err != nil {
+		return err
+	}
+	registry := newRegistry()
+	metrics := gate.NewMetrics(registry)
+	pins, err := tools.OpenPins(g.exposure.pinsFile, log, registry)
+	if err != nil {
+		return usageError{err}
+	}
+	if g.exposure.metricsListen != "" {
+		stop, err := serveOperations(g.exposure.metricsListen, registry)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	judge := gate.New(gate.Config{
+		Holder: hold.New(countersign, nil), Sealer: sealer, Wait: g.holding.wait, BestStep: step,
+		Audience: g.connection.audience, SkillPrefix: g.connection.skillPrefix, Log: log, Metrics: metrics, Approved: pins.Approved,
+	})
+	if g.server.upstream == nil {
+		code, err := stdio.Run(ctx, stdio.Settings{
+			Command: g.server.command, Environment: forServer(g.program.Env), Person: person, MaxMessage: g.holding.maxMessage, Log: log, Listed: pins.Listed, Refused: metrics.MessageRefused,
+		}, judge, g.program.In, g.program.Out, g.program.Err)
+		if err != nil {
+			return err
+		}
+		return exitCode(code)
+	}
+	handler, err := proxy.New(proxy.Settings{
+		Upstream: g.server.upstream, AllowHosts: g.exposure.allowHosts, AllowOrigins: g.exposure.allowOrigins, MaxMessage: g.holding.maxMessage,
+		PublicURL: g.exposure.publicURL, Person: person, Tokens: verifier, Sealer: sealer, Log: log, Refused: metrics.MessageRefused, Tools: pins.Response,
+	}, judge)
+	if err != nil {
+		return usageError{err}
+	}
+	listener, err := net.Listen("tcp", g.exposure.listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	log.Info("ready", "addr", listener.Addr().String())
+	return proxy.Serve(ctx, listener, handler, log)
+}
+
+// callers returns on whose behalf the clients act: a verifier of their access tokens, or one person. The error is a usageError.
+func (g *gateway) callers(countersign *client.Client) (*bearer.Verifier, client.Person, error) {
+	if g.exposure.tokenIssuer == "" {
+		if err := g.exposure.noTokens(); err != nil {
+			return nil, client.Person{}, err
+		}
+		person, err := g.connection.person()
+		return nil, person, err
+	}
+	switch {
+	case g.server.upstream == nil:
+		return nil, client.Person{}, usageError{errors.New("--token-issuer needs --upstream: a client over standard input sends no access token")}
+	case g.connection.customer != "":
+		return nil, client.Person{}, usageError{errors.New("--customer and --token-issuer must not both be set: the customer is the subject of the token")}
+	case g.exposure.tokenAudience == "":
+		return nil, client.Person{}, missing("token-audience", "COUNTERSIGN_GATE_TOKEN_AUDIENCE")
+	case g.exposure.tokenChannel == "":
+		return nil, client.Person{}, missing("token-channel", "COUNTERSIGN_GATE_TOKEN_CHANNEL")
+	}
+	verifier, err := bearer.New(bearer.Settings{
+		Issuer: g.exposure.tokenIssuer, JWKS: g.exposure.tokenJWKS, Audience: g.exposure.tokenAudience, Channel: g.exposure.tokenChannel,
+	}, countersign)
+	if err != nil {
+		return nil, client.Person{}, usageError{err}
+	}
+	return verifier, client.Person{}, nil
 }

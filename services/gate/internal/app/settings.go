@@ -89,40 +89,30 @@ func (h *holding) add(f flags) {
 
 // exposure is how the gate is reached over HTTP, and how it knows its callers.
 type exposure struct {
-	listen                                               string
-	allowHosts, allowOrigins                             []string
-	publicURL, tokenIssuer, tokenJWKS                    *url.URL
-	tokenAudience, tokenChannel, metricsListen, pinsFile string
+	listen                                              string
+	allowHosts, allowOrigins                            []string
+	publicURL                                           *url.URL
+	tokenIssuer, tokenJWKS, tokenAudience, tokenChannel string
+	metricsListen, pinsFile                             string
 }
 
 func (e *exposure) add(f flags) {
 	f.address(&e.listen, "listen", "COUNTERSIGN_GATE_LISTEN", "with --upstream: the address of the gate")
-	f.list(&e.allowHosts, "allow-host", "COUNTERSIGN_GATE_ALLOW_HOST", "host", "with --upstream: further values of the header Host, with the port")
+	f.list(&e.allowHosts, "allow-host", "COUNTERSIGN_GATE_ALLOW_HOST", "host", "with --upstream: further values of the header Host")
 	f.list(&e.allowOrigins, "allow-origin", "COUNTERSIGN_GATE_ALLOW_ORIGIN", "origin", "with --upstream: further values of the header Origin")
 	f.url(&e.publicURL, "public-url", "COUNTERSIGN_GATE_PUBLIC_URL", "with --upstream: the URL at which clients reach the gate")
-	f.url(&e.tokenIssuer, "token-issuer", "COUNTERSIGN_GATE_TOKEN_ISSUER", "with --upstream: who issues the access tokens of the clients; the customer is then the subject of the token")
-	f.url(&e.tokenJWKS, "token-jwks", "COUNTERSIGN_GATE_TOKEN_JWKS", "the keys of the issuer; without it, the issuer is asked where they are")
+	f.text(&e.tokenIssuer, "token-issuer", "COUNTERSIGN_GATE_TOKEN_ISSUER", "url", "with --upstream: who issues the access tokens of the clients; the customer is then the subject of the token")
+	f.text(&e.tokenJWKS, "token-jwks", "COUNTERSIGN_GATE_TOKEN_JWKS", "url", "the keys of the issuer; without it, the issuer is asked where they are")
 	f.text(&e.tokenAudience, "token-audience", "COUNTERSIGN_GATE_TOKEN_AUDIENCE", "name", "the audience that an access token must have")
 	f.text(&e.tokenChannel, "token-channel", "COUNTERSIGN_GATE_TOKEN_CHANNEL", "name", "the channel on which the subject of an access token is an external id")
 	f.address(&e.metricsListen, "metrics-listen", "COUNTERSIGN_GATE_METRICS_LISTEN", "the address of /healthz and /metrics")
 	f.text(&e.pinsFile, "pins", "COUNTERSIGN_GATE_PINS", "file", "a file that keeps what the tools were when a call was first approved; a later change is logged")
 }
 
-// checkTokens returns a usageError if only some of the settings of access tokens are given, or if the customer is given too.
-func (e *exposure) checkTokens(c connection) error {
-	if e.tokenIssuer == nil {
-		if e.tokenJWKS != nil || e.tokenAudience != "" || e.tokenChannel != "" {
-			return missing("token-issuer", "COUNTERSIGN_GATE_TOKEN_ISSUER")
-		}
-		return nil
-	}
-	switch {
-	case e.tokenAudience == "":
-		return missing("token-audience", "COUNTERSIGN_GATE_TOKEN_AUDIENCE")
-	case e.tokenChannel == "":
-		return missing("token-channel", "COUNTERSIGN_GATE_TOKEN_CHANNEL")
-	case c.customer != "":
-		return usageError{errors.New("--customer and --token-issuer must not both be set: the customer is the subject of the token")}
+// noTokens returns a usageError if settings of access tokens are given without the issuer.
+func (e *exposure) noTokens() error {
+	if e.tokenJWKS != "" || e.tokenAudience != "" || e.tokenChannel != "" {
+		return missing("token-issuer", "COUNTERSIGN_GATE_TOKEN_ISSUER")
 	}
 	return nil
 }

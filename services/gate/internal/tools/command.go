@@ -8,19 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strconv"
-	"syscall"
-	"time"
-)
 
-// endTime is how long a command may take to end after its input is closed.
-const endTime = 2 * time.Second
+	"github.com/countersign/countersign/services/gate/internal/child"
+)
 
 // Command is a server that speaks over its standard input and output.
 type Command struct {
-	process *exec.Cmd
-	in      io.WriteCloser
+	process *child.Process
 	lines   chan []byte // closed at the end of the output
 	broken  error       // valid when lines is closed
 	done    chan struct{}
@@ -28,22 +23,12 @@ type Command struct {
 
 // Start starts a command with an environment of the form of os.Environ. Its errors go to log. Close ends it.
 func Start(command, environment []string, log io.Writer) (*Command, error) {
-	c := &Command{process: exec.Command(command[0], command[1:]...), lines: make(chan []byte), done: make(chan struct{})}
-	c.process.Env, c.process.Stderr = environment, log
-	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that Close also ends the children of npx
-	c.process.WaitDelay = endTime
-	var err error
-	if c.in, err = c.process.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("starting the server: %w", err)
-	}
-	out, err := c.process.StdoutPipe()
+	process, err := child.Start(command, environment, log)
 	if err != nil {
-		return nil, fmt.Errorf("starting the server: %w", err)
+		return nil, err
 	}
-	if err := c.process.Start(); err != nil {
-		return nil, fmt.Errorf("starting the server: %w", err)
-	}
-	go c.read(out)
+	c := &Command{process: process, lines: make(chan []byte), done: make(chan struct{})}
+	go c.read(process.Stdout)
 	return c, nil
 }
 
@@ -118,29 +103,19 @@ func (c *Command) send(ctx context.Context, m any) error {
 	if err != nil {
 		return fmt.Errorf("writing to the server: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { c.in.Close() })
+	stop := context.AfterFunc(ctx, func() { c.process.Stdin.Close() })
 	defer stop()
-	if _, err := c.in.Write(append(line, '\n')); err != nil {
+	if _, err := c.process.Stdin.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("writing to the server: %w", err)
 	}
 	return nil
 }
 
-// Close ends the command: it closes its input, waits, and then ends its process group.
+// Close ends the command and all processes that it started.
 func (c *Command) Close() {
-	c.in.Close()
 	close(c.done)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for range c.lines { // until the output ends
-		}
-		_ = c.process.Wait()
-	}()
-	select {
-	case <-ended:
-	case <-time.After(endTime):
+	c.process.Stop()
+	c.process.Stdout.Close() // if an ended command left its output open, the reading ends too
+	for range c.lines {
 	}
-	_ = syscall.Kill(-c.process.Process.Pid, syscall.SIGKILL) // the group, also if only children of the command are left
-	<-ended
 }

@@ -65,6 +65,14 @@ func readPins(file string) (map[string]string, error) {
 	return read.Tools, nil
 }
 
+// Response takes a response of the server to tools/list.
+func (p *Pins) Response(message []byte) {
+	var r response
+	if json.Unmarshal(message, &r) == nil && r.Result != nil {
+		p.Listed(r.Result)
+	}
+}
+
 // Listed takes the result of a tools/list of the server. A tool that is not the pinned one is logged once and counted.
 func (p *Pins) Listed(result json.RawMessage) {
 	all, _, err := readDescriptions(result)

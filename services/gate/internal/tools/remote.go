@@ -12,9 +12,13 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/countersign/countersign/pkg/client"
 )
+
+// endTime limits the end of a session.
+const endTime = 2 * time.Second
 
 // Remote is a server with streamable HTTP.
 type Remote struct {
