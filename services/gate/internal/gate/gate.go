@@ -110,11 +110,15 @@ type request struct {
 	notified int
 }
 
-// Judge implements the interface Judge. Only a Decision with Run lets a call pass.
-func (g *Gate) Judge(ctx context.Context, from Caller, call message.Call, to Client) Verdict {
-	r := &request{from: from, to: to, call: call, began: time.Now(), held: hold.Call{
+func (g *Gate) request(from Caller, call message.Call, to Client) *request {
+	return &request{from: from, to: to, call: call, began: time.Now(), held: hold.Call{
 		Person: from.Person, Skill: g.SkillPrefix + call.Tool, Arguments: call.Arguments, Audience: g.Audience,
 	}}
+}
+
+// Judge implements the interface Judge. Only a Decision with Run lets a call pass.
+func (g *Gate) Judge(ctx context.Context, from Caller, call message.Call, to Client) Verdict {
+	r := g.request(from, call, to)
 	if err := g.openState(r); err != nil {
 		return g.refuse(r, hold.Decision{}, err)
 	}
