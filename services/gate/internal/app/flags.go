@@ -102,7 +102,7 @@ func short(d time.Duration) string {
 const kibibyte, mebibyte = 1 << 10, 1 << 20
 
 func (f flags) size(target *int, least, most int, flag, name, usage string) {
-	f.add(flag, name, "size", bytes(*target), usage, func(text string) error {
+	f.add(flag, name, "size", sizeText(*target), usage, func(text string) error {
 		digits, unit := text, 1
 		if number, ok := strings.CutSuffix(text, "MiB"); ok {
 			digits, unit = number, mebibyte
@@ -111,14 +111,14 @@ func (f flags) size(target *int, least, most int, flag, name, usage string) {
 		}
 		n, err := strconv.ParseUint(digits, 10, 31)
 		if err != nil || int(n) > most/unit || int(n)*unit < least {
-			return fmt.Errorf("must be %s to %s, in bytes or with the unit KiB or MiB", bytes(least), bytes(most))
+			return fmt.Errorf("must be %s to %s, in bytes or with the unit KiB or MiB", sizeText(least), sizeText(most))
 		}
 		*target = int(n) * unit
 		return nil
 	})
 }
 
-func bytes(n int) string {
+func sizeText(n int) string {
 	if n%mebibyte == 0 {
 		return strconv.Itoa(n/mebibyte) + "MiB"
 	}

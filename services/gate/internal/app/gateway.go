@@ -83,7 +83,7 @@ func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
 		return usageError{err}
 	}
 	if g.exposure.metricsListen != "" {
-		stop, err := serveOperations(g.exposure.metricsListen, registry)
+		stop, err := serveOperations(g.exposure.metricsListen, registry, log)
 		if err != nil {
 			return err
 		}

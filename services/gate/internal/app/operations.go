@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -22,7 +23,7 @@ func newRegistry() *prometheus.Registry {
 
 // serveOperations answers /healthz and /metrics at an address until stop is called. /healthz says that the process runs; a gate also runs
 // while Countersign is unreachable, because it then refuses protected calls.
-func serveOperations(address string, registry *prometheus.Registry) (stop func(), err error) {
+func serveOperations(address string, registry *prometheus.Registry, log *slog.Logger) (stop func(), err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -34,6 +35,7 @@ func serveOperations(address string, registry *prometheus.Registry) (stop func()
 		return nil, fmt.Errorf("listening for metrics: %w", err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	log.Info("operations", "addr", listener.Addr().String())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
