@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/services/gate/internal/child"
 )
@@ -48,7 +49,7 @@ func behave(mode string) int {
 	case "forever":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
-		select {}
+		time.Sleep(time.Hour)
 	case "forks", "forks and ends", "forks a session":
 		grandchild := exec.Command(os.Args[0], serverMode, "forever")
 		grandchild.Stderr = os.Stderr
@@ -60,7 +61,7 @@ func behave(mode string) int {
 		bufio.NewReader(ready).ReadString('\n')
 		fmt.Println("ready")
 		if mode == "forks" {
-			select {}
+			time.Sleep(time.Hour)
 		}
 		return 5
 	case "environment":
@@ -78,7 +79,7 @@ func behave(mode string) int {
 		}
 		line, _ := bufio.NewReader(server.Stdout).ReadString('\n')
 		fmt.Print(line)
-		select {}
+		time.Sleep(time.Hour)
 	}
 	return 0
 }

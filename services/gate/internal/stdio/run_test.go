@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/services/gate/internal/child"
 	"github.com/countersign/countersign/services/gate/internal/gate"
@@ -54,7 +55,7 @@ func behave(mode string) int {
 		}
 		return 5
 	case "forever":
-		select {}
+		time.Sleep(time.Hour)
 	case "closes stdin":
 		os.Stdin.Close()
 		fmt.Println("closed")
