@@ -1,5 +1,5 @@
 SERVICES := auth pin-admin pin-internal
-MODULES  := pkg pkg/client $(SERVICES:%=services/%) services/gate deploy/countersign deploy/tests/attack deploy/tests/browser deploy/tests/docs deploy/tests/gate deploy/tests/typescript
+MODULES  := pkg pkg/client pkg/client/mcpguard $(SERVICES:%=services/%) services/gate deploy/countersign deploy/tests/attack deploy/tests/browser deploy/tests/docs deploy/tests/gate deploy/tests/typescript
 LOCAL    := $(CURDIR)/.local
 # What `make test` tests: all modules (work), or one package, for example T=./pkg/pin.
 T        ?= work
