@@ -190,7 +190,9 @@ func TestElicitation(t *testing.T) {
 			s.double.Decide("approved")
 			return "accept", nil
 		})
-		options.ElicitationCompleteHandler = func(_ context.Context, n *mcp.ElicitationCompleteNotificationRequest) { complete <- n.Params.ElicitationID }
+		options.ElicitationCompleteHandler = func(_ context.Context, n *mcp.ElicitationCompleteNotificationRequest) {
+			complete <- n.Params.ElicitationID
+		}
 		c := s.connect(way, version, options)
 		if result := s.call(c, params()); result.IsError || text(result) != "sent" {
 			t.Errorf("%q", text(result))
