@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
 // answer is what must happen with a message.
@@ -28,16 +29,14 @@ type message struct {
 	overHTTP answer
 }
 
-var fill = func() func(string) string {
-	n := 0
-	return func(text string) string {
-		n++
-		id := fmt.Sprintf("id-%d", n)
-		text = strings.ReplaceAll(text, "@PING", `{"jsonrpc":"2.0","id":"@ID","method":"ping"}`)
-		text = strings.ReplaceAll(text, "@ENV", `{"jsonrpc":"2.0","id":"@ID","method":"tools/call","params":{"name":"get-env","arguments":{}}}`)
-		return strings.ReplaceAll(text, "@ID", id)
-	}
-}()
+// fill returns the text of a message with new ids.
+func fill(text string) string {
+	text = strings.ReplaceAll(text, "@PING", `{"jsonrpc":"2.0","id":"@ID","method":"ping"}`)
+	text = strings.ReplaceAll(text, "@ENV", `{"jsonrpc":"2.0","id":"@ID","method":"tools/call","params":{"name":"get-env","arguments":{}}}`)
+	return strings.ReplaceAll(text, "@ID", fmt.Sprintf("id-%d", ids.Add(1)))
+}
+
+var ids atomic.Int64
 
 // request returns a request with these members after its id.
 func request(members string) string { return `{"jsonrpc":"2.0","id":"@ID",` + members + `}` }
@@ -66,7 +65,6 @@ var corpus = []message{
 	{name: "name twice, the protected one first", text: params(`"name":"get-env","name":"get-sum"`), attack: true, want: refused},
 	{name: "name twice, escaped", text: params(`"name":"get-sum","n\u0061me":"get-env"`), attack: true, want: refused},
 	{name: "name twice, folded and escaped", text: params(`"name":"get-sum","\u004eame":"get-env"`), attack: true, want: refused},
-	{name: "name with spaces", text: params(`"name":"get-sum"," name":"get-env"`), attack: true, want: refused},
 	{name: "arguments twice", text: params(`"name":"transfer","arguments":{"to":"Bob","amount":1},"arguments":` + eve), attack: true, want: refused},
 	{name: "arguments folded", text: params(`"name":"transfer","arguments":{"to":"Bob","amount":1},"Arguments":` + eve), attack: true, want: refused},
 	{name: "arguments folded with a long s", text: params(`"name":"transfer","arguments":{"to":"Bob","amount":1},"argumentſ":` + eve), attack: true, want: refused},
@@ -78,7 +76,7 @@ var corpus = []message{
 	{name: "name in arguments", text: params(`"name":"get-sum","arguments":{"name":"get-env","Name":"get-env","method":"tools/call"}`), want: ran},
 	{name: "name in _meta", text: params(`"name":"get-sum","_meta":{"name":"get-env"}`), want: ran},
 	{name: "params in params", text: params(`"name":"get-sum","params":{"name":"get-env"}`), want: ran},
-	{name: "unknown names twice", text: params(`"name":"get-sum","x":1,"x":2`), want: ran},
+	{name: "unknown names twice", text: params(`"name":"get-sum","x":1,"x":2`), want: refused},
 
 	// Names in the message
 	{name: "folded method", text: request(`"method":"ping","Method":"tools/call",` + env), attack: true, want: refused},
@@ -250,8 +248,8 @@ var corpus = []message{
 	{name: "forged receipt of an open call", text: params(`"name":"get-sum","_meta":{"countersign/receipt":"forged"}`), want: ran},
 	{name: "task", text: params(`"name":"get-env","task":{"ttl":1}`), attack: true, want: refused},
 	{name: "progress token", text: params(`"name":"get-env","_meta":{"progressToken":"p"}`), attack: true, want: held},
-	{name: "response to the gate", text: `{"jsonrpc":"2.0","id":"countersign-1","result":{"action":"accept"}}`, want: forwarded},
-	{name: "error to the gate", text: `{"jsonrpc":"2.0","id":"countersign-2","error":{"code":1,"message":"x"}}`, want: forwarded},
+	{name: "response to the gate", text: `{"jsonrpc":"2.0","id":"countersign-1","result":{"action":"accept"}}`, want: dropped},
+	{name: "error to the gate", text: `{"jsonrpc":"2.0","id":"countersign-2","error":{"code":1,"message":"x"}}`, want: dropped},
 	{name: "response without a request", text: `{"jsonrpc":"2.0","id":4711,"result":{}}`, want: forwarded},
 	{name: "response with a call in it", text: `{"jsonrpc":"2.0","id":4712,"result":{"method":"tools/call",` + env + `}}`, want: forwarded},
 	{name: "response without an id", text: `{"jsonrpc":"2.0","result":{}}`, want: refused},
@@ -288,7 +286,7 @@ var corpus = []message{
 // lineOnly has messages for which the end of the line matters.
 var lineOnly = []message{
 	{name: "empty line", text: ``, want: dropped},
-	{name: "spaces alone", text: `   `, want: dropped},
+	{name: "spaces alone", text: `   `, want: refused},
 	{name: "CR LF", text: "@ENV\r", attack: true, want: held},
 	{name: "CR LF of an open message", text: "@PING\r", want: ran},
 	{name: "CR alone", text: "\r", want: dropped},

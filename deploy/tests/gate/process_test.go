@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,8 +29,6 @@ type process struct {
 	log   string      // the path of what it wrote to stderr
 }
 
-var started atomic.Int64
-
 // gateEnvironment is the environment of a gate that asks d.
 func gateEnvironment(d *clienttest.Countersign) []string {
 	return append(os.Environ(), "COUNTERSIGN_URL="+d.URL, "COUNTERSIGN_INSTANCE="+clienttest.Instance, "COUNTERSIGN_PROXY_KEY="+clienttest.ProxyKey,
@@ -48,7 +45,7 @@ func newCountersign(t testing.TB) *clienttest.Countersign {
 // startProcess starts a program. It ends with the test, and its log must have no secrets.
 func startProcess(t testing.TB, environment []string, program string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, lines: make(chan string, 5000), log: filepath.Join(folder, fmt.Sprintf("log-%d", started.Add(1)))}
+	p := &process{t: t, lines: make(chan string, 5000), log: filepath.Join(folder, fmt.Sprintf("log-%d", ids.Add(1)))}
 	cmd := exec.Command(program, args...)
 	cmd.Env = environment
 	log, err := os.Create(p.log)
@@ -141,7 +138,7 @@ func (p *process) next() string {
 // until it came.
 func (p *process) answers(line string, answered bool) (answers []string) {
 	p.t.Helper()
-	ping := fmt.Sprintf("ping-%d", started.Add(1))
+	ping := fmt.Sprintf("ping-%d", ids.Add(1))
 	p.write(line + "\n" + `{"jsonrpc":"2.0","id":"` + ping + `","method":"ping"}` + "\n")
 	for ponged := false; !ponged || answered; {
 		line := p.next()

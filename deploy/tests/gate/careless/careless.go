@@ -169,7 +169,7 @@ func whole(raw []byte, get pick) []Call {
 
 func exact(method string) bool { return method == "tools/call" }
 
-// ignoringCase reads a message whose names and method are in any case, with spaces around them.
+// ignoringCase reads a message whose names and method are in any case, with spaces around the method.
 func ignoringCase(raw []byte) []Call {
 	tree, err := parse(raw)
 	if err != nil {

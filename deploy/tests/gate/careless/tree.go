@@ -42,7 +42,7 @@ func last(o object, name string) (value any) {
 // anyCase ignores the case of names.
 func anyCase(o object, name string) (value any) {
 	for _, m := range o {
-		if strings.EqualFold(strings.TrimSpace(m.name), name) {
+		if strings.EqualFold(m.name, name) {
 			value = m.value
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// answer answers a request. It calls send once, now or later, or never for a message that is not a request.
-func (r *recorder) answer(raw []byte, send func([]byte)) {
+// answer answers a request: it calls send once, now or later. It returns false if the message is not a request.
+func (r *recorder) answer(raw []byte, send func([]byte)) bool {
 	var request struct {
 		ID     json.RawMessage
 		Method string
@@ -22,10 +22,10 @@ func (r *recorder) answer(raw []byte, send func([]byte)) {
 	}
 	if err := json.Unmarshal(raw, &request); err != nil {
 		send([]byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"recorder: not read"}}`))
-		return
+		return true
 	}
 	if len(request.ID) == 0 || request.Method == "" {
-		return
+		return false
 	}
 	result := func(value string) { send(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, request.ID, value)) }
 	ran := func() { result(`{"content":[{"type":"text","text":"recorder ran it"}],"isError":false}`) }
@@ -50,6 +50,7 @@ func (r *recorder) answer(raw []byte, send func([]byte)) {
 	default:
 		send(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"recorder: no such method"}}`, request.ID))
 	}
+	return true
 }
 
 func tool(name string) string {

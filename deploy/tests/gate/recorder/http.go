@@ -34,8 +34,7 @@ func (r *recorder) serveHTTP(address string) error {
 			return
 		}
 		answer := make(chan []byte, 1)
-		r.answer(body, func(text []byte) { answer <- text })
-		if !strings.Contains(string(body), `"id"`) {
+		if !r.answer(body, func(text []byte) { answer <- text }) {
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}
