@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -281,6 +282,11 @@ var corpus = []message{
 	{name: "comma at the end", text: `{"jsonrpc":"2.0","id":"@ID","method":"ping",}`, want: refused},
 	{name: "NaN", text: request(`"method":"ping","params":{"x":NaN}`), want: refused},
 	{name: "headers of another framing", text: `Content-Length: 100`, want: refused},
+}
+
+// small returns the messages of less than a MiB.
+func small(messages ...[]message) []message {
+	return slices.DeleteFunc(slices.Concat(messages...), func(m message) bool { return len(m.text) >= 1<<20 })
 }
 
 // lineOnly has messages for which the end of the line matters.

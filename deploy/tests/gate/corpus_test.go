@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestCorpusBreaksCarelessServers(t *testing.T) {
 	p := startProcess(t, nil, recorderBinary(t), "-record", r.path)
 	p.answers(`{}`, false)
 	r.next(t)
-	for _, m := range append(append([]message{}, corpus...), lineOnly...) {
+	for _, m := range small(corpus, lineOnly) {
 		p.answers(fill(m.text), false)
 		if ran := unapproved(r.next(t), nil); (len(ran) > 0) != m.attack {
 			t.Errorf("%s: attack is %v, and without the gate these calls ran: %v", m.name, m.attack, ran)
@@ -28,7 +29,7 @@ func TestCorpusOverStdioWhenNobodyApproves(t *testing.T) {
 	t.Parallel()
 	d, r := newCountersign(t), newRecord(t)
 	p := startStdioGate(t, d, r, []string{"--wait", "0s"})
-	p.checkCorpus(d, r)
+	p.checkCorpus(d, r, slices.Concat(corpus, lineOnly))
 }
 
 // TestCorpusOverStdioWhenAnotherActionIsApproved checks that the approval of one call opens none of the attacks, and still opens its own call.
@@ -41,7 +42,7 @@ func TestCorpusOverStdioWhenAnotherActionIsApproved(t *testing.T) {
 		t.Fatalf("no link: %s", answer)
 	}
 	d.Decide("approved")
-	p.checkCorpus(d, r)
+	p.checkCorpus(d, r, small(corpus, lineOnly))
 	r.next(t)
 	if answer := p.call("second", "transfer", bob); kind(t, answer, false) != ran {
 		t.Errorf("the approved call did not run: %s", answer)
@@ -67,7 +68,7 @@ func TestCorpusOverStdioWhenEverythingIsApproved(t *testing.T) {
 	d, r := newCountersign(t), newRecord(t)
 	d.Answer("approved")
 	p := startStdioGate(t, d, r, []string{"--wait", "5s"})
-	for _, m := range append(append([]message{}, corpus...), lineOnly...) {
+	for _, m := range small(corpus, lineOnly) {
 		for range 2 { // the first call gets the link, the second one runs
 			p.answers(fill(m.text), m.want != forwarded && m.want != dropped)
 		}
@@ -86,13 +87,13 @@ func TestCorpusOverStdioWhenEverythingIsApproved(t *testing.T) {
 	}
 }
 
-// checkCorpus sends the corpus and checks each answer and what the server got.
-func (p *process) checkCorpus(d *clienttest.Countersign, r *record) {
+// checkCorpus sends messages and checks each answer and what the server got.
+func (p *process) checkCorpus(d *clienttest.Countersign, r *record, messages []message) {
 	t := p.t
 	t.Helper()
 	p.answers(`{"jsonrpc":"2.0","method":"notifications/initialized"}`, false)
 	r.next(t)
-	for _, m := range append(append([]message{}, corpus...), lineOnly...) {
+	for _, m := range messages {
 		text := fill(m.text)
 		answers := p.answers(text, m.want != forwarded && m.want != dropped)
 		entries := r.next(t)

@@ -113,7 +113,7 @@ func TestCorpusOverHTTPWhenNobodyApproves(t *testing.T) {
 	d, r := newCountersign(t), newRecord(t)
 	e := startHTTPGate(t, d, startRecorder(t, r).address, "--wait", "0s")
 	r.next(t)
-	for _, m := range append(append([]message{}, corpus...), bodyOnly...) {
+	for _, m := range slices.Concat(corpus, bodyOnly) {
 		text := fill(m.text)
 		if m.overHTTP != "" {
 			m.want = m.overHTTP

@@ -116,9 +116,11 @@ func approved(call careless.Call, approvals []clienttest.Asked) bool {
 
 // arrived reports whether a message arrived byte for byte.
 func arrived(entries []entry, message string) bool {
-	hash := sha256.Sum256([]byte(message))
 	for _, e := range entries {
-		if e.Raw != nil && e.Raw.SHA256 == hex.EncodeToString(hash[:]) {
+		if e.Raw == nil || e.Raw.Bytes != len(message) {
+			continue
+		}
+		if hash := sha256.Sum256([]byte(message)); e.Raw.SHA256 == hex.EncodeToString(hash[:]) {
 			return true
 		}
 	}

@@ -29,6 +29,9 @@ func (p *proxy) post(w http.ResponseWriter, r *http.Request, x exchange) {
 		return
 	}
 	m, err := message.Parse(line(body))
+	if err == nil && hidesMessage(line(body)) {
+		err = &message.Refusal{Code: message.CodeInvalidRequest, Reason: "a line of the body could be read as a message of its own", ID: m.ID}
+	}
 	if err == nil {
 		err = mismatch(r.Header, m)
 	}
