@@ -63,7 +63,9 @@ func (g *gateway) run(ctx context.Context, command []string) error {
 
 // serve stands between the client and the server.
 func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
-	log := slog.New(slog.NewJSONHandler(g.program.Err, nil)).With("service", "gate")
+	logs := newLogWriter(g.program.Err)
+	defer logs.Close()
+	log := slog.New(slog.NewJSONHandler(logs, nil)).With("service", "gate")
 	verifier, person, err := g.callers(countersign)
 	if err != nil {
 		return err

@@ -143,7 +143,9 @@ func TestMessageOfTheGateBeginsANewLine(t *testing.T) {
 	o.Send([]byte("two"))
 	o.long([]byte("be"), bufio.NewReader(strings.NewReader("gin")))
 	o.Send([]byte("three"))
-	if want := "half\none\ntwo\nbegin\nthree\n"; out.String() != want {
+	o.long([]byte("who"), bufio.NewReader(strings.NewReader("le\n")))
+	o.Send([]byte("four"))
+	if want := "half\none\ntwo\nbegin\nthree\nwhole\nfour\n"; out.String() != want {
 		t.Errorf("%q", out.String())
 	}
 }
