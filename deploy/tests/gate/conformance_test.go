@@ -22,8 +22,8 @@ import (
 // suiteTime limits one run of the conformance suite.
 const suiteTime = 3 * time.Minute
 
-// protected are the tools that need an approval in the last column of the table, and the scenarios of the suite that call them.
-var protected = map[string][]string{
+// protectedInSuite are the tools that need an approval in the last column of the table, and the scenarios of the suite that call them.
+var protectedInSuite = map[string][]string{
 	"test_simple_text":                         {"tools-call-simple-text"},
 	"test_tool_with_progress":                  {"tools-call-with-progress"},
 	"test_elicitation":                         {"tools-call-elicitation"},
@@ -119,7 +119,7 @@ func TestConformance(t *testing.T) {
 			countersign := clienttest.New(t)
 			open := runSuite(t, npm, version, gateURL(t, countersign, upstream))
 			direct := runSuite(t, npm, version, upstream)
-			countersign.Mode("approval", slices.Collect(maps.Keys(protected))...)
+			countersign.Mode("approval", slices.Collect(maps.Keys(protectedInSuite))...)
 			countersign.Answer("approved")
 			held := runSuite(t, npm, version, gateURL(t, countersign, upstream))
 
@@ -144,7 +144,7 @@ func TestConformance(t *testing.T) {
 
 // callsProtected reports whether a scenario calls a protected tool.
 func callsProtected(scenario string) bool {
-	for _, scenarios := range protected {
+	for _, scenarios := range protectedInSuite {
 		if slices.Contains(scenarios, scenario) {
 			return true
 		}
