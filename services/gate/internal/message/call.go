@@ -87,8 +87,8 @@ func (c *Call) readParams() string {
 		switch string(member.name) {
 		case "name":
 			name, ok := unquote(value)
-			if !ok || len(name) == 0 {
-				return "params.name must be a text that is not empty, without lone surrogates and U+0000"
+			if !ok || len(name) == 0 || len(bytes.TrimSpace(name)) < len(name) {
+				return "params.name must be a text that is not empty, without white space at its ends, lone surrogates and U+0000"
 			}
 			c.Tool = string(name)
 		case "arguments":

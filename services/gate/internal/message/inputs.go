@@ -3,16 +3,24 @@ package message
 import "encoding/json"
 
 // InputRequired reports whether a response asks the client for inputs (2026-07-28 and later), and returns its requestState, or nil.
+// A result that two readers could read in two ways asks for nothing.
 func (m Message) InputRequired() (state *string, asks bool) {
-	kind, _ := unquote(field(m.Result, "resultType"))
-	if string(kind) != "input_required" {
+	if !isObject(m.Result) {
 		return nil, false
 	}
-	if text, ok := unquote(field(m.Result, "requestState")); ok {
-		value := string(text)
-		state = &value
+	members, _ := object(nil, m.Result, []string{"resultType", "requestState"})
+	for _, member := range members {
+		text, ok := unquote(member.value)
+		switch string(member.name) {
+		case "resultType":
+			asks = string(text) == "input_required"
+		case "requestState":
+			if value := string(text); ok {
+				state = &value
+			}
+		}
 	}
-	return state, true
+	return state, asks
 }
 
 // WithRequestState returns a response whose result has another requestState. Everything else in the result is kept.

@@ -65,12 +65,17 @@ func same(name, right string) bool {
 	if strings.EqualFold(name, right) {
 		return true
 	}
-	return strings.ContainsAny(name+right, "_-") && strings.EqualFold(letters(name), letters(right))
+	return letterCount(name) == letterCount(right) && strings.EqualFold(letters(name), letters(right))
 }
 
-var withoutJoiners = strings.NewReplacer("_", "", "-", "")
+// letterCount is the number of characters that letters leaves. It costs less than letters.
+func letterCount(name string) int {
+	return utf8.RuneCountInString(name) - strings.Count(name, "_") - strings.Count(name, "-")
+}
 
-func letters(name string) string { return withoutJoiners.Replace(name) }
+var joiners = strings.NewReplacer("_", "", "-", "")
+
+func letters(name string) string { return joiners.Replace(name) }
 
 // skip returns the index after the value that starts at i.
 func skip(text []byte, i int) int {
