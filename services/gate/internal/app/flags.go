@@ -70,14 +70,24 @@ func (f flags) id(target *string, flag, name, usage string) {
 }
 
 func (f flags) url(target **url.URL, flag, name, usage string) {
-	f.add(flag, name, "url", "", usage, func(text string) error {
-		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
-			return errors.New("must be an http or https URL without a user and without a fragment")
-		}
-		*target = u
-		return nil
-	})
+	f.add(flag, name, "url", "", usage, func(text string) error { return parseURL(target, text, false) })
+}
+
+// endpoint is a URL that can have a query.
+func (f flags) endpoint(target **url.URL, flag, name, usage string) {
+	f.add(flag, name, "url", "", usage, func(text string) error { return parseURL(target, text, true) })
+}
+
+func parseURL(target **url.URL, text string, query bool) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return errors.New("must be an http or https URL without a user and without a fragment")
+	}
+	if u.RawQuery != "" && !query {
+		return errors.New("must be a URL without a query")
+	}
+	*target = u
+	return nil
 }
 
 func (f flags) duration(target *time.Duration, least, most time.Duration, flag, name, usage string) {

@@ -15,7 +15,7 @@ type server struct {
 }
 
 func (s *server) add(f flags) {
-	f.url(&s.upstream, "upstream", "COUNTERSIGN_GATE_UPSTREAM", "the URL of a server with streamable HTTP, instead of a command")
+	f.endpoint(&s.upstream, "upstream", "COUNTERSIGN_GATE_UPSTREAM", "the URL of a server with streamable HTTP, instead of a command")
 }
 
 // setCommand sets the command, and returns a usageError unless there is exactly one server.
