@@ -121,8 +121,8 @@ func (g *Gate) await(ctx context.Context, r *request, approval client.Approval) 
 	return results, cancel
 }
 
-// progress waits for the person and sends the link in notifications, because some clients show only the last one. The values stay
-// below 1, so that the notifications of the server, which start at 1 or later in most cases, increase them.
+// progress waits for the person and sends the link in notifications, because some clients show only the last one. The values are
+// negative, because values must increase and most servers start with 0.
 func (g *Gate) progress(ctx context.Context, r *request, approval client.Approval) (hold.Decision, error) {
 	outcomes, cancel := g.await(ctx, r, approval)
 	defer cancel()
@@ -135,7 +135,7 @@ func (g *Gate) progress(ctx context.Context, r *request, approval client.Approva
 		}
 		r.notified++
 		err := r.to.Send(message.Notification("notifications/progress", map[string]any{
-			"progressToken": r.call.ProgressToken, "progress": float64(r.notified) / 1000,
+			"progressToken": r.call.ProgressToken, "progress": float64(r.notified)/1000 - 1,
 			// The link comes first: Claude Code shows the first 200 characters.
 			"message": "Open " + approval.URL.Reveal() + " and answer there. The call waits for the approval of the person.",
 		}))
