@@ -49,7 +49,7 @@ func (c *calls) cancel(x exchange, m message.Message) bool {
 	var params struct {
 		ID json.RawMessage `json:"requestId"`
 	}
-	if x.session.ID == "" || m.ID != nil || json.Unmarshal(m.Params, &params) != nil || params.ID == nil {
+	if m.ID != nil || json.Unmarshal(m.Params, &params) != nil || params.ID == nil {
 		return false
 	}
 	c.mu.Lock()

@@ -27,6 +27,8 @@ func rewrite(response *http.Response, pass passage) error {
 	case kind == "text/event-stream" && readable && response.StatusCode == http.StatusOK:
 		if pass.rewrite != nil {
 			response.Body = &events{from: bufio.NewReader(response.Body), closer: response.Body, pass: pass}
+			response.ContentLength = -1
+			response.Header.Del("Content-Length")
 		}
 		return nil
 	case kind == "application/json" && readable:
