@@ -50,19 +50,21 @@ func behave(mode string) int {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
 		time.Sleep(time.Hour)
-	case "forks", "forks and ends", "forks a session":
+	case "forks", "forks a session", "forks and ends", "forks a session and ends":
 		grandchild := exec.Command(os.Args[0], serverMode, "forever")
 		grandchild.Stderr = os.Stderr
-		grandchild.SysProcAttr = &syscall.SysProcAttr{Setsid: mode == "forks a session"}
+		grandchild.SysProcAttr = &syscall.SysProcAttr{Setsid: strings.HasPrefix(mode, "forks a session")}
 		ready, _ := grandchild.StdoutPipe()
 		if err := grandchild.Start(); err != nil {
 			return 1
 		}
 		bufio.NewReader(ready).ReadString('\n')
-		fmt.Println("ready")
-		if mode == "forks" {
+		if !strings.HasSuffix(mode, "and ends") {
+			signal.Ignore(syscall.SIGTERM)
+			fmt.Println("ready")
 			time.Sleep(time.Hour)
 		}
+		fmt.Println("ready")
 		return 5
 	case "environment":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
@@ -131,7 +133,7 @@ func TestStopAsksBeforeItKills(t *testing.T) {
 // The test's pipe is the stderr of all processes, so it ends when all of them have ended.
 func TestAllProcessesEnd(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"forks", "forks and ends", "forks a session", "forever"} {
+	for _, mode := range []string{"forks", "forks a session", "forks and ends", "forks a session and ends"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			alive, stderr, err := os.Pipe()
@@ -143,7 +145,7 @@ func TestAllProcessesEnd(t *testing.T) {
 			stderr.Close()
 			waitReady(t, p.Stdout)
 			code := p.Stop()
-			if strings.HasPrefix(mode, "forks a") && code != 5 {
+			if strings.HasSuffix(mode, "and ends") != (code == 5) {
 				t.Errorf("the exit code is %d", code)
 			}
 			if output, err := io.ReadAll(alive); err != nil || len(output) > 0 {

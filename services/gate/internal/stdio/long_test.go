@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -172,6 +173,32 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	c.fromClient.CloseWithError(io.ErrClosedPipe)
 	if n := <-accepted; n > maxRefusals+2 {
 		t.Errorf("%d messages were read", n)
+	}
+}
+
+// The answers to calls must not fill the memory either.
+func TestClientThatDoesNotReadAnswers(t *testing.T) {
+	t.Parallel()
+	c := converse(t, settings(), fakeJudge{decide: func(_ context.Context, _ gate.Caller, call message.Call, _ gate.Client) gate.Verdict {
+		return gate.Verdict{Answer: message.Error(call.ID, -1, "no")}
+	}})
+	accepted := make(chan int)
+	go func() {
+		n := 0
+		for range 3 * maxRequests {
+			if _, err := io.WriteString(c.fromClient, call(strconv.Itoa(n), "{}")); err != nil {
+				break
+			}
+			n++
+		}
+		accepted <- n
+	}()
+	for len(c.pump.refusals) < maxRefusals {
+		runtime.Gosched()
+	}
+	c.fromClient.CloseWithError(io.ErrClosedPipe)
+	if n, buffered := <-accepted, bufferSize/len(call("1", "{}")); n > maxRequests+maxRefusals+buffered+2 {
+		t.Errorf("%d calls were read", n)
 	}
 }
 

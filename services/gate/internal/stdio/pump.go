@@ -40,7 +40,7 @@ type pump struct {
 func newPump(s Settings, judge gate.Judge, server, client io.Writer) *pump {
 	return &pump{
 		settings: s, judge: judge, server: &output{w: server}, client: &output{w: client}, caller: gate.Caller{Person: s.Person},
-		requests: &requests{maxBytes: 4 * s.MaxMessage, judged: map[string]judged{}, awaited: map[string]*awaited{}},
+		requests: &requests{maxBytes: 4 * s.MaxMessage, judged: map[string]context.CancelCauseFunc{}, awaited: map[string]*awaited{}},
 		refusals: make(chan struct{}, maxRefusals),
 	}
 }
@@ -103,15 +103,10 @@ func (p *pump) toolsCall(m message.Message, line []byte) {
 		p.refuse(refusal, m.IsRequest())
 		return
 	}
-	ctx, refused := p.requests.begin(m.ID, len(line))
+	from := p.sender()
+	refused := p.requests.judge(m.ID, len(line), func(ctx context.Context) { p.decide(ctx, from, call, line[len(m.Raw):]) })
 	if refused != "" {
 		p.refuse(&message.Refusal{Code: message.CodeRefused, Reason: hold.NotExecuted + refused, ID: m.ID}, true)
-		return
-	}
-	from := p.sender()
-	work := func() { p.decide(ctx, from, call, line[len(m.Raw):]) }
-	if !p.requests.start(work) {
-		p.requests.leave(m.ID)
 	}
 }
 

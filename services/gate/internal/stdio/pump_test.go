@@ -464,5 +464,5 @@ func TestTooManyCallsAreRefused(t *testing.T) {
 	long := `{"x":"` + strings.Repeat("x", testMax-200) + `"}`
 	go c.client(call("1", long), call("2", long), call("3", long), call("4", long), call("5", long), ping)
 	c.serverGets(ping)
-	c.clientGets(refusal("5", message.CodeRefused, "NOT EXECUTED. too many calls wait for a decision"))
+	c.clientGets(refusal("5", message.CodeRefused, "NOT EXECUTED. too many calls wait"))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/services/gate/internal/message"
 )
 
-// maxRequests limits the calls that are judged at the same time, and the responses that the gate waits for.
+// maxRequests limits the calls that are not answered or forwarded yet, and the responses that the gate waits for.
 const maxRequests = 4096
 
 var (
@@ -24,14 +24,11 @@ type requests struct {
 	mu      sync.Mutex
 	ended   bool
 	running sync.WaitGroup
-	judged  map[string]judged   // by message.IDKey
-	awaited map[string]*awaited // by message.IDKey
-	bytes   int                 // of all judged calls
-}
-
-type judged struct {
-	cancel context.CancelCauseFunc
-	bytes  int
+	// calls and bytes count the calls that are judged or whose answer waits for the client.
+	calls, bytes int
+	// judged and awaited have keys of message.IDKey.
+	judged  map[string]context.CancelCauseFunc
+	awaited map[string]*awaited
 }
 
 // awaited is a request at the server whose response the gate needs.
@@ -52,24 +49,31 @@ func (r *requests) start(work func()) bool {
 	return !r.ended
 }
 
-// begin takes a call. The context ends with the cause errCancelled or errEnding. The call must leave with leave. If the call cannot be
-// taken, begin returns why.
-func (r *requests) begin(id json.RawMessage, bytes int) (ctx context.Context, refused string) {
+// judge starts a goroutine that judges a call, whose context ends with the cause errCancelled or errEnding. work must call leave. If
+// the call cannot be taken, judge returns why.
+func (r *requests) judge(id json.RawMessage, bytes int, work func(context.Context)) (refused string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.has(id):
-		return nil, "a request with this id is not answered yet"
-	case len(r.judged) >= maxRequests || r.bytes+bytes > r.maxBytes:
-		return nil, "too many calls wait for a decision"
+		return "a request with this id is not answered yet"
+	case r.calls >= maxRequests || r.bytes+bytes > r.maxBytes:
+		return "too many calls wait"
+	case r.ended:
+		return "the gate ends"
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r.judged[message.IDKey(id)] = judged{cancel, bytes}
+	r.judged[message.IDKey(id)] = cancel
+	r.calls++
 	r.bytes += bytes
-	if r.ended {
-		cancel(errEnding)
-	}
-	return ctx, ""
+	r.running.Go(func() {
+		work(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.calls--
+		r.bytes -= bytes
+	})
+	return ""
 }
 
 // leave removes a call that is decided. It returns false if the call must have no effect, because it was cancelled.
@@ -87,11 +91,10 @@ func (r *requests) remove(id json.RawMessage, cause error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := message.IDKey(id)
-	call, found := r.judged[key]
+	cancel, found := r.judged[key]
 	if found {
 		delete(r.judged, key)
-		r.bytes -= call.bytes
-		call.cancel(cause)
+		cancel(cause)
 	}
 	return found
 }
@@ -142,8 +145,8 @@ func (r *requests) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true
-	for _, call := range r.judged {
-		call.cancel(errEnding)
+	for _, cancel := range r.judged {
+		cancel(errEnding)
 	}
 }
 

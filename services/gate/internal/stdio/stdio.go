@@ -78,7 +78,7 @@ func Run(ctx context.Context, s Settings, judge gate.Judge, stdin io.Reader, std
 		p.requests.wait(settled)
 		cancel()
 	}
-	s.Log.Info("ending the MCP server", "reason", reason, "error", err)
+	s.Log.Info("ending the MCP server", "reason", reason, "detail", detail(err))
 	p.requests.end()
 	code := server.Stop()
 	drained, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -91,6 +91,14 @@ func Run(ctx context.Context, s Settings, judge gate.Judge, stdin io.Reader, std
 	closeIfCloser(stdin)
 	closeIfCloser(stdout)
 	return code, nil
+}
+
+// detail is the text of an error, or empty.
+func detail(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func closeIfCloser(stream any) {
