@@ -162,6 +162,7 @@ func TestSealedState(t *testing.T) {
 		"another key":     func() error { return other.Open("state", text, &got) },
 		"changed":         func() error { return s.Open("state", "A"+text[1:], &got) },
 		"longer":          func() error { return s.Open("state", text+"=", &got) },
+		"with a line end": func() error { return s.Open("state", text+"\n", &got) },
 		"empty":           func() error { return s.Open("state", "", &got) },
 		"too old":         func() error { return s.Open("state", old, &got) },
 	} {

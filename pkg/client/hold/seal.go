@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/pkg/client"
@@ -60,7 +61,7 @@ func (s *Sealer) Seal(purpose string, value any, until time.Time) (string, error
 // Open reads a text of Seal into value. The error is ErrNotSealed.
 func (s *Sealer) Open(purpose, text string, value any) error {
 	box, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(text, "\r\n") { // the decoder ignores line ends
 		return ErrNotSealed
 	}
 	plain, err := s.aead.Open(nil, nil, box, []byte(purpose))
