@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ var (
 var algorithms = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA,
 }
+
+// compact is the form of a token. go-oidc also accepts the JSON form and white space, which the server could read in another way.
+var compact = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
 
 // fetchTime limits a request to the issuer, and lookupTime a request to Countersign.
 const (
@@ -89,6 +93,9 @@ func (v *Verifier) Issuer() string { return v.settings.Issuer }
 
 // Subject returns the claim sub of a valid token. The error is ErrInvalid or ErrUnavailable.
 func (v *Verifier) Subject(ctx context.Context, token string) (string, error) {
+	if !compact.MatchString(token) {
+		return "", ErrInvalid
+	}
 	keys, err := v.keySet(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)

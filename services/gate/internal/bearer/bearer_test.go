@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -68,6 +69,9 @@ func TestOtherTokensAreRefused(t *testing.T) {
 	for name, token := range map[string]string{
 		"empty":                "",
 		"not a token":          "canary",
+		"JSON":                 fmt.Sprintf(`{"protected":"%s","payload":"%s","signature":"%s"}`, part[0], part[1], part[2]),
+		"white space":          part[0] + "." + part[1] + ". " + part[2],
+		"line end":             good + "\n",
 		"alg none":             encode(`{"alg":"none"}`) + "." + part[1] + ".",
 		"alg None":             encode(`{"alg":"None","kid":"1"}`) + "." + part[1] + "." + part[2],
 		"no signature":         part[0] + "." + part[1] + ".",

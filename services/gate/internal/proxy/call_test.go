@@ -101,7 +101,7 @@ func TestJudgeSendsMessagesOnTheStreamOfTheCall(t *testing.T) {
 		},
 		"no answer": {
 			server: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			want:   event + `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the MCP server cannot be reached"}}` + "\n\n",
+			want:   event + `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the connection to the MCP server failed; the server may have read the request"}}` + "\n\n",
 		},
 	} {
 		s := newServer(t, c.server)

@@ -68,7 +68,7 @@ func (p *proxy) request(out *http.Request, pass passage) {
 	target.Fragment = ""
 	out.URL, out.Host = &target, ""
 	for name := range out.Header {
-		if removed(name) {
+		if removed(name) || pass.body == nil && aboutMessage(name) {
 			delete(out.Header, name)
 		}
 	}
@@ -115,9 +115,13 @@ func (p *proxy) unreachable(w http.ResponseWriter, r *http.Request, pass passage
 		return // the client is gone
 	}
 	p.Log.Error("passing a request to the MCP server failed", "error", err)
-	text := "the MCP server cannot be reached"
-	if errors.Is(err, errRedirect) {
+	text := "the connection to the MCP server failed; the server may have read the request"
+	var network *net.OpError
+	switch {
+	case errors.Is(err, errRedirect):
 		text = err.Error()
+	case errors.As(err, &network) && network.Op == "dial":
+		text = "the MCP server cannot be reached"
 	}
 	if pass.begun {
 		w.Write(event(message.Error(pass.id, message.CodeRefused, text)))

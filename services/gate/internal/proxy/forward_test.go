@@ -130,7 +130,7 @@ func TestServerThatIsDown(t *testing.T) {
 		ping: "1", pay: "1", `{"jsonrpc":"2.0","id":"a","method":"x"}`: `"a"`, `{"jsonrpc":"2.0","method":"notifications/x"}`: "null",
 	} {
 		got := send(t, "POST", g.URL+"/mcp", body)
-		if id, _, _ := got.failure(t); got.status != 502 || id != want {
+		if id, _, text := got.failure(t); got.status != 502 || id != want || text != "the MCP server cannot be reached" {
 			t.Errorf("%s: %+v", body, got)
 		}
 	}

@@ -68,6 +68,11 @@ func removed(name string) bool {
 	})
 }
 
+// aboutMessage reports whether a header describes a message. Without a message, nothing can show that it is right.
+func aboutMessage(name string) bool {
+	return name == methodHeader || name == nameHeader || strings.HasPrefix(name, paramPrefix)
+}
+
 // mismatch refuses a message whose headers say something else than its body. A server or a router could believe the headers. A header
 // that is missing is a question for the server.
 func mismatch(header http.Header, m message.Message) error {

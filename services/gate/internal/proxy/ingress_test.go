@@ -99,7 +99,7 @@ func TestOriginOfAnotherPageIsRefused(t *testing.T) {
 		"http://localhost:6274": 200,
 		"https://evil.example":  403, "null": 403, "http://localhost:1": 403, "https://app.example.evil": 403, "http://app.example": 403,
 		"file://": 403, "ftp://gate.example": 403, "https://gate.example@evil.example": 403, "https://evil.example/gate.example": 403,
-		"https://app.example, https://app.example": 403, "gate.example": 403, "https://gate.example/x": 403, "https://gate.example?x": 403,
+		"https://app.example, https://app.example": 403, "gate.example": 403, "https://gate.example/x": 403, "https://gate.example:1/x": 403, "https://gate.example?x": 403,
 	} {
 		before := len(s.requests())
 		got := raw(t, g, post("/mcp", ping, "Origin: "+origin))
@@ -220,6 +220,19 @@ func TestHeadersThatTheServerCouldBelieveAreRemoved(t *testing.T) {
 	}
 	if host := s.last(t).host; host != strings.TrimPrefix(s.URL, "http://") {
 		t.Errorf("the server got the host %s", host)
+	}
+}
+
+func TestHeadersAboutAMessageNeedAMessage(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, answerOK)
+	g := start(t, s, &judge{}, nil)
+	for _, method := range []string{"GET", "DELETE", "OPTIONS"} {
+		send(t, method, g.URL+"/mcp", "", "Mcp-Method", "tools/call", "Mcp-Name", "pay", "Mcp-Param-To", "Eve", "Mcp-Protocol-Version", "2025-11-25")
+		header := s.last(t).header
+		if header.Get("Mcp-Method")+header.Get("Mcp-Name")+header.Get("Mcp-Param-To") != "" || header.Get("Mcp-Protocol-Version") == "" {
+			t.Errorf("%s: the server got %v", method, header)
+		}
 	}
 }
 

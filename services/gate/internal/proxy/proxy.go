@@ -179,6 +179,7 @@ func (p *proxy) own(w http.ResponseWriter, r *http.Request, contentType string) 
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if origin := r.Header.Get("Origin"); origin != "" && p.originListed(origin) {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
 		w.Header().Set("Vary", "Origin")
 	}
 }
