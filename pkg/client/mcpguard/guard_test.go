@@ -254,16 +254,33 @@ func TestElicitationThatFailsFallsBackToText(t *testing.T) {
 	s.want()
 }
 
+func TestElicitationThatFailsFallsBackToProgress(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	options := eliciting(func(string) (string, error) { return "", errors.New("no window") })
+	options.ProgressNotificationHandler = func(context.Context, *mcp.ProgressNotificationClientRequest) { s.double.Decide("approved") }
+	p := params()
+	p.SetProgressToken(1)
+	if result := s.call(s.connect("memory", legacy, options), p); result.IsError {
+		t.Errorf("%q", text(result))
+	}
+	s.want(0)
+}
+
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, way, version string) {
 		s := start(t)
+		s.guard.SetProgressPause(time.Millisecond)
+		var last float64
 		c := s.connect(way, version, &mcp.ClientOptions{
 			ProgressNotificationHandler: func(_ context.Context, n *mcp.ProgressNotificationClientRequest) {
-				if link := clienttest.Link + s.double.Approvals()[0].ID; !strings.Contains(n.Params.Message, link) || n.Params.Progress < 1 {
-					t.Errorf("%+v", n.Params)
+				if link := clienttest.Link + s.double.Approvals()[0].ID; !strings.Contains(n.Params.Message, link) || n.Params.Progress <= last {
+					t.Errorf("%+v after %v", n.Params, last)
 				}
-				s.double.Decide("approved")
+				if last = n.Params.Progress; last == 3 {
+					s.double.Decide("approved")
+				}
 			},
 		})
 		p := params()
