@@ -155,6 +155,15 @@ func TestAllProcessesEnd(t *testing.T) {
 	}
 }
 
+func TestProcessesOfAServerThatEndedAreKilled(t *testing.T) {
+	t.Parallel()
+	p := start(t, "forks a session and ends", os.Stderr)
+	<-p.Exited()
+	if code := p.Stop(); code != 5 {
+		t.Errorf("the exit code is %d", code)
+	}
+}
+
 func TestAllProcessesEndWhenTheGateIsKilled(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"forks", "forks a session", "forever"} {

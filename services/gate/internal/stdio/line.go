@@ -57,8 +57,8 @@ func hidesMessage(raw []byte) bool {
 			if _, rest, found = bytes.Cut(rest, []byte(separator)); !found {
 				break
 			}
-			part := bytes.TrimLeftFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
-			if len(part) > 0 && (part[0] == '{' || part[0] == '[') {
+			rest = bytes.TrimLeftFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
+			if len(rest) > 0 && (rest[0] == '{' || rest[0] == '[') {
 				return true
 			}
 		}

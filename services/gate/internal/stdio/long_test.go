@@ -176,6 +176,13 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
+func TestManyLineSeparatorsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	if hidesMessage([]byte(strings.Repeat("\u2028", 5<<20))) { // takes hours if each separator is followed to the end
+		t.Error("there is no message")
+	}
+}
+
 // The answers to calls must not fill the memory either.
 func TestClientThatDoesNotReadAnswers(t *testing.T) {
 	t.Parallel()
