@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/pkg/client"
 	"github.com/countersign/countersign/pkg/client/clienttest"
@@ -400,5 +401,21 @@ func TestExplainOfArgumentsRepeatsNoValue(t *testing.T) {
 	}
 	if len(d.Approvals()) != 0 {
 		t.Error("an approval was asked for")
+	}
+}
+
+func TestExplainSaysUntilWhen(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"Too many approvals were requested. Do not call again within the next 30 minutes.":                            &client.Refusal{Code: client.RateLimited, RetryAfter: 29*time.Minute + time.Second},
+		"Too many approvals were requested. Do not call again.":                                                       &client.Refusal{Code: client.RateLimited},
+		"The person denied this call a short time ago. Do not try it again within the next minute.":                   &client.Refusal{Code: client.DeniedRecently, RetryAfter: time.Second},
+		"The PIN of the person is locked until 2026-01-31 12:15 UTC.":                                                 &client.Refusal{Code: client.PINLocked, LockedUntil: time.Date(2026, 1, 31, 12, 15, 0, 0, time.UTC)},
+		"Countersign refused this call: body audience: The skill is registered with another audience.":                &client.Refusal{Code: client.Invalid, Detail: "body audience: The skill is registered with another audience"},
+		"Countersign, which must allow this call, cannot be reached or did not give a valid answer. Try again later.": errors.New("x"),
+	} {
+		if got := hold.Explain(err); got != hold.NotExecuted+want {
+			t.Errorf("%v: %q", err, got)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package hold
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/pkg/client"
@@ -29,7 +30,7 @@ func explain(err error) string {
 	case errors.As(err, &invalid):
 		return "This call needs an approval, and its arguments cannot be approved: " + invalid.Error() + "."
 	case !errors.As(err, &refusal):
-		return "Countersign, which must allow this call, cannot be reached. Try again later."
+		return "Countersign, which must allow this call, cannot be reached or did not give a valid answer. Try again later."
 	}
 	switch refusal.Code {
 	case client.Denied:
@@ -56,11 +57,11 @@ func explain(err error) string {
 	case client.SkillDenied:
 		return "The person denied calls of this tool repeatedly. Do not try it again" + pause(refusal.RetryAfter) + "."
 	case client.RateLimited:
-		return "Too many approvals were requested" + pause(refusal.RetryAfter) + "."
+		return "Too many approvals were requested. Do not call again" + pause(refusal.RetryAfter) + "."
 	case client.NotFound, client.Unauthorized:
 		return "Countersign does not accept the configuration of this agent. Its operator must check the instance, the proxy key and the customer."
 	case client.Invalid:
-		return "Countersign refused this call: " + refusal.Detail
+		return "Countersign refused this call: " + strings.TrimSuffix(refusal.Detail, ".") + "."
 	}
 	return fmt.Sprintf("Countersign refused this call (%s).", refusal.Code)
 }
@@ -75,6 +76,9 @@ func until(t time.Time) string {
 func pause(d time.Duration) string {
 	if d <= 0 {
 		return ""
+	}
+	if d < time.Minute {
+		return " within the next minute"
 	}
 	return fmt.Sprintf(" within the next %d minutes", int(d.Minutes())+1)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -42,10 +41,11 @@ func modern(req *mcp.CallToolRequest) bool {
 }
 
 func elicitation(req *mcp.CallToolRequest, approval client.Approval) *mcp.ElicitParams {
-	return &mcp.ElicitParams{
-		Mode: "url", URL: approval.URL.Reveal(), ElicitationID: "countersign-" + rand.Text(),
-		Message: "The call of " + req.Params.Name + " needs your approval. Open the link and answer there.",
+	text := "The call of " + req.Params.Name + " needs your approval."
+	if approval.Summary != "" {
+		text += " " + approval.Summary
 	}
+	return &mcp.ElicitParams{Mode: "url", URL: approval.URL.Reveal(), ElicitationID: "countersign-" + rand.Text(), Message: text}
 }
 
 // inputRequest returns the question for a client of version 2026-07-28 or later.
@@ -106,7 +106,8 @@ func (g *Guard) elicit(ctx context.Context, call hold.Call, req *mcp.CallToolReq
 	return got, err
 }
 
-// progress sends the link in progress notifications until the person has answered.
+// progress sends the link in progress notifications until the person has answered. The values are negative, because values must
+// increase, and the first value of most handlers is 0.
 func (g *Guard) progress(ctx context.Context, call hold.Call, req *mcp.CallToolRequest, token any, approval client.Approval) (hold.Decision, error) {
 	waiting, end := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -116,7 +117,9 @@ func (g *Guard) progress(ctx context.Context, call hold.Call, req *mcp.CallToolR
 		defer ticker.Stop()
 		for n := 1; ; n++ {
 			_ = req.Session.NotifyProgress(waiting, &mcp.ProgressNotificationParams{
-				ProgressToken: token, Progress: float64(n), Message: fmt.Sprintf("Waiting for your approval. Open %s and answer there.", approval.URL.Reveal()),
+				ProgressToken: token, Progress: float64(n)/1000 - 1,
+				// The link comes first, because some clients cut long messages.
+				Message: "Open " + approval.URL.Reveal() + " and answer there. The call waits for the approval of the person.",
 			})
 			select {
 			case <-ticker.C:

@@ -68,7 +68,7 @@ func Example() {
 	}
 	fmt.Println(result.Content[0].(*mcp.TextContent).Text)
 	// Output:
-	// The call of transfer needs your approval. Open the link and answer there.
+	// The call of transfer needs your approval. Run payments.transfer
 	// the handler runs with {"amount":"250.00","to":"Bob"} and a receipt: true
 	// 250.00 was sent to Bob
 }
