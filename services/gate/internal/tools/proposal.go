@@ -106,7 +106,7 @@ func summary(t Tool) *string {
 		}
 		next := text + separator + name + " {" + name + "}"
 		if utf8.RuneCountInString(next) > maxSummary {
-			break
+			continue
 		}
 		text, separator, seen[name] = next, ", ", true
 	}

@@ -89,6 +89,7 @@ func TestSummaryFromRequiredArguments(t *testing.T) {
 		"letters of all kinds":    {"write", `{"required":["größe_1-$","数量"]}`, "write: größe_1-$ {größe_1-$}, 数量 {数量}"},
 		"the same name twice":     {"write", `{"required":["a","a"]}`, "write: a {a}"},
 		"braces in the tool":      {"w{x}", `{"required":["a"]}`, "w{{x}}: a {a}"},
+		"a name that is too long": {"write", `{"required":["` + strings.Repeat("x", 300) + `","path"]}`, "write: path {path}"},
 		"a tool that is hidden":   {"w\u202E", `{"required":["a"]}`, ""},
 		"a tool that is too long": {strings.Repeat("x", 500), `{"required":["a"]}`, ""},
 	} {
@@ -118,7 +119,7 @@ func TestTitlesThatAreLeftOut(t *testing.T) {
 func TestPrintable(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"write": "write", "a\x1b[31m": "a⟨U+001B⟩[31m", "a\nb": "a⟨U+000A⟩b", "\u202E": "⟨U+202E⟩", "\xff": "⟨U+FFFD⟩", strings.Repeat("x", 101): strings.Repeat("x", 100) + "…",
+		"write": "write", "a\x1b[31m": "a⟨U+001B⟩[31m", "a\nb": "a⟨U+000A⟩b", "\u202E": "⟨U+202E⟩", "\xff": "⟨U+FFFD⟩", strings.Repeat("x", 150): strings.Repeat("x", 100) + "…",
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
