@@ -299,6 +299,14 @@ func TestInputThatIsNotUnderstoodIsDenied(t *testing.T) {
 	}
 }
 
+func TestReasonsForInputThatIsNotUnderstood(t *testing.T) {
+	t.Parallel()
+	a := newAgent(t)
+	wants(t, a.asks(deploy+strings.Repeat(" ", 1<<20)), "the input is larger than 1048576 bytes")
+	wants(t, a.asks("{\"tool_name\":\"Bash\",\"tool_input\":{\"command\":\"\xff\"}}"), "the input is not UTF-8")
+	wants(t, a.asks(`{"tool_name":"Bash"`), "the input is not valid JSON")
+}
+
 // These arguments can have two meanings or be too long for a person, but the policy decides first.
 func TestArgumentsThatCannotBeApproved(t *testing.T) {
 	t.Parallel()
