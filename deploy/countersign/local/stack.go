@@ -125,6 +125,7 @@ func locate(d *demo.Data, base int, stores *stackStores, dir folder.Folder, kept
 func printTour(out io.Writer, d demo.Data, dir folder.Folder) error {
 	text, err := demo.Tour(d, demo.Commands{Curl: "curl", Approve: quoted(dir.Path("bin/countersign")) + " approve"}, fmt.Sprintf(`Documentation of the APIs: %s/docs, %s/docs and %s/docs.
 Every key, password and address of the demo: %s
+To put the gate in front of an MCP server, with this stack: docs/gate.md
 Ctrl-C stops everything; the data stays.`, d.AuthURL, d.PinAdminURL, d.PinInternalURL, dir.Path(demo.File)))
 	if err != nil {
 		return err

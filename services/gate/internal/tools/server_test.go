@@ -116,7 +116,12 @@ var scripts = map[string]func() answers{
 	"cursor loop": legacyServer(func(q question) []string {
 		return page(`{"name":"read"}`, map[string]string{"": `"a"`, "a": `"b"`, "b": `"a"`}[q.Params.Cursor])(q)
 	}),
-	"no end":           legacyServer(func(q question) []string { return page("", `"`+q.Params.Cursor+`x"`)(q) }),
+	"no end": legacyServer(func(q question) []string {
+		if len(q.Params.Cursor) >= maxPages {
+			return page("", "")(q) // the gate must not ask for this page
+		}
+		return page("", `"`+q.Params.Cursor+`x"`)(q)
+	}),
 	"10000 tools":      legacyServer(page(many(maxTools), "")),
 	"10001 tools":      legacyServer(page(many(maxTools+1), "")),
 	"no answer":        legacyServer(func(question) []string { return []string{""} }),
