@@ -448,8 +448,10 @@ func TestThousandCallsInFlight(t *testing.T) {
 		go c.server(response)
 		c.clientGets(response)
 	}
-	if n := len(c.pump.requests.judged) + len(c.pump.requests.awaited); n != 0 {
-		t.Errorf("%d requests are kept", n)
+	r := c.pump.requests
+	r.wait(t.Context())
+	if len(r.judged) != 0 || len(r.awaited) != 0 || r.calls != 0 || r.bytes != 0 {
+		t.Errorf("these requests are kept: %+v", r.judged)
 	}
 }
 

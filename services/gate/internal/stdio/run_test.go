@@ -54,6 +54,14 @@ func behave(mode string) int {
 			return 1
 		}
 		return 5
+	case "gate":
+		s := settings()
+		s.Command, s.Environment = []string{os.Args[0], serverMode, "echo"}, os.Environ()
+		code, err := Run(context.Background(), s, fakeJudge{}, os.Stdin, os.Stdout, os.Stderr)
+		if err != nil {
+			return 1
+		}
+		return code
 	case "forever":
 		time.Sleep(time.Hour)
 	case "closes stdin":
@@ -224,6 +232,33 @@ func TestGateIsToldToEndWhileTheClientDoesNotRead(t *testing.T) {
 	r.ended.Wait()
 	if r.code != 6 || r.err != nil {
 		t.Errorf("the exit code is %d, %v", r.code, r.err)
+	}
+}
+
+// A write to a closed stdout would kill the gate with SIGPIPE, and the server with it.
+func TestServerEndsInOrderWhenTheClientClosesStdout(t *testing.T) {
+	t.Parallel()
+	gate := exec.Command(os.Args[0], serverMode, "gate")
+	stdin, err := gate.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := gate.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gate.Start(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(stdin, ping)
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != ping {
+		t.Errorf("%q, %v", line, err)
+	}
+	stdout.Close()
+	io.WriteString(stdin, ping)
+	gate.Wait()
+	if code := gate.ProcessState.ExitCode(); code != 3 {
+		t.Errorf("the gate ended with %v instead of the exit code of the server", gate.ProcessState)
 	}
 }
 
