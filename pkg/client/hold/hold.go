@@ -5,8 +5,6 @@ package hold
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,30 +147,6 @@ func over(status string) bool {
 	return status == client.StatusUsed || status == client.StatusExpired || status == client.StatusCancelled
 }
 
-// question is what the person is asked about a call.
-type question struct {
-	// grants is client.GrantsAction or client.GrantsSession.
-	grants string
-	// arguments are canonical. Arguments are not sent for a session.
-	arguments json.RawMessage
-	// key identifies the question in the memory.
-	key string
-}
-
-// ask returns the question about a call: about exactly this call, or about a session.
-func ask(call Call, exact bool) (question, error) {
-	q := question{grants: client.GrantsSession, arguments: json.RawMessage("{}")}
-	if exact {
-		canonical, err := action.Canonical(call.Arguments)
-		if err != nil {
-			return question{}, err
-		}
-		q = question{grants: client.GrantsAction, arguments: json.RawMessage(canonical)}
-	}
-	q.key = "approval:" + digest(q.grants, call.Person.Customer, call.Person.Identity, action.Lower(call.Skill), call.Audience, string(q.arguments))
-	return q, nil
-}
-
 // Await waits until the person has answered a Decision that is Waiting, or ctx ends. At the end of ctx, the Decision is Waiting again
 // and the approval stays; Decide or Await continues later. Only the ID of waiting must be set.
 //
@@ -267,13 +241,4 @@ func (h *Holder) session(who client.Person) client.Secret {
 
 func sessionKey(who client.Person) string {
 	return "session:" + digest(who.Customer, who.Identity)
-}
-
-// digest is the SHA-256 of texts, with their lengths.
-func digest(texts ...string) string {
-	hash := sha256.New()
-	for _, text := range texts {
-		fmt.Fprintf(hash, "%d:%s", len(text), text)
-	}
-	return hex.EncodeToString(hash.Sum(nil))
 }

@@ -79,10 +79,10 @@ func New(c Config) (*Guard, error) {
 		return nil, err
 	}
 	if (c.Customer == "") == (c.Person == nil) {
-		return nil, errors.New("exactly one of Customer and Person must be set")
+		return nil, errors.New("exactly one of the fields Customer and Person must be set")
 	}
 	if c.Wait < 0 || c.Wait > longestWait {
-		return nil, errors.New("Wait must be between 0 and 10 minutes")
+		return nil, errors.New("the field Wait must be between 0 and 10 minutes")
 	}
 	if c.Wait == 0 {
 		c.Wait = defaultWait
