@@ -95,10 +95,15 @@ func start(t *testing.T, npm packages, program string, configuration map[string]
 	return c
 }
 
-// call sends a call.
+// call sends a call of a tool of the toolserver.
 func (c *sdkClient) call(t *testing.T, tool string) {
 	t.Helper()
-	if _, err := io.WriteString(c.input, `{"name":"`+tool+`","arguments":{"to":"Zoë","amount":3}}`+"\n"); err != nil {
+	c.callWith(t, tool, `{"to":"Zoë","amount":3}`)
+}
+
+func (c *sdkClient) callWith(t *testing.T, tool, arguments string) {
+	t.Helper()
+	if _, err := io.WriteString(c.input, `{"name":"`+tool+`","arguments":`+arguments+"}\n"); err != nil {
 		t.Fatal(err)
 	}
 }
