@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"sync"
@@ -19,9 +18,6 @@ const (
 	maxRefusals = 64
 	// maxEchoedID is the longest id that a refusal repeats, in bytes.
 	maxEchoedID = 1 << 10
-	// maxPassed is the longest message of the server that is collected in memory if the gate awaits no response. A longer message is
-	// passed on in parts, and messages of the gate wait for its end.
-	maxPassed = 1 << 20
 )
 
 // pump passes the messages of one client and one server.
@@ -40,7 +36,7 @@ type pump struct {
 func newPump(s Settings, judge gate.Judge, server, client io.Writer) *pump {
 	return &pump{
 		settings: s, judge: judge, server: &output{w: server}, client: &output{w: client}, caller: gate.Caller{Person: s.Person},
-		requests: &requests{maxBytes: 4 * s.MaxMessage, judged: map[string]context.CancelCauseFunc{}, awaited: map[string]*awaited{}},
+		requests: &requests{maxBytes: 4 * s.MaxMessage, judged: map[string]*judgement{}, awaited: map[string]*awaited{}},
 		refusals: make(chan struct{}, maxRefusals),
 	}
 }
@@ -80,7 +76,11 @@ func (p *pump) message(line []byte) error {
 	case errors.As(err, &refusal):
 		p.refuse(refusal, true)
 	case hidesMessage(m.Raw):
-		p.refuse(&message.Refusal{Code: message.CodeInvalidRequest, Reason: "a text in the message contains a line separator and then { or [", ID: m.ID}, !m.IsNotification())
+		refusal = &message.Refusal{Code: message.CodeInvalidRequest, Reason: "a text in the message contains a line separator and then { or ["}
+		if m.IsRequest() {
+			refusal.ID = m.ID
+		}
+		p.refuse(refusal, !m.IsNotification())
 	case m.IsResponse() && p.judge.Deliver(p.sender(), m):
 	case m.IsRequest() && p.requests.inGate(m.ID):
 		// The answer has no id, because the client would take it for the answer to the other request.
@@ -104,41 +104,41 @@ func (p *pump) toolsCall(m message.Message, line []byte) {
 		return
 	}
 	from := p.sender()
-	refused := p.requests.judge(m.ID, len(line), func(ctx context.Context) { p.decide(ctx, from, call, line[len(m.Raw):]) })
+	refused := p.requests.judge(m.ID, len(line), func(j *judgement) { p.decide(j, from, call, line[len(m.Raw):]) })
 	if refused != "" {
 		p.refuse(&message.Refusal{Code: message.CodeRefused, Reason: hold.NotExecuted + refused, ID: m.ID}, true)
 	}
 }
 
 // decide waits for the verdict about a call and does what it says. end is the end of the call's line.
-func (p *pump) decide(ctx context.Context, from gate.Caller, call message.Call, end []byte) {
-	verdict := p.judge.Judge(ctx, from, call, p.client)
+func (p *pump) decide(j *judgement, from gate.Caller, call message.Call, end []byte) {
+	verdict := p.judge.Judge(j.ctx, from, call, p.client)
 	switch {
-	case errors.Is(context.Cause(ctx), errEnding) && verdict.Answer == nil:
+	case errors.Is(context.Cause(j.ctx), errEnding) && verdict.Answer == nil:
 		verdict = gate.Verdict{Answer: message.Error(call.ID, message.CodeRefused, hold.NotExecuted+"The MCP server has ended, or the gate ends.")}
 	case verdict.Forward == nil && verdict.Answer == nil:
 		verdict.Answer = message.Error(call.ID, message.CodeRefused, hold.NotExecuted+"There is no decision about this call.")
 	}
-	if verdict.Forward != nil && p.forward(call, verdict, end) == nil {
+	if verdict.Forward != nil && p.forward(j, call, verdict, end) == nil {
 		return
 	}
 	if verdict.Forward != nil {
 		verdict.Answer = message.Error(call.ID, message.CodeRefused, "The MCP server has ended.")
-	} else if !p.requests.leave(call.ID) {
+	} else if !p.requests.leave(j) {
 		return
 	}
 	p.client.Send(verdict.Answer) //nolint:errcheck // the client is gone; fromServer or fromClient notices it
 }
 
 // forward sends a call to the server, unless it was cancelled.
-func (p *pump) forward(call message.Call, verdict gate.Verdict, end []byte) error {
+func (p *pump) forward(j *judgement, call message.Call, verdict gate.Verdict, end []byte) error {
 	if !bytes.Equal(verdict.Forward, call.Raw) && hidesMessage(verdict.Forward) {
 		verdict.Forward = message.OneLine(verdict.Forward)
 	}
 	// The lock makes sure that a cancellation, which passes when the call has left, reaches the server after the call.
 	p.server.mu.Lock()
 	defer p.server.mu.Unlock()
-	if !p.requests.leave(call.ID) {
+	if !p.requests.leave(j) {
 		return nil
 	}
 	if verdict.Response != nil {
@@ -173,86 +173,4 @@ func (p *pump) sender() gate.Caller {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.caller
-}
-
-// observe awaits the responses that the gate must read.
-func (p *pump) observe(m message.Message) {
-	switch {
-	case !m.IsRequest():
-	case m.Method == "initialize":
-		elicitation := message.URLElicitation(member(m.Params, "capabilities"))
-		p.requests.await(m.ID, awaited{response: func(response message.Message) []byte {
-			var version string
-			if json.Unmarshal(member(response.Result, "protocolVersion"), &version) == nil {
-				p.mu.Lock()
-				p.caller.Version, p.caller.URLElicitation = version, elicitation
-				p.mu.Unlock()
-			}
-			return response.Raw
-		}})
-	case m.Method == "tools/list" && p.settings.Listed != nil:
-		p.requests.await(m.ID, awaited{response: func(response message.Message) []byte {
-			if response.Result != nil {
-				p.settings.Listed(response.Result)
-			}
-			return response.Raw
-		}})
-	}
-}
-
-// member returns the value of a member of an object, or nil.
-func member(object json.RawMessage, name string) json.RawMessage {
-	var members map[string]json.RawMessage // unlike a struct, a map does not ignore case
-	if json.Unmarshal(object, &members) != nil {
-		return nil
-	}
-	return members[name]
-}
-
-// fromServer passes the messages of the server until its end, or until the client does not take messages any more.
-func (p *pump) fromServer(stdout io.Reader) error {
-	in := bufio.NewReaderSize(stdout, bufferSize)
-	for {
-		line, whole, err := readLine(in, p.maxCollected)
-		switch {
-		case err != nil:
-			if failed := p.client.line(line); failed != nil || errors.Is(err, io.EOF) {
-				return failed
-			}
-			return err
-		case whole:
-			err = p.client.line(p.response(line))
-		default:
-			err = p.client.long(line, in)
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-	}
-}
-
-// maxCollected is the longest message of the server that the gate must read as a whole now.
-func (p *pump) maxCollected() int {
-	if p.requests.awaiting() {
-		return max(maxPassed, p.settings.MaxMessage)
-	}
-	return maxPassed
-}
-
-// response returns what the client gets for a line of the server.
-func (p *pump) response(line []byte) []byte {
-	if !p.requests.awaiting() {
-		return line
-	}
-	line = bytes.Clone(line)
-	m, err := message.Parse(withoutEnd(line))
-	if err != nil || !m.IsResponse() || m.ID == nil {
-		return line
-	}
-	request := p.requests.answered(m.ID)
-	if request == nil {
-		return line
-	}
-	end := line[len(m.Raw):]
-	return append(bytes.Clone(request.response(m)), end...)
 }

@@ -289,6 +289,29 @@ func TestCancelledCallDoesNotRun(t *testing.T) {
 	c.clientGets("next\n") // and no answer to the call
 }
 
+func TestIDOfACancelledCallIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	judging, release := make(chan struct{}), map[string]chan struct{}{"first": make(chan struct{}), "second": make(chan struct{})}
+	c := converse(t, settings(), fakeJudge{decide: func(ctx context.Context, _ gate.Caller, call message.Call, _ gate.Client) gate.Verdict {
+		judging <- struct{}{}
+		<-release[call.Tool]
+		return gate.Verdict{Forward: call.Raw}
+	}})
+	first, second := strings.Replace(call("1", "{}"), "write", "first", 1), strings.Replace(call("1", "{}"), "write", "second", 1)
+	go c.client(first)
+	<-judging
+	go c.client(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`+"\n", second)
+	<-judging
+	close(release["first"])
+	for range 1000 {
+		runtime.Gosched() // the first call would leave now with the id of the second
+	}
+	close(release["second"])
+	c.serverGets(second)
+	go c.client(ping)
+	c.serverGets(ping)
+}
+
 // The first call leaves the gate while the server does not read; the cancellation must not reach the server before the call.
 func TestCancellationFollowsTheCall(t *testing.T) {
 	t.Parallel()

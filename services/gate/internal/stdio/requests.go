@@ -27,8 +27,16 @@ type requests struct {
 	// calls and bytes count the calls that are judged or whose answer waits for the client.
 	calls, bytes int
 	// judged and awaited have keys of message.IDKey.
-	judged  map[string]context.CancelCauseFunc
+	judged  map[string]*judgement
 	awaited map[string]*awaited
+}
+
+// judgement is a call that is judged.
+type judgement struct {
+	key string
+	// ctx ends with the cause errCancelled or errEnding.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
 // awaited is a request at the server whose response the gate needs.
@@ -49,9 +57,8 @@ func (r *requests) start(work func()) bool {
 	return !r.ended
 }
 
-// judge starts a goroutine that judges a call, whose context ends with the cause errCancelled or errEnding. work must call leave. If
-// the call cannot be taken, judge returns why.
-func (r *requests) judge(id json.RawMessage, bytes int, work func(context.Context)) (refused string) {
+// judge starts a goroutine that judges a call. work must call leave. If the call cannot be taken, judge returns why.
+func (r *requests) judge(id json.RawMessage, bytes int, work func(*judgement)) (refused string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -63,11 +70,13 @@ func (r *requests) judge(id json.RawMessage, bytes int, work func(context.Contex
 		return "the gate ends"
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r.judged[message.IDKey(id)] = cancel
+	j := &judgement{message.IDKey(id), ctx, cancel}
+	r.judged[j.key] = j
 	r.calls++
 	r.bytes += bytes
 	r.running.Go(func() {
-		work(ctx)
+		defer cancel(nil)
+		work(j)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.calls--
@@ -76,25 +85,28 @@ func (r *requests) judge(id json.RawMessage, bytes int, work func(context.Contex
 	return ""
 }
 
-// leave removes a call that is decided. It returns false if the call must have no effect, because it was cancelled.
-func (r *requests) leave(id json.RawMessage) bool { return r.remove(id, nil) }
+// leave removes a call that is decided. It returns false if the call must have no effect, because it was cancelled. Another call may
+// have its id then.
+func (r *requests) leave(j *judgement) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.judged[j.key] != j {
+		return false
+	}
+	delete(r.judged, j.key)
+	return true
+}
 
 // cancel ends the judgement of a call. It returns false if no such call is judged.
 func (r *requests) cancel(id json.RawMessage) bool {
 	r.mu.Lock()
-	delete(r.awaited, message.IDKey(id)) // the server may never answer it
-	r.mu.Unlock()
-	return r.remove(id, errCancelled)
-}
-
-func (r *requests) remove(id json.RawMessage, cause error) bool {
-	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := message.IDKey(id)
-	cancel, found := r.judged[key]
+	delete(r.awaited, key) // the server may never answer it
+	j, found := r.judged[key]
 	if found {
 		delete(r.judged, key)
-		cancel(cause)
+		j.cancel(errCancelled)
 	}
 	return found
 }
@@ -145,8 +157,8 @@ func (r *requests) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true
-	for _, cancel := range r.judged {
-		cancel(errEnding)
+	for _, j := range r.judged {
+		j.cancel(errEnding)
 	}
 }
 
