@@ -100,7 +100,10 @@ func ExampleConfig_person() {
 			return &mcp.CallToolResult{}, nil
 		}))
 
-	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true})
+	// Stateless is needed for clients of 2026-07-28. PropagateRequestCancellation ends a call that waits when its client is gone.
+	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{
+		Stateless: true, PropagateRequestCancellation: true,
+	})
 	_ = auth.RequireBearerToken(verifyToken, nil)(handler) // give this handler to http.Server
 }
 

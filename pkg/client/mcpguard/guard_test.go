@@ -104,7 +104,9 @@ func (s *site) connect(way, version string, options *mcp.ClientOptions) *mcp.Cli
 	c := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, options)
 	var transport mcp.Transport
 	if way == "http" {
-		handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s.server }, &mcp.StreamableHTTPOptions{Stateless: version == modern})
+		handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s.server }, &mcp.StreamableHTTPOptions{
+			Stateless: version == modern, PropagateRequestCancellation: true,
+		})
 		server := httptest.NewServer(handler)
 		s.t.Cleanup(server.Close)
 		transport = &mcp.StreamableClientTransport{Endpoint: server.URL}

@@ -18,6 +18,9 @@
 // verify it. A handler may itself ask for input (InputRequests, RequestState). Then the next request continues the same approved
 // call, once, in the same process. In another process, or after ten minutes, the person is asked again.
 //
+// Over HTTP, set StreamableHTTPOptions.PropagateRequestCancellation. Without it, the SDK does not end a call of version 2026-07-28
+// when its client is gone. Then the call runs if the person approves it while it waits.
+//
 // Everything that is not understood runs nothing: Countersign cannot be reached, the person is not known, the state is not of this
 // call.
 package mcpguard
