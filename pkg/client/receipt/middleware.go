@@ -14,12 +14,8 @@ import (
 	"github.com/countersign/countersign/pkg/client/action"
 )
 
-const (
-	// Header is the header field with the receipt of a request.
-	Header = "Countersign-Receipt"
-	// defaultMaxBody is more than the arguments of an action may have, because they may be sent with spaces.
-	defaultMaxBody = 64 << 10
-)
+// Header is the header field with the receipt of a request.
+const Header = "Countersign-Receipt"
 
 // Endpoint is an HTTP endpoint of a tool server that runs only with a receipt for exactly the action of the request. Every field
 // without another remark must be set.
@@ -35,7 +31,8 @@ type Endpoint struct {
 	// Once stores the id of a receipt, and reports whether it was not stored before. Insert the id into a table in which it is unique. It
 	// can be deleted after expires. InProcess is enough for a server that has one process.
 	Once func(ctx context.Context, id string, expires time.Time) (first bool, err error)
-	// MaxBody is the greatest number of bytes of a body. 0 means 64 KiB.
+	// MaxBody is the greatest number of bytes of a body. 0 means 128 KiB, which is enough for all arguments that
+	// can be approved.
 	MaxBody int64
 }
 
@@ -47,7 +44,7 @@ func (e Endpoint) Require() (func(next http.Handler) http.Handler, error) {
 		return nil, errors.New("an endpoint that requires receipts needs a Verifier, Instance, Skill, Customer and Once")
 	}
 	if e.MaxBody == 0 {
-		e.MaxBody = defaultMaxBody
+		e.MaxBody = action.MaxInputBytes
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

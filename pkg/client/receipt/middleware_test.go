@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/countersign/countersign/pkg/client/action"
 )
 
 // shop is a tool server with one endpoint.
@@ -111,7 +113,7 @@ func TestRequire(t *testing.T) {
 		{"arguments that cannot be read", paid.Arguments, func(s *shop, _ *testing.T) {
 			s.endpoint.Arguments = func(*http.Request, []byte) (string, error) { return paid.Arguments, errors.New("canary") }
 		}, nil, 422, "invalid"},
-		{"a long body", paid.Arguments + strings.Repeat(" ", defaultMaxBody), unchanged, nil, 413, "body_too_large"},
+		{"a long body", paid.Arguments + strings.Repeat(" ", action.MaxInputBytes), unchanged, nil, 413, "body_too_large"},
 		{"a body that breaks", "", unchanged, func(r *http.Request) {
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(paid.Arguments), broken{}))
 		}, 400, "body_unreadable"},
