@@ -77,6 +77,12 @@ func TestBestStepAndWaitAreUsed(t *testing.T) {
 	d.Mode("approval")
 	environment := environmentOf(d)
 	environment["COUNTERSIGN_BEST_STEP"], environment["COUNTERSIGN_WAIT"] = "text", "0s"
+	d.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if wait := r.URL.Query().Get("wait"); wait != "" && wait != "0" {
+			t.Errorf("a call waits %s s", wait)
+		}
+		return false
+	})
 	c := startGate(t, environment, gateTo()...)
 	call := strings.TrimSuffix(write, "}") + `,"_meta":{"progressToken":1}}`
 	for range 2 { // the second call would wait
@@ -84,10 +90,18 @@ func TestBestStepAndWaitAreUsed(t *testing.T) {
 	}
 }
 
-func TestGateOverHTTP(t *testing.T) {
-	t.Parallel()
-	d := clienttest.New(t)
-	d.Mode("approval", "write")
+// httpGate is a gate over HTTP that runs.
+type httpGate struct {
+	t    *testing.T
+	base string
+	log  *output
+	code chan int
+	end  context.CancelFunc
+}
+
+// startHTTPGate starts a gate in front of the test's server.
+func startHTTPGate(t *testing.T, environment map[string]string, args ...string) *httpGate {
+	t.Helper()
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -96,30 +110,62 @@ func TestGateOverHTTP(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, reply(body))
 	}))
-	defer upstream.Close()
-	p := newProgram(environmentOf(d), "--upstream", upstream.URL+"/mcp", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
-	ctx, cancel := context.WithCancel(t.Context())
-	code := make(chan int, 1)
-	go func() { code <- p.Run(ctx) }()
-	base := "http://" + p.log.logged(t, "ready", "addr")
-	post := func(path, body string) (int, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Accept", "application/json, text/event-stream")
-		return send(t, request)
+	t.Cleanup(upstream.Close)
+	p := newProgram(environment, append(args, "--upstream", upstream.URL+"/mcp", "--listen", "127.0.0.1:0")...)
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &httpGate{t: t, log: p.log, code: make(chan int, 1), end: cancel}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.code <- p.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	g.base = "http://" + p.log.logged(t, "ready", "addr")
+	return g
+}
+
+// post sends a message. change may change the request.
+func (g *httpGate) post(path, body string, change func(*http.Request)) (int, string) {
+	g.t.Helper()
+	request, err := http.NewRequestWithContext(g.t.Context(), http.MethodPost, g.base+path, strings.NewReader(body))
+	if err != nil {
+		g.t.Fatal(err)
 	}
-	if status, _ := post("/other", `{}`); status != http.StatusNotFound {
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json, text/event-stream")
+	if change != nil {
+		change(request)
+	}
+	return send(g.t, request)
+}
+
+const readCall = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read"}}`
+
+func TestGateOverHTTP(t *testing.T) {
+	t.Parallel()
+	d := clienttest.New(t)
+	d.Mode("approval", "write")
+	pins := filepath.Join(t.TempDir(), "pins.json")
+	g := startHTTPGate(t, environmentOf(d), "--metrics-listen", "127.0.0.1:0", "--pins", pins)
+	if status, _ := g.post("/other", `{}`, nil); status != http.StatusNotFound {
 		t.Errorf("another path: %d", status)
 	}
-	_, answer := post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read"}}`)
+	_, answer := g.post("/mcp", readCall, nil)
 	contains(t, answer, `"ran":{"name":"read"}`)
-	_, answer = post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+write+`}`)
+	_, answer = g.post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+write+`}`, nil)
 	contains(t, answer, "NOT EXECUTED", clienttest.Link)
+	g.post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, nil)
+	d.Decide("approved")
+	_, answer = g.post("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+write+`}`, nil)
+	contains(t, answer, `"countersign/receipt":"receipt.canary.`)
+	if kept, err := os.ReadFile(pins); err != nil || !strings.Contains(string(kept), `"write"`) {
+		t.Errorf("pins: %s, %v", kept, err)
+	}
 
-	operations := p.log.logged(t, "operations", "addr")
+	operations := g.log.logged(t, "operations", "addr")
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+operations+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -130,14 +176,59 @@ func TestGateOverHTTP(t *testing.T) {
 	if code, out, log := runs(t, nil, "health", "--metrics-listen", operations); code != 0 || out+log != "" {
 		t.Errorf("health: %d, %q, %q", code, out, log)
 	}
-	cancel()
-	if code := <-code; code != 0 {
-		t.Errorf("exit code %d: %s", code, p.log)
+	g.end()
+	if code := <-g.code; code != 0 {
+		t.Errorf("exit code %d: %s", code, g.log)
 	}
 	if code, _, log := runs(t, nil, "health", "--metrics-listen", operations); code != 1 || log == "" {
 		t.Errorf("health of a gate that ended: %d, %q", code, log)
 	}
-	private(t, p.log.String())
+	private(t, g.log.String())
+}
+
+func TestSettingsOfHTTPAreUsed(t *testing.T) {
+	t.Parallel()
+	d := clienttest.New(t)
+	g := startHTTPGate(t, environmentOf(d), "--allow-host", "gate.example", "--allow-origin", "https://page.example", "--max-message", "1KiB")
+	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+	origin := func(name string) func(*http.Request) { return func(r *http.Request) { r.Header.Set("Origin", name) } }
+	for name, rule := range map[string]struct {
+		body   string
+		change func(*http.Request)
+		want   int
+	}{
+		"an allowed host":          {readCall, host("gate.example"), http.StatusOK},
+		"another host":             {readCall, host("evil.example"), http.StatusForbidden},
+		"an allowed origin":        {readCall, origin("https://page.example"), http.StatusOK},
+		"another origin":           {readCall, origin("https://evil.example"), http.StatusForbidden},
+		"a message that is larger": {readCall + strings.Repeat(" ", 1024), nil, http.StatusRequestEntityTooLarge},
+	} {
+		if status, answer := g.post("/mcp", rule.body, rule.change); status != rule.want {
+			t.Errorf("%s: %d, %s", name, status, answer)
+		}
+	}
+}
+
+func TestTokensOfHTTPAreDemanded(t *testing.T) {
+	t.Parallel()
+	d := clienttest.New(t)
+	environment := environmentOf(d)
+	delete(environment, "COUNTERSIGN_CUSTOMER")
+	g := startHTTPGate(t, environment, "--token-issuer", "http://127.0.0.1:1", "--token-audience", "gate", "--token-channel", "login", "--public-url", "https://gate.example/mcp")
+	if status, answer := g.post("/mcp", readCall, nil); status != http.StatusUnauthorized || len(d.Requests()) != 0 {
+		t.Errorf("without a token: %d, %s", status, answer)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.base+"/.well-known/oauth-protected-resource", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := send(t, request); status != http.StatusOK || !strings.Contains(answer, "https://gate.example/mcp") {
+		t.Errorf("the metadata: %d, %s", status, answer)
+	}
+	code, _, log := runs(t, environment, "--token-issuer", "http://issuer.example", "--token-audience", "a", "--token-channel", "c", "--upstream", d.URL)
+	if code != exitUsage || log == "" {
+		t.Errorf("an issuer without TLS: exit code %d, %q", code, log)
+	}
 }
 
 func send(t *testing.T, request *http.Request) (int, string) {
