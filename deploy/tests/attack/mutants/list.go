@@ -36,6 +36,13 @@ const (
 	enrolment = "services/pin-admin/internal/enrolment/enrolment.go"
 	burn      = "pkg/approval/burn.go"
 	use       = "pkg/approval/use.go"
+
+	gateCall  = "services/gate/internal/message/call.go"
+	gateParse = "services/gate/internal/message/parse.go"
+	gateScan  = "services/gate/internal/message/scan.go"
+	gateJudge = "services/gate/internal/gate/gate.go"
+	gateLink  = "services/gate/internal/gate/elicitation.go"
+	gateState = "services/gate/internal/gate/state.go"
 )
 
 func single(name, file, old, new string) mutant { return mutant{name, []edit{{file, old, new}}} }
@@ -199,4 +206,17 @@ var mutants = []mutant{
 	single("another audience than the registered one is accepted", ask, "*r.Audience != *registered.Audience", "false"),
 	single("a cancelled approval can be approved or used", cancel, "set status = 'cancelled' where id = $1", "set status = a.status from approvals a where approvals.id = $1 and a.id = $1"),
 	single("an approved approval of a changed PIN is not expired", expire, "(` + timeOver + ` or ` + pinChanged + ` or ` + triesLost + `)", "(` + timeOver + ` or ` + triesLost + `)"),
+	single("the gate reads a name that occurs twice", gateScan, "if string(other.name) == name {", "if string(other.name) == name+name {"),
+	single("the gate ignores names in another case", gateScan, "if name != right && same(name, right) {", "if false {"),
+	single("the gate passes carriage returns", gateParse, "bytes.IndexByte(raw, '\\r') >= 0", "bytes.IndexByte(raw, '\\r') > len(raw)"),
+	single("the gate reads names that end at U+0000", gateScan, "r == 0 ||", "r < 0 ||"),
+	single("the receipt of a client reaches the server of an approved call", gateCall, "case Receipt:\n", "case \"\":\n"),
+	single("an error of Countersign opens a call", gateJudge, "case err != nil:\n\t\treturn g.refuse(r, decision, err)", "case err != nil:\n\t\treturn g.pass(r, decision)"),
+	single("an approved call runs with the arguments of the client", gateJudge, "r.call.Forward(approved.arguments,", "r.call.Forward(\"\","),
+	single("a call runs although its client cancelled it", gateJudge, "case ctx.Err() != nil:", "case false:"),
+	single("the accept of a client opens a call", gateLink, "if action == \"accept\" {\n\t\t\t\tcontinue", "if action == \"accept\" {\n\t\t\t\treturn hold.Decision{Run: true}, nil"),
+	single("a client answers the elicitation of another person", gateLink, "found && e.person == from.Person", "found"),
+	single("a requestState opens another call", gateState, "s.Call != r.identity()", "false"),
+	single("a requestState opens the call of another person", gateState, "r.from.Person.Customer, r.from.Person.Identity, ", ""),
+	single("the inputs for a server run an approved call twice", "services/gate/internal/gate/execution.go", "delete(e.values, id)\n\treturn", "return"),
 }

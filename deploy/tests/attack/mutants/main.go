@@ -1,4 +1,4 @@
-// Command mutants checks the tests of the guess budget. In a copy of the repository it breaks one rule of the code at a time
+// Command mutants checks the tests of the guess budget, of approvals and of the gate. In a copy of the repository it breaks one rule of the code at a time
 // (a mutant) and runs the tests. If no test fails, the mutant survives, and a test is missing. Arguments select the mutants
 // whose names contain one of them. The command needs TEST_DATABASE_URL and TEST_REDIS_URL, which make mutants sets.
 package main
@@ -20,7 +20,7 @@ import (
 var tested = []string{
 	"./pkg/approval", "./pkg/budget", "./pkg/keyring", "./pkg/pin", "./pkg/policy", "./pkg/retention", "./pkg/session", "./pkg/signing", "./pkg/skill", "./pkg/slowhash", "./pkg/stores",
 	"./services/auth/internal/password", "./services/auth/internal/usersession", "./services/pin-admin/internal/decision", "./services/pin-admin/internal/enrolment",
-	"./services/pin-internal/internal/api",
+	"./services/pin-internal/internal/api", "./services/gate/internal/gate", "./services/gate/internal/message",
 }
 
 func main() {
@@ -156,7 +156,7 @@ func repository() (string, error) {
 
 // copyTree copies the modules of the tested packages, and writes a workspace for them.
 func copyTree(from, to string) error {
-	for _, folder := range []string{"pkg", "services/auth", "services/pin-admin", "services/pin-internal"} {
+	for _, folder := range []string{"pkg", "services/auth", "services/gate", "services/pin-admin", "services/pin-internal"} {
 		if err := os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(from, folder))); err != nil {
 			return fmt.Errorf("copying %s: %w", folder, err)
 		}
@@ -172,5 +172,5 @@ func copyTree(from, to string) error {
 	version, _, _ := strings.Cut(string(work), "\n")
 	return errors.Join(
 		os.WriteFile(filepath.Join(to, "go.work.sum"), sums, 0o600),
-		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/auth\n\t./services/pin-admin\n\t./services/pin-internal\n)\n"), 0o600))
+		os.WriteFile(filepath.Join(to, "go.work"), []byte(version+"\n\nuse (\n\t./pkg\n\t./services/auth\n\t./services/gate\n\t./services/pin-admin\n\t./services/pin-internal\n)\n"), 0o600))
 }

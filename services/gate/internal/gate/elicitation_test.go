@@ -20,7 +20,7 @@ var legacy = Caller{Person: person.Person, Version: withURLElicitation, URLElici
 // elicitation reads the next message to the client. It must be an elicitation with a link.
 func elicitation(t *testing.T, to receiver) (requestID json.RawMessage, elicitationID string) {
 	t.Helper()
-	m := <-to.sent
+	m := receive(t, to.sent)
 	var params map[string]string
 	if err := json.Unmarshal(m.Params, &params); err != nil || m.Method != "elicitation/create" || !m.IsRequest() {
 		t.Fatalf("the client got %s", m.Raw)
@@ -56,13 +56,13 @@ func TestElicitationEndsWhenThePersonApproved(t *testing.T) {
 			respond(t, g, legacy, id, accept)
 		}
 		d.Decide("approved")
-		executed(t, d, <-verdict)
+		executed(t, d, receive(t, verdict))
 		if !accepted {
-			if m := <-to.sent; m.Method != "notifications/cancelled" || !strings.Contains(string(m.Params), string(id)) {
+			if m := receive(t, to.sent); m.Method != "notifications/cancelled" || !strings.Contains(string(m.Params), string(id)) {
 				t.Errorf("%s: the client got %s", name, m.Raw)
 			}
 		}
-		if m := <-to.sent; m.Method != "notifications/elicitation/complete" || !strings.Contains(string(m.Params), elicitationID) {
+		if m := receive(t, to.sent); m.Method != "notifications/elicitation/complete" || !strings.Contains(string(m.Params), elicitationID) {
 			t.Errorf("%s: the client got %s", name, m.Raw)
 		}
 		if len(to.sent) != 0 || len(g.elicited) != 0 {
@@ -78,11 +78,11 @@ func TestAcceptOpensNothing(t *testing.T) {
 	waits := polled(d)
 	verdict := judge(t.Context(), g, legacy, transfer(t), to)
 	id, _ := elicitation(t, to)
-	<-waits
+	receive(t, waits)
 	respond(t, g, legacy, id, `"result":{"action":"accept","content":{"approved":true}}`)
 	respond(t, g, legacy, id, accept)
 	d.Decide("denied")
-	if a := read(t, <-verdict); !strings.Contains(a.text(), "denied") || d.Approvals()[0].Status != "denied" {
+	if a := read(t, receive(t, verdict)); !strings.Contains(a.text(), "denied") || d.Approvals()[0].Status != "denied" {
 		t.Errorf("%+v", a)
 	}
 }
@@ -95,7 +95,7 @@ func TestDeclineCancelsTheApproval(t *testing.T) {
 		verdict := judge(t.Context(), g, legacy, transfer(t), to)
 		id, _ := elicitation(t, to)
 		respond(t, g, legacy, id, `"result":{"action":"`+action+`"}`)
-		a := read(t, <-verdict)
+		a := read(t, receive(t, verdict))
 		if !a.Result.IsError || !strings.Contains(a.text(), "declined") || d.Approvals()[0].Status != "cancelled" || counted(g, "cancelled") != 1 {
 			t.Errorf("%s: %+v, %+v", action, a, d.Approvals())
 		}
@@ -110,16 +110,16 @@ func TestClientThatCannotElicitGetsTheNextStep(t *testing.T) {
 		verdict := judge(t.Context(), g, legacy, transfer(t, `,"_meta":{"progressToken":"p"}`), to)
 		id, _ := elicitation(t, to)
 		respond(t, g, legacy, id, response)
-		if m := <-to.sent; m.Method != "notifications/progress" || !strings.Contains(string(m.Params), clienttest.Link) {
+		if m := receive(t, to.sent); m.Method != "notifications/progress" || !strings.Contains(string(m.Params), clienttest.Link) {
 			t.Errorf("%s: the client got %s", response, m.Raw)
 		}
 		d.Decide("approved")
-		executed(t, d, <-verdict)
+		executed(t, d, receive(t, verdict))
 
 		verdict = judge(t.Context(), g, legacy, transfer(t), to)
 		id, _ = elicitation(t, to)
 		respond(t, g, legacy, id, response)
-		if a := read(t, <-verdict); !strings.Contains(a.text(), clienttest.Link) {
+		if a := read(t, receive(t, verdict)); !strings.Contains(a.text(), clienttest.Link) {
 			t.Errorf("%s: %+v", response, a)
 		}
 	}
@@ -145,10 +145,10 @@ func TestElicitationEndsWithTheWait(t *testing.T) {
 	to := newReceiver()
 	verdict := judge(t.Context(), g, legacy, transfer(t), to)
 	id, _ := elicitation(t, to)
-	if a := read(t, <-verdict); !strings.Contains(a.text(), clienttest.Link) || d.Approvals()[0].Status != "pending" {
+	if a := read(t, receive(t, verdict)); !strings.Contains(a.text(), clienttest.Link) || d.Approvals()[0].Status != "pending" {
 		t.Errorf("%+v", a)
 	}
-	if m := <-to.sent; m.Method != "notifications/cancelled" || !strings.Contains(string(m.Params), string(id)) || len(to.sent) != 0 {
+	if m := receive(t, to.sent); m.Method != "notifications/cancelled" || !strings.Contains(string(m.Params), string(id)) || len(to.sent) != 0 {
 		t.Errorf("the client got %s and %d more messages", m.Raw, len(to.sent))
 	}
 	respond(t, g, legacy, id, accept) // too late: dropped
@@ -185,5 +185,5 @@ func TestDeliverTakesOnlyResponsesToTheGate(t *testing.T) {
 		}
 	}
 	d.Decide("approved")
-	executed(t, d, <-verdict)
+	executed(t, d, receive(t, verdict))
 }

@@ -196,6 +196,18 @@ func polled(d *clienttest.Countersign) <-chan struct{} {
 	return waits
 }
 
+// receive returns the next value. A test that waits in vain fails.
+func receive[V any](t *testing.T, from <-chan V) V {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was received")
+		panic("unreachable")
+	}
+}
+
 // judge runs Judge in the background.
 func judge(ctx context.Context, g *Gate, from Caller, c message.Call, to Client) <-chan Verdict {
 	verdicts := make(chan Verdict, 1)
@@ -242,9 +254,9 @@ func TestSameCallAgainWaits(t *testing.T) {
 	read(t, g.Judge(t.Context(), person, transfer(t), receiver{}))
 	waits := polled(d)
 	second := judge(t.Context(), g, person, transfer(t), receiver{})
-	<-waits
+	receive(t, waits)
 	d.Decide("approved")
-	executed(t, d, <-second)
+	executed(t, d, receive(t, second))
 }
 
 func TestCallIsAnsweredWithTheLinkWhenTheWaitEnds(t *testing.T) {
@@ -265,8 +277,8 @@ func TestParallelIdenticalCallsNeedTwoApprovals(t *testing.T) {
 	token := `,"_meta":{"progressToken":"p"}`
 	waits := polled(d)
 	one, two := judge(t.Context(), g, person, transfer(t, token), newReceiver()), judge(t.Context(), g, person, transfer(t, token), newReceiver())
-	<-waits
-	<-waits
+	receive(t, waits)
+	receive(t, waits)
 	d.Decide("approved")
 	var left <-chan Verdict
 	select {
@@ -277,9 +289,9 @@ func TestParallelIdenticalCallsNeedTwoApprovals(t *testing.T) {
 		executed(t, d, v)
 		left = one
 	}
-	<-waits
+	receive(t, waits)
 	d.Decide("approved")
-	executed(t, d, <-left)
+	executed(t, d, receive(t, left))
 	if approvals := d.Approvals(); len(approvals) != 2 || approvals[0].Status != "used" || approvals[1].Status != "used" {
 		t.Errorf("%+v", approvals)
 	}
@@ -355,14 +367,14 @@ func TestCancelledCallGetsNothing(t *testing.T) {
 	from := person
 	from.Version, from.URLElicitation = withURLElicitation, true
 	verdict := judge(ctx, g, from, transfer(t, `,"_meta":{"progressToken":"p"}`), to)
-	<-waits
-	<-to.sent
+	receive(t, waits)
+	receive(t, to.sent)
 	cancel()
-	if v := <-verdict; v.Forward != nil || v.Answer != nil || counted(g, "cancelled") != 1 {
+	if v := receive(t, verdict); v.Forward != nil || v.Answer != nil || counted(g, "cancelled") != 1 {
 		t.Errorf("forwarded %s, answered %s", v.Forward, v.Answer)
 	}
 	if len(to.sent) != 0 {
-		t.Errorf("the client got %s after it cancelled", (<-to.sent).Raw)
+		t.Errorf("the client got %s after it cancelled", receive(t, to.sent).Raw)
 	}
 	if d.Approvals()[0].Status != "pending" {
 		t.Error("the approval did not stay")
@@ -387,14 +399,14 @@ func TestProgressHasTheLinkAndIncreases(t *testing.T) {
 			Progress      float64
 			Message       string
 		}
-		m := <-to.sent
+		m := receive(t, to.sent)
 		if err := json.Unmarshal(m.Params, &p); err != nil || m.Method != "notifications/progress" || p.ProgressToken != 7 || p.Progress <= last || p.Progress >= 0 || !strings.Contains(p.Message, clienttest.Link) {
 			t.Fatalf("%s after %v", m.Raw, last)
 		}
 		last = p.Progress
 	}
 	d.Decide("approved")
-	executed(t, d, <-verdict)
+	executed(t, d, receive(t, verdict))
 }
 
 func TestSettingsAndClientLimitTheLadder(t *testing.T) {

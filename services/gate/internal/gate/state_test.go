@@ -43,9 +43,9 @@ func TestModernClientShowsTheLinkAndRepeatsTheCall(t *testing.T) {
 	state := asked(t, g, transfer(t, url, `,"requestState":"of the server","inputResponses":{"server":{"action":"accept"}}`))
 	waits := polled(d)
 	verdict := judge(t.Context(), g, person, transfer(t, retry(state, "accept")), receiver{})
-	<-waits
+	receive(t, waits)
 	d.Decide("approved")
-	c := executed(t, d, <-verdict)
+	c := executed(t, d, receive(t, verdict))
 	if c.RequestState == nil || *c.RequestState != "of the server" || string(c.InputResponses) != `{"server":{"action":"accept"}}` {
 		t.Errorf("the server gets the state %v and the inputs %s", c.RequestState, c.InputResponses)
 	}
@@ -249,7 +249,7 @@ func TestParallelContinuationsRunOnce(t *testing.T) {
 	}
 	ran := 0
 	for _, verdict := range verdicts {
-		if v := <-verdict; v.Forward != nil {
+		if v := receive(t, verdict); v.Forward != nil {
 			ran++
 		}
 	}
