@@ -20,12 +20,12 @@ import (
 )
 
 // eventTime limits the wait for one event of a client.
-const eventTime = time.Minute
+const eventTime = 2 * time.Minute
 
 // event is what a program of the folder npm writes. One member is set.
 type event struct {
 	Connected   string
-	Elicitation *struct{ Mode, URL, ElicitationID string }
+	Elicitation *struct{ Mode, Message, URL, ElicitationID string }
 	// Complete is the id of an elicitation that the gate completed.
 	Complete string
 	Progress *struct{ Message string }
@@ -328,6 +328,40 @@ func TestInteropInputRequiredRounds(t *testing.T) {
 				}
 				if approvals, ran := countersign.Approvals(), calls(t, record); len(approvals) != 1 || len(ran) != 1 {
 					t.Errorf("approvals %+v, these calls ran: %q", approvals, ran)
+				}
+			})
+		}
+	}
+}
+
+// TestInteropServerAsksDuringApprovedCall: after the approval, the server asks the client a question of its own. Its answer continues the
+// approved call, which runs once.
+func TestInteropServerAsksDuringApprovedCall(t *testing.T) {
+	t.Parallel()
+	npm := npmPackages(t)
+	for _, transport := range []string{"stdio", "http"} {
+		for _, s := range sdks() {
+			if s.step != "elicitation" {
+				continue
+			}
+			t.Run(transport+" "+s.name, func(t *testing.T) {
+				t.Parallel()
+				countersign, record := clienttest.New(t), filepath.Join(t.TempDir(), "calls")
+				countersign.Mode("approval", "order")
+				s.configuration["elicitation"] = map[string]any{"url": map[string]any{}, "form": map[string]any{}}
+				c := connect(t, npm, s, transport, countersign, record)
+				c.call(t, "order")
+				c.link(t, s.step)
+				countersign.Decide("approved")
+				if e := c.next(t, elicitation).Elicitation; e.Mode == "url" || e.Message != "Which size?" {
+					t.Fatalf("the client was asked %+v", e)
+				}
+				if text := c.text(t, false); text != "done: order" {
+					t.Fatalf("result %q", text)
+				}
+				approvals, ran := countersign.Approvals(), calls(t, record)
+				if len(approvals) != 1 || len(ran) != 1 || ran[0][2] != approvals[0].Proof {
+					t.Errorf("these calls ran: %q, with the approvals %+v", ran, approvals)
 				}
 			})
 		}

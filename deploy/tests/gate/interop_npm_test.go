@@ -63,14 +63,14 @@ var installed = sync.OnceValues(func() (packages, error) {
 		if err := install(folder); err != nil {
 			return packages{}, err
 		}
-		if err := os.WriteFile(complete, wanted, 0o600); err != nil {
-			return packages{}, err
-		}
 	} else if err := copyPrograms(folder); err != nil {
 		return packages{}, err
 	}
 	node, err := node22(folder)
-	return packages{folder, node}, err
+	if err != nil {
+		return packages{}, err
+	}
+	return packages{folder, node}, os.WriteFile(complete, wanted, 0o600)
 })
 
 // copyPrograms copies the files of the folder npm into folder.
@@ -103,7 +103,7 @@ func install(folder string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), npmTime)
 	defer cancel()
 	// Install scripts are not needed: Node is in the package of its platform.
-	command := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	command := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
 	command.Dir, command.WaitDelay = folder, 10*time.Second
 	output, err := command.CombinedOutput()
 	if err != nil && (ctx.Err() != nil || unreachable.Match(output)) {

@@ -13,7 +13,7 @@ const client = new Client({ name: "v1", version: "1" }, { capabilities: elicitat
 if (elicitation) {
   client.setRequestHandler(ElicitRequestSchema, (request) => {
     write({ elicitation: request.params });
-    return { action };
+    return request.params.mode === "url" ? { action } : { action: "accept", content: { size: "large" } };
   });
   client.setNotificationHandler(ElicitationCompleteNotificationSchema, (notification) => write({ complete: notification.params.elicitationId }));
 }

@@ -14,7 +14,7 @@ const client = new Client(
 if (elicitation) {
   client.setRequestHandler("elicitation/create", (request) => {
     write({ elicitation: request.params });
-    return { action };
+    return request.params.mode === "url" ? { action } : { action: "accept", content: { size: "large" } };
   });
   if (!modern) {
     client.setNotificationHandler("notifications/elicitation/complete", (notification) => write({ complete: notification.params.elicitationId }));

@@ -1,5 +1,5 @@
-// Command toolserver is an MCP server, made with the official Go SDK, with two tools: look and pay. It writes one line for each call that
-// it runs: the tool, the arguments and the receipt, separated by tabs.
+// Command toolserver is an MCP server, made with the official Go SDK, with three tools: look, pay, and order, which asks the client a
+// question first. It writes one line for each call that it runs: the tool, the arguments and the receipt, separated by tabs.
 package main
 
 import (
@@ -19,6 +19,12 @@ type payment struct {
 	Amount int    `json:"amount"`
 }
 
+// question asks for more input. The SDK sends it in the way of the client's protocol version.
+func question() *mcp.CallToolResult {
+	schema := map[string]any{"type": "object", "properties": map[string]any{"size": map[string]any{"type": "string"}}}
+	return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{"size": &mcp.ElicitParams{Message: "Which size?", RequestedSchema: schema}}, RequestState: "asked"}
+}
+
 func main() {
 	record := flag.String("record", "", "the file to which calls are appended")
 	address := flag.String("http", "", "serve streamable HTTP at this address instead of stdio")
@@ -30,8 +36,11 @@ func main() {
 	}
 	server := mcp.NewServer(&mcp.Implementation{Name: "toolserver", Version: "1"}, nil)
 	var mu sync.Mutex
-	for _, tool := range []string{"look", "pay"} {
+	for _, tool := range []string{"look", "pay", "order"} {
 		mcp.AddTool(server, &mcp.Tool{Name: tool}, func(_ context.Context, request *mcp.CallToolRequest, _ payment) (*mcp.CallToolResult, any, error) {
+			if answer, ok := request.Params.InputResponses["size"].(*mcp.ElicitResult); tool == "order" && (!ok || answer.Action != "accept") {
+				return question(), nil, nil
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			receipt := request.Params.Meta["countersign/receipt"]
