@@ -45,6 +45,12 @@ func newCountersign(t testing.TB) *clienttest.Countersign {
 // startProcess starts a program. It ends with the test, and its log must have no secrets.
 func startProcess(t testing.TB, environment []string, program string, args ...string) *process {
 	t.Helper()
+	return startCommand(t, environment, nil, program, args...)
+}
+
+// startCommand starts a program whose stderr is a file, or stderr.
+func startCommand(t testing.TB, environment []string, stderr *os.File, program string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, lines: make(chan string, 5000), log: filepath.Join(folder, fmt.Sprintf("log-%d", ids.Add(1)))}
 	cmd := exec.Command(program, args...)
 	cmd.Env = environment
@@ -52,6 +58,9 @@ func startProcess(t testing.TB, environment []string, program string, args ...st
 	must(t, err)
 	defer log.Close()
 	cmd.Stderr = log
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
 	// Not StdoutPipe: Wait would close it before everything is read.
 	out, outside, err := os.Pipe()
 	must(t, err)
@@ -109,6 +118,24 @@ func startStdioGate(t testing.TB, d *clienttest.Countersign, r *record, gateFlag
 	t.Helper()
 	args := append(append([]string{}, gateFlags...), "--", recorderBinary(t), "-record", r.path)
 	return startProcess(t, gateEnvironment(d), gateBinary(t), append(args, recorderFlags...)...)
+}
+
+// startWithSlowStderr starts a gate whose server writes to stderr without end, for a client that reads 64 KiB of it each second.
+func startWithSlowStderr(t testing.TB, d *clienttest.Countersign, r *record) *process {
+	t.Helper()
+	out, in, err := os.Pipe()
+	must(t, err)
+	p := startCommand(t, gateEnvironment(d), in, gateBinary(t), "--wait", "0s", "--", recorderBinary(t), "-record", r.path, "-noise")
+	must(t, in.Close())
+	t.Cleanup(func() { out.Close() })
+	go func() {
+		for buffer := make([]byte, 64<<10); ; time.Sleep(time.Second) {
+			if _, err := out.Read(buffer); err != nil {
+				return
+			}
+		}
+	}()
+	return p
 }
 
 // write writes bytes to stdin.
