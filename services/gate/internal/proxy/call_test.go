@@ -209,7 +209,7 @@ func TestElicitationIsAnsweredInAnotherRequest(t *testing.T) {
 	}
 	before := len(s.requests())
 	// Another request of the gate is unknown here: it must not reach the server either.
-	for _, other := range []string{`{"jsonrpc":"2.0","id":"countersign-9","result":{}}`, `{"jsonrpc":"2.0","id":"countersign-1","result":{"action":"accept"}}`} {
+	for _, other := range []string{`{"jsonrpc":"2.0","id":"\u0063ountersign-9","result":{}}`, `{"jsonrpc":"2.0","id":"countersign-1","result":{"action":"accept"}}`} {
 		if got := send(t, "POST", g.URL+"/mcp", other, "Mcp-Session-Id", id); got.status != 202 || got.body != "" {
 			t.Errorf("%+v", got)
 		}

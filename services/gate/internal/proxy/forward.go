@@ -48,12 +48,11 @@ func newTransport() http.RoundTripper {
 	}
 }
 
-// forward sends a request to the server and copies the response.
+// forward sends a request to the server and copies the response. ReverseProxy passes each part of an event stream at once.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request, pass passage) {
 	(&httputil.ReverseProxy{
-		Transport:     p.transport,
-		FlushInterval: -1, // each event at once
-		Rewrite:       func(out *httputil.ProxyRequest) { p.request(out.Out, pass) },
+		Transport: p.transport,
+		Rewrite:   func(out *httputil.ProxyRequest) { p.request(out.Out, pass) },
 		ModifyResponse: func(response *http.Response) error {
 			return p.response(response, pass)
 		},

@@ -141,17 +141,19 @@ func TestServerThatIsDown(t *testing.T) {
 
 func TestServerThatSwitchesTheProtocolIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
-		connection, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
+	for _, header := range []string{"Connection: Upgrade\r\nUpgrade: x\r\n", ""} {
+		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer connection.Close()
+			io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\n"+header+"\r\n")
+		})
+		if got := send(t, "POST", start(t, s, &judge{}, nil).URL+"/mcp", ping); got.status != 502 {
+			t.Errorf("%q: %+v", header, got)
 		}
-		defer connection.Close()
-		io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-	})
-	if got := send(t, "POST", start(t, s, &judge{}, nil).URL+"/mcp", ping); got.status != 502 {
-		t.Errorf("%+v", got)
 	}
 }
 

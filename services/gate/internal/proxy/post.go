@@ -155,7 +155,7 @@ func (p *proxy) person(ctx context.Context, x exchange) (client.Person, error) {
 
 // deliver gives a response to the gate's own requests to the judge. It returns false if the response is for the server.
 func (p *proxy) deliver(r *http.Request, x exchange, m message.Message) bool {
-	if !bytes.HasPrefix(m.ID, []byte(ownRequest)) {
+	if !strings.HasPrefix(message.IDKey(m.ID), ownRequest) {
 		return false
 	}
 	if person, err := p.person(r.Context(), x); err == nil {
@@ -165,7 +165,7 @@ func (p *proxy) deliver(r *http.Request, x exchange, m message.Message) bool {
 	return true
 }
 
-// ownRequest is how the ids of the gate's requests begin.
+// ownRequest is how the keys of the ids of the gate's requests begin.
 const ownRequest = `"countersign-`
 
 // elicitation reports whether the params of initialize say that the client can open a URL for the person.

@@ -100,7 +100,7 @@ func sealer(t *testing.T, key string) *hold.Sealer {
 }
 
 // start starts a gate in front of a server. change may change its settings.
-func start(t *testing.T, s *server, j *judge, change func(*proxy.Settings)) *httptest.Server {
+func start(t *testing.T, s *server, j gate.Judge, change func(*proxy.Settings)) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(s.URL + "/mcp")
 	if err != nil {
