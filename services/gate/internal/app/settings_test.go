@@ -124,6 +124,7 @@ func TestMissingAndContradictingSettings(t *testing.T) {
 		{"COUNTERSIGN_CUSTOMER=", []string{"--token-audience", "a", "--upstream", "http://127.0.0.1:1"}, "--token-issuer or"},
 		{"", gateTo("--no-such-flag"), "unknown flag: --no-such-flag"},
 		{"", []string{"skills"}, "the server is missing"},
+		{"", gateTo("skills", "canary"), "write -- before the command"},
 		{"", gateTo("skills", "--overwrite"), "--overwrite needs --apply"},
 		{"", gateTo("skills", "--apply"), "--admin-url or COUNTERSIGN_ADMIN_URL must be set"},
 		{"COUNTERSIGN_ADMIN_KEY=", gateTo("skills", "--apply", "--admin-url", d.URL), "set COUNTERSIGN_ADMIN_KEY or COUNTERSIGN_ADMIN_KEY_FILE"},
