@@ -366,10 +366,11 @@ func TestSessionOpensFurtherCalls(t *testing.T) {
 func TestParallelCallsNeedTheirOwnApprovals(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, way, version string) {
-		s := start(t, func(c *mcpguard.Config) { c.Wait = 200 * time.Millisecond })
+		s := start(t)
 		c := s.connect(way, version, nil)
 		s.refused(s.call(c, params()), clienttest.Link)
 		s.double.Decide("approved")
+		s.double.Answer("denied") // so that the other calls end
 		results := make(chan *mcp.CallToolResult, 6)
 		for range cap(results) {
 			go func() {

@@ -76,10 +76,9 @@ func TestCountersignThatDoesNotAnswerOpensNothing(t *testing.T) {
 
 func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
-	s := start(t, short)
+	s := start(t)
 	c := s.connect("memory", modern, manual())
 	state := s.call(c, params()).RequestState
-	s.call(c, with(state))
 	s.double.Decide("approved")
 	s.call(c, with(state))
 	s.double.Answer("denied")
