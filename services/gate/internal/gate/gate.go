@@ -76,6 +76,8 @@ type Gate struct {
 	executions executions
 	// progressPause is the time between two progress notifications.
 	progressPause time.Duration
+	// decideTime limits the questions to Countersign before a call waits for the person.
+	decideTime time.Duration
 
 	mu       sync.Mutex
 	elicited map[string]elicited
@@ -87,12 +89,9 @@ var _ Judge = (*Gate)(nil)
 func New(c Config) *Gate {
 	return &Gate{
 		Config: c, executions: executions{values: map[string]keptExecution{}}, elicited: map[string]elicited{},
-		progressPause: 5 * time.Second,
+		progressPause: 5 * time.Second, decideTime: 10 * time.Second,
 	}
 }
-
-// decideTime limits the questions to Countersign before a call waits for the person.
-const decideTime = 20 * time.Second
 
 // request is one call, while the gate decides about it.
 type request struct {
@@ -152,7 +151,7 @@ func (g *Gate) Judge(ctx context.Context, from Caller, call message.Call, to Cli
 
 // decide returns what must happen with a call now.
 func (g *Gate) decide(ctx context.Context, r *request) (hold.Decision, error) {
-	ctx, cancel := context.WithTimeout(ctx, decideTime)
+	ctx, cancel := context.WithTimeout(ctx, g.decideTime)
 	defer cancel()
 	defer g.Metrics.checked(r.began)
 	if r.state == nil || r.state.Approval == "" {

@@ -341,6 +341,17 @@ func TestCallThatMustNotRun(t *testing.T) {
 	}
 }
 
+func TestCallDoesNotWaitForACountersignThatHangs(t *testing.T) {
+	t.Parallel()
+	d, g := start(t)
+	g.decideTime = 50 * time.Millisecond
+	d.Intercept(func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+	a := read(t, receive(t, judge(t.Context(), g, person, call(t, "read", `{}`), receiver{})))
+	if !a.Result.IsError || !strings.Contains(a.text(), "cannot be reached") || counted(g, "unavailable") != 1 {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestClientThatExpectsATaskGetsAnError(t *testing.T) {
 	t.Parallel()
 	_, g := start(t)
