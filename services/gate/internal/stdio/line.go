@@ -13,21 +13,24 @@ import (
 const bufferSize = 64 << 10
 
 // readLine returns the next line with its end. whole is false if the line has more than limit bytes, and at the end of the input. Then
-// it is the beginning of a line. The line is valid until the next read.
+// it is the beginning of a line.
 func readLine(in *bufio.Reader, limit func() int) (line []byte, whole bool, err error) {
-	line, err = in.ReadSlice('\n')
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return line, err == nil, err
-	}
-	line = bytes.Clone(line)
-	for len(line) <= limit() {
+	// Parts, because a slice that grows by append leaves many times its size to the garbage collector.
+	var parts [][]byte
+	for size := 0; ; {
 		part, err := in.ReadSlice('\n')
-		line = append(line, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, err == nil, err
+		parts = append(parts, bytes.Clone(part))
+		size += len(part)
+		full := errors.Is(err, bufio.ErrBufferFull)
+		switch {
+		case !full && len(parts) == 1:
+			return parts[0], err == nil, err
+		case !full:
+			return bytes.Join(parts, nil), err == nil, err
+		case size > limit():
+			return bytes.Join(parts, nil), false, nil
 		}
 	}
-	return line, false, nil
 }
 
 // copyLine writes the rest of a line to out.

@@ -57,7 +57,7 @@ func (p *pump) fromClient(stdin io.Reader) error {
 		case err != nil && len(line) > 0: // the client may have ended in the middle of a message
 			p.refuse(&message.Refusal{Code: message.CodeInvalidRequest, Reason: "the message has no line feed at its end"}, true)
 		case err == nil && len(raw) > 0:
-			err = p.message(bytes.Clone(line))
+			err = p.message(line)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

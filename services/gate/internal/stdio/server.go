@@ -83,7 +83,6 @@ func (p *pump) response(line []byte) []byte {
 	if !p.requests.awaiting() {
 		return line
 	}
-	line = bytes.Clone(line)
 	m, err := message.Parse(withoutEnd(line))
 	if err != nil || !m.IsResponse() || m.ID == nil {
 		return line
