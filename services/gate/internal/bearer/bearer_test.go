@@ -121,6 +121,41 @@ func withEmbeddedKey(t *testing.T, private crypto.Signer, c any) string {
 	return token
 }
 
+// An issuer could publish a symmetric key by mistake. Everybody could sign with it.
+func TestPublishedSymmetricKeyIsNotUsed(t *testing.T) {
+	t.Parallel()
+	secret := []byte("canary-canary-canary-canary-canary")
+	i := bearertest.New(t, jose.JSONWebKey{Key: secret, KeyID: "1"})
+	v, _ := verifier(t, i, nil)
+	if got, err := v.Subject(t.Context(), bearertest.Sign(t, "HS256", secret, "1", i.Claims("anna@app"))); got != "" || !errors.Is(err, bearer.ErrInvalid) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// everywhere sends the requests for all hosts to the issuer.
+type everywhere struct{ host string }
+
+func (e everywhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", e.host
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func TestKeysOverHTTPAreNotUsed(t *testing.T) {
+	t.Parallel()
+	private := bearertest.Key(t, "ES256")
+	for location, want := range map[string]string{"http://keys.example/keys": "", "https://keys.example/keys": "anna@app"} {
+		i := bearertest.New(t, bearertest.Public(private, "1"))
+		i.JWKS(location)
+		v, _ := verifier(t, i, func(s *bearer.Settings) {
+			s.HTTP = &http.Client{Transport: everywhere{strings.TrimPrefix(i.URL, "http://")}}
+		})
+		if got, err := v.Subject(t.Context(), bearertest.Sign(t, "ES256", private, "1", i.Claims("anna@app"))); got != want {
+			t.Errorf("%s: %q, %v", location, got, err)
+		}
+	}
+}
+
 func TestIssuerThatIsDownSaysNothingAboutATokenAndIsNotAskedOften(t *testing.T) {
 	t.Parallel()
 	private := bearertest.Key(t, "ES256")
@@ -162,7 +197,6 @@ func TestDiscoveryDoesNotLeadToOtherPlaces(t *testing.T) {
 	t.Parallel()
 	private := bearertest.Key(t, "ES256")
 	for name, change := range map[string]func(*bearertest.Issuer){
-		"keys over http":      func(i *bearertest.Issuer) { i.JWKS("http://keys.example/keys") },
 		"no keys":             func(i *bearertest.Issuer) { i.JWKS("") },
 		"another issuer":      func(i *bearertest.Issuer) { i.URL += "/x" }, // the document has this issuer
 		"document is refused": func(i *bearertest.Issuer) { i.JWKS(i.URL + "/missing") },

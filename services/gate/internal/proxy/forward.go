@@ -95,10 +95,7 @@ func (p *proxy) request(out *http.Request, pass passage) {
 
 // response changes the server's response for the client.
 func (p *proxy) response(response *http.Response, pass passage) error {
-	switch status := response.StatusCode; {
-	case status == http.StatusSwitchingProtocols:
-		return errors.New("the server answered with another protocol than HTTP")
-	case status >= 300 && status < 400:
+	if status := response.StatusCode; status >= 300 && status < 400 {
 		return errRedirect
 	}
 	response.Header.Del("Alt-Svc") // it names another way to the server

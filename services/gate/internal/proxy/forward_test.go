@@ -90,13 +90,14 @@ func TestAnswersOfTheServerPassUnchanged(t *testing.T) {
 			w.Header().Set("Content-Type", c.kind)
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.Header().Set("Set-Cookie", "a=b")
+			w.Header().Set("Alt-Svc", `h2="other.example:443"`) // a way around the gate
 			w.WriteHeader(c.status)
 			io.WriteString(w, c.answer)
 		})
 		g := start(t, s, &judge{}, nil)
 		for _, body := range []string{ping, pay} {
 			got := send(t, "POST", g.URL+"/mcp", body)
-			if got.status != c.status || got.body != c.answer || got.header.Get("Content-Type") != c.kind || got.header.Get("Set-Cookie") != "a=b" || got.header.Get("WWW-Authenticate") != "Bearer" {
+			if got.status != c.status || got.body != c.answer || got.header.Get("Content-Type") != c.kind || got.header.Get("Set-Cookie") != "a=b" || got.header.Get("WWW-Authenticate") != "Bearer" || got.header.Get("Alt-Svc") != "" {
 				t.Errorf("%d: %+v", c.status, got)
 			}
 		}

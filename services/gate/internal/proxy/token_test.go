@@ -184,6 +184,10 @@ func TestMetadataOfTheResource(t *testing.T) {
 			t.Errorf("%s: %+v", path, got)
 		}
 	}
+	without := start(t, s, &judge{}, func(p *proxy.Settings) { p.PublicURL, _ = url.Parse("https://gate.example/mcp") })
+	if got := send(t, "GET", without.URL+"/.well-known/oauth-protected-resource", ""); got.status != 404 {
+		t.Errorf("without tokens: %+v", got)
+	}
 	if got := send(t, "OPTIONS", g.URL+"/mcp", ""); got.status != 200 { // a browser asks without a token
 		t.Errorf("%+v", got)
 	}
