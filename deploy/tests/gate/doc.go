@@ -1,8 +1,3 @@
-// Package gate tests the MCP gate as whole processes, with the official clients and servers.
+// Package gate tests the MCP gate as whole processes. `make test` sends it raw messages, in front of a server that reads carelessly.
+// `make gate-test` (build tag interop) uses the official conformance suite, clients and servers, which npm installs.
 package gate
-
-import (
-	_ "github.com/countersign/countersign/pkg/client/clienttest" // used by the tests
-	_ "github.com/countersign/countersign/pkg/testkit/localstores"
-	_ "github.com/modelcontextprotocol/go-sdk/mcp"
-)
