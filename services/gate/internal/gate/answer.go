@@ -72,7 +72,11 @@ func (g *Gate) record(r *request, label string, decision hold.Decision, err erro
 	if decision.Approval.ID != "" {
 		fields = append(fields, "approval", decision.Approval.ID)
 	}
-	if err != nil {
+	var invalid *action.Error
+	switch {
+	case errors.As(err, &invalid):
+		fields = append(fields, "reason", "the arguments "+invalid.Reason) // without the names of members
+	case err != nil:
 		fields = append(fields, "reason", err.Error())
 	}
 	if label == "unavailable" {
