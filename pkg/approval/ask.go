@@ -92,13 +92,13 @@ func (a *Asker) Ask(ctx context.Context, key token.Token, r Request) (Answer, er
 	if err := askable(resolved); err != nil {
 		return Answer{}, err
 	}
-	row, err := a.row(ctx, resolved, r)
+	kind := Session
+	if decision.Reason == policy.ApprovalNeeded {
+		kind = Action
+	}
+	row, err := a.row(ctx, resolved, kind, r)
 	if err != nil {
 		return Answer{}, err
-	}
-	row.Kind = Session
-	if decision.Reason == policy.ApprovalNeeded {
-		row.Kind = Action
 	}
 	return a.insert(ctx, row, resolved.KeyID, r.ExpiresIn)
 }
@@ -117,9 +117,9 @@ func askable(r pin.Resolved) error {
 }
 
 // row returns the approval of a request, with what the person will read. It checks the arguments and the audience.
-func (a *Asker) row(ctx context.Context, resolved pin.Resolved, r Request) (Row, error) {
+func (a *Asker) row(ctx context.Context, resolved pin.Resolved, kind Kind, r Request) (Row, error) {
 	row := Row{
-		ID: uuid.New(), InstanceID: resolved.InstanceID, CustomerID: resolved.CustomerID.UUID, IdentityID: resolved.IdentityID,
+		ID: uuid.New(), Kind: kind, InstanceID: resolved.InstanceID, CustomerID: resolved.CustomerID.UUID, IdentityID: resolved.IdentityID,
 		Skill: action.Lower(r.Skill), Audience: r.Audience, Note: r.Note, Nonce: make([]byte, 32), KeyID: a.keys.Current(), Status: Pending,
 	}
 	rand.Read(row.Nonce)
@@ -129,8 +129,14 @@ func (a *Asker) row(ctx context.Context, resolved pin.Resolved, r Request) (Row,
 		return Row{}, err
 	}
 	row.Title, row.Template = definition.Title, definition.Template
-	if row.Arguments, err = definition.Canonical([]byte(r.Arguments)); err != nil {
+	if row.Arguments, err = action.Canonical([]byte(r.Arguments)); err != nil {
 		return Row{}, err
+	}
+	// A session is not bound to arguments, so an agent may ask for it without them.
+	if kind == Action || row.Arguments != "{}" {
+		if err := definition.Schema.Check(row.Arguments); err != nil {
+			return Row{}, err
+		}
 	}
 	if registered := resolved.Skill; registered.Mode != skill.Unregistered {
 		row.Skill = registered.Name

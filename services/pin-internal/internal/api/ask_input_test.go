@@ -27,6 +27,7 @@ func TestBadRequestsForApprovals(t *testing.T) {
 	s := newPayingService(t)
 	s.setCustomerPIN()
 	s.register("strict", "approval", ", arguments", `, '{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}},"additionalProperties":false}'`)
+	s.register("strict-session", "session", ", arguments", `, '{"type":"object","required":["n"]}'`)
 	s.register("heard", "approval", ", audience", ", 'bank'")
 	other := s.people.Customer()
 	otherIdentity := s.people.Identity(other, s.instance)
@@ -41,6 +42,8 @@ func TestBadRequestsForApprovals(t *testing.T) {
 		{"128 KiB", `"skill":"Pay","arguments":{"a":"` + strings.Repeat("x", 128<<10) + `"}`, 413, "Request body too large"},
 		{"32 levels", `"skill":"Pay","arguments":` + nested(32), 201, ""},
 		{"33 levels", `"skill":"Pay","arguments":` + nested(33), 422, "body arguments"},
+		{"a session without the arguments that the schema needs", `"skill":"strict-session"`, 201, ""},
+		{"a session with arguments outside the schema", `"skill":"strict-session","arguments":{"m":1}`, 422, "body arguments n"},
 		{"9999 levels", `"skill":"Pay","arguments":` + nested(9999), 422, "body arguments"},
 		{"20000 levels", `"skill":"Pay","arguments":` + nested(20000), 422, "body"},
 		{"a repeated key", `"skill":"Pay","arguments":{"b":{"a":1,"a":2}}`, 422, "body arguments b a"},

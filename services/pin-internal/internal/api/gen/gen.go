@@ -332,7 +332,7 @@ type ApprovalStatus string
 
 // ApprovalRequest defines model for ApprovalRequest.
 type ApprovalRequest struct {
-	// Arguments The arguments of the skill; absent or null is the same as {}. Their canonical form (RFC 8785) has at most 16384 bytes and 32 levels. A number that would be rounded is refused: send it as a string.
+	// Arguments The arguments of the skill; absent or null is the same as {}. Their canonical form (RFC 8785) has at most 16384 bytes and 32 levels. A number that would be rounded is refused: send it as a string. Arguments outside the schema of a registered skill are refused. For a skill with the mode session, they may be absent.
 	Arguments *web.Exact `json:"arguments,omitempty"`
 
 	// Audience Who accepts the receipt. If the skill is registered with an audience, it may be left out, and no other is accepted.
