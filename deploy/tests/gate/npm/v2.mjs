@@ -1,5 +1,5 @@
 // A client made with version 2 of the TypeScript SDK (MCP 2026-07-28, and 2025-11-25). `node v2.mjs CONFIGURATION` connects. Then it calls a
-// tool for each line of its input, and writes one JSON object for each thing that happens.
+// tool for each line of its input, cancels the last call if the line is "cancel", and writes one JSON object for each thing that happens.
 import { createInterface } from "node:readline";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
@@ -23,12 +23,17 @@ if (elicitation) {
 await client.connect(url ? new StreamableHTTPClientTransport(new URL(url)) : new StdioClientTransport({ command, args, env }));
 write({ connected: client.getNegotiatedProtocolVersion() });
 
+let abort;
 for await (const line of createInterface({ input: process.stdin })) {
-  const options = progress ? { onprogress: (message) => write({ progress: message }) } : {};
-  try {
-    write({ result: await client.callTool(JSON.parse(line), options) });
-  } catch (error) {
-    write({ error: { code: error.code, message: error.message } });
+  if (line === "cancel") {
+    abort.abort();
+    continue;
   }
+  abort = new AbortController();
+  const options = { signal: abort.signal, onprogress: progress ? (message) => write({ progress: message }) : undefined };
+  client.callTool(JSON.parse(line), options).then(
+    (result) => write({ result }),
+    (error) => write({ error: { code: error.code, message: error.message } }),
+  );
 }
 await client.close();
