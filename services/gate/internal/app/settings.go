@@ -55,6 +55,8 @@ func (c *connection) open(env environment) (*client.Client, error) {
 func transport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 64
+	// Each call that waits for a person has a connection. The messages on it are small.
+	t.ReadBufferSize, t.WriteBufferSize = 1<<10, 1<<10
 	return t
 }
 

@@ -76,6 +76,8 @@ type Gate struct {
 	executions executions
 	// progressPause is the time between two progress notifications.
 	progressPause time.Duration
+	// deciding has one element for each call that asks Countersign now. Each of them needs a connection and its memory.
+	deciding chan struct{}
 	// decideTime limits the questions to Countersign before a call waits for the person.
 	decideTime time.Duration
 
@@ -89,9 +91,12 @@ var _ Judge = (*Gate)(nil)
 func New(c Config) *Gate {
 	return &Gate{
 		Config: c, executions: executions{values: map[string]keptExecution{}}, elicited: map[string]elicited{},
-		progressPause: 5 * time.Second, decideTime: 10 * time.Second,
+		progressPause: 5 * time.Second, decideTime: 10 * time.Second, deciding: make(chan struct{}, maxDeciding),
 	}
 }
+
+// maxDeciding is how many calls ask Countersign at the same time. It is below the connections that the client keeps open.
+const maxDeciding = 32
 
 // request is one call, while the gate decides about it.
 type request struct {
@@ -154,6 +159,12 @@ func (g *Gate) decide(ctx context.Context, r *request) (hold.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.decideTime)
 	defer cancel()
 	defer g.Metrics.checked(r.began)
+	select {
+	case g.deciding <- struct{}{}:
+		defer func() { <-g.deciding }()
+	case <-ctx.Done():
+		return hold.Decision{}, ctx.Err()
+	}
 	if r.state == nil || r.state.Approval == "" {
 		return g.Holder.Decide(ctx, r.held)
 	}
