@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -147,11 +146,11 @@ func lines(raw []byte) (calls []Call) {
 
 var loneSurrogate = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
 
-// cleaned removes what a program may not be able to show: invalid UTF-8, control and format characters, surrogates.
+// cleaned removes what JSON does not allow: a byte order mark, invalid UTF-8, control characters, lone surrogates.
 func cleaned(raw []byte) []byte {
-	raw = bytes.ToValidUTF8(raw, nil)
+	raw = bytes.ToValidUTF8(bytes.TrimPrefix(raw, []byte("\ufeff")), nil)
 	raw = bytes.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cc, unicode.Cf) {
+		if r < ' ' {
 			return -1
 		}
 		return r
