@@ -205,7 +205,7 @@ func connect(t *testing.T, npm packages, s sdk, transport string, countersign *c
 	} else {
 		s.configuration["command"] = gateBinary(t)
 		s.configuration["args"] = append(append([]string{}, flags...), "--", server, "-record", record)
-		s.configuration["env"] = settings(countersign)
+		s.configuration["env"] = settings(t, countersign)
 	}
 	c := start(t, npm, s.program, s.configuration)
 	c.next(t, connected)

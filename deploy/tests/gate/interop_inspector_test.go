@@ -34,7 +34,7 @@ func TestInteropInspector(t *testing.T) {
 					})
 					target = append(target, "--transport", "http", "--server-url", gateURL(t, countersign, upstream))
 				} else {
-					for name, value := range settings(countersign) {
+					for name, value := range settings(t, countersign) {
 						target = append(target, "-e", name+"="+value)
 					}
 					target = append(target, "--", gateBinary(t), "--", server, "-record", record)

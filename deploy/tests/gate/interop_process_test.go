@@ -34,10 +34,10 @@ var (
 )
 
 // settings is the environment of a gate that asks a double of Countersign.
-func settings(countersign *clienttest.Countersign) map[string]string {
+func settings(t *testing.T, countersign *clienttest.Countersign) map[string]string {
 	return map[string]string{
 		"COUNTERSIGN_URL": countersign.URL, "COUNTERSIGN_INSTANCE": clienttest.Instance, "COUNTERSIGN_PROXY_KEY": clienttest.ProxyKey,
-		"COUNTERSIGN_CUSTOMER": clienttest.Customer,
+		"COUNTERSIGN_CUSTOMER": clienttest.Customer, "COUNTERSIGN_GATE_STATE": t.TempDir(),
 	}
 }
 
@@ -97,7 +97,7 @@ func freeAddress(t *testing.T) string {
 // gateURL starts a gate in front of an MCP server, and returns the URL of the gate.
 func gateURL(t *testing.T, countersign *clienttest.Countersign, upstream string, flags ...string) string {
 	t.Helper()
-	return listen(t, settings(countersign), gateBinary(t), func(address string) []string {
+	return listen(t, settings(t, countersign), gateBinary(t), func(address string) []string {
 		return append([]string{"--upstream", upstream, "--listen", address}, flags...)
 	})
 }

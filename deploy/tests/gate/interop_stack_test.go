@@ -32,7 +32,7 @@ func TestInteropStackProtectsFilesystem(t *testing.T) {
 	server := []string{npm.node, filepath.Join(npm.folder, "node_modules", "@modelcontextprotocol", "server-filesystem", "dist", "index.js"), files}
 	environment := map[string]string{
 		"COUNTERSIGN_URL": stack.PinInternalURL, "COUNTERSIGN_INSTANCE": stack.InstanceID, "COUNTERSIGN_PROXY_KEY": stack.ProxyKey,
-		"COUNTERSIGN_CUSTOMER": stack.CustomerID, "COUNTERSIGN_SKILL_PREFIX": "files.", "COUNTERSIGN_AUDIENCE": "files",
+		"COUNTERSIGN_CUSTOMER": stack.CustomerID, "COUNTERSIGN_SKILL_PREFIX": "files.", "COUNTERSIGN_AUDIENCE": "files", "COUNTERSIGN_GATE_STATE": t.TempDir(),
 	}
 	apply := exec.CommandContext(t.Context(), gateBinary(t), append([]string{"skills", "--apply", "--"}, server...)...)
 	apply.Env = append(os.Environ(), "COUNTERSIGN_ADMIN_URL="+stack.PinAdminURL, "COUNTERSIGN_ADMIN_KEY="+stack.APIKey)

@@ -29,9 +29,9 @@ type process struct {
 	log   string      // the path of what it wrote to stderr
 }
 
-// gateEnvironment is the environment of a gate that asks d.
+// gateEnvironment is the environment of a gate that asks d. It has no folder for the state, which other tests would share.
 func gateEnvironment(d *clienttest.Countersign) []string {
-	return append(os.Environ(), "COUNTERSIGN_URL="+d.URL, "COUNTERSIGN_INSTANCE="+clienttest.Instance, "COUNTERSIGN_PROXY_KEY="+clienttest.ProxyKey,
+	return append(os.Environ(), "HOME=", "XDG_STATE_HOME=", "COUNTERSIGN_URL="+d.URL, "COUNTERSIGN_INSTANCE="+clienttest.Instance, "COUNTERSIGN_PROXY_KEY="+clienttest.ProxyKey,
 		"COUNTERSIGN_CUSTOMER="+clienttest.Customer)
 }
 

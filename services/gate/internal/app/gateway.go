@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/services/gate/internal/bearer"
 	"github.com/countersign/countersign/services/gate/internal/gate"
 	"github.com/countersign/countersign/services/gate/internal/proxy"
+	"github.com/countersign/countersign/services/gate/internal/state"
 	"github.com/countersign/countersign/services/gate/internal/stdio"
 	"github.com/countersign/countersign/services/gate/internal/tools"
 )
@@ -23,6 +24,7 @@ type gateway struct {
 	server     server
 	holding    holding
 	exposure   exposure
+	state      string
 	dryRun     bool
 }
 
@@ -35,6 +37,8 @@ func (g *gateway) add(f flags) {
 	g.holding.add(f)
 	g.server.add(f)
 	g.exposure.add(f)
+	f.text(&g.state, "state", "COUNTERSIGN_GATE_STATE", "folder",
+		"the folder that keeps approvals and sessions, encrypted, for the next gate (default in front of a child process: the user's state folder)")
 	f.set.BoolVar(&g.dryRun, "dry-run", false, "print what the policy would do to each tool of the server, and end")
 }
 
@@ -74,6 +78,10 @@ func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
 	if err != nil {
 		return err
 	}
+	memory, err := g.memory(sealer, log)
+	if err != nil {
+		return err
+	}
 	step, err := gate.ParseStep(g.holding.bestStep)
 	if err != nil {
 		return err
@@ -92,7 +100,7 @@ func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
 		defer stop()
 	}
 	judge := gate.New(gate.Config{
-		Holder: hold.New(countersign, nil), Sealer: sealer, Wait: g.holding.wait, BestStep: step,
+		Holder: hold.New(countersign, memory), Sealer: sealer, Wait: g.holding.wait, BestStep: step,
 		Audience: g.connection.audience, SkillPrefix: g.connection.skillPrefix, Log: log, Metrics: metrics, Approved: pins.Approved,
 	})
 	if g.server.upstream == nil {
@@ -117,6 +125,27 @@ func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
 	}
 	log.Info("ready", "addr", listener.Addr().String())
 	return proxy.Serve(ctx, listener, handler, log)
+}
+
+// memory returns where the gate remembers approvals and sessions, or nil: until it ends. Some clients start their server, and so the
+// gate, for each call.
+func (g *gateway) memory(sealer *hold.Sealer, log *slog.Logger) (hold.Memory, error) {
+	folder := g.state
+	if folder == "" && g.server.upstream == nil {
+		folder = stateFolder(newEnvironment(g.program.Env))
+	}
+	if folder == "" {
+		return nil, nil
+	}
+	kept, err := state.Open(folder, sealer)
+	if err != nil && g.state != "" {
+		return nil, usageError{err}
+	}
+	if err != nil {
+		log.Warn("approvals and sessions are remembered only until the gate ends", "reason", err.Error())
+		return nil, nil
+	}
+	return kept, nil
 }
 
 // callers returns on whose behalf the clients act: a verifier of their access tokens, or one person. The error is a usageError.

@@ -59,6 +59,26 @@ func TestGateHoldsACallUntilItIsApproved(t *testing.T) {
 	private(t, c.log.String())
 }
 
+// Some clients start a gate for each call.
+func TestNextGateFindsTheApproval(t *testing.T) {
+	t.Parallel()
+	d := clienttest.New(t)
+	d.Mode("approval", "write")
+	environment := environmentOf(d)
+	environment["XDG_STATE_HOME"] = t.TempDir()
+	first := startGate(t, environment, gateTo()...)
+	contains(t, first.asks("tools/call", write), "NOT EXECUTED", clienttest.Link)
+	first.in.Close()
+	<-first.code
+	d.Decide("approved")
+	next := startGate(t, environment, gateTo()...)
+	contains(t, next.asks("tools/call", write), `"countersign/receipt":"receipt.canary.`)
+	contains(t, next.asks("tools/call", write), "NOT EXECUTED", clienttest.Link)
+	if n := len(d.Approvals()); n != 2 {
+		t.Errorf("%d approvals", n)
+	}
+}
+
 // The server must not get the proxy key, nor any other setting of the gate.
 func TestServerGetsNoSettingsOfTheGate(t *testing.T) {
 	t.Parallel()

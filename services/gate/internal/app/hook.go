@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/client/hold"
 	"github.com/countersign/countersign/services/gate/internal/hook"
+	"github.com/countersign/countersign/services/gate/internal/state"
 )
 
 const hookHelp = `hook answers the question of an agent whether it may use a tool. It is for agents that start a program before each call of a tool, as
@@ -78,15 +79,15 @@ func (h hookCommand) run(ctx context.Context, p Program) error {
 	if err != nil {
 		return err
 	}
-	state, err := hook.OpenState(h.state, sealer)
+	kept, err := state.Open(h.state, sealer)
 	if err != nil {
 		return usageError{err}
 	}
 	answer := hook.Run(ctx, hook.Settings{
-		Client: client, State: state, Person: who, Audience: h.connection.audience, SkillPrefix: h.connection.skillPrefix,
+		Client: client, State: kept, Person: who, Audience: h.connection.audience, SkillPrefix: h.connection.skillPrefix,
 		Wait: h.holding.wait, MaxInput: h.holding.maxMessage, AllowUnprotected: h.unprotected == "allow",
 	}, p.In)
-	if err := state.Problem(); err != nil {
+	if err := kept.Problem(); err != nil {
 		fmt.Fprintf(p.Err, "countersign-gate hook: %s\n", err)
 	}
 	return answer.Write(p.Out)

@@ -20,7 +20,7 @@ const Grace = 8 * time.Second
 // Settings are how calls are judged.
 type Settings struct {
 	Client                *client.Client
-	State                 *State
+	State                 hold.Memory
 	Person                client.Person
 	Audience, SkillPrefix string
 	// Wait is how long a call waits for the person, if the person has its link already.

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/pkg/client"
 	"github.com/countersign/countersign/pkg/client/clienttest"
 	"github.com/countersign/countersign/pkg/client/hold"
+	"github.com/countersign/countersign/services/gate/internal/state"
 )
 
 // agent calls hooks, each as a new process would be: only the folder of the state is the same.
@@ -43,11 +44,11 @@ func (a *agent) settings() Settings {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	state, err := OpenState(a.folder, sealer)
+	kept, err := state.Open(a.folder, sealer)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	s := Settings{Client: c, State: state, Person: client.Person{Customer: clienttest.Customer}, SkillPrefix: "agent.", Wait: time.Minute, MaxInput: 1 << 20}
+	s := Settings{Client: c, State: kept, Person: client.Person{Customer: clienttest.Customer}, SkillPrefix: "agent.", Wait: time.Minute, MaxInput: 1 << 20}
 	if a.change != nil {
 		a.change(&s)
 	}
@@ -417,39 +418,6 @@ func TestStateThatIsNotValidIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestStateOfAnotherKeyIsNotFound(t *testing.T) {
-	t.Parallel()
-	s := newAgent(t).settings().State
-	s.Put("approval:a", []byte("first"), time.Now().Add(time.Hour))
-	if err := os.Rename(s.file("approval:a"), s.file("approval:b")); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.Get("approval:b"); got != nil {
-		t.Errorf("the value of another key: %q", got)
-	}
-}
-
-func TestStateThatIsTooOldIsRemoved(t *testing.T) {
-	t.Parallel()
-	a := newAgent(t)
-	s := a.settings().State
-	s.Put("old", []byte("canary"), time.Now().Add(-time.Hour))
-	if got := s.Get("old"); got != nil {
-		t.Errorf("%q", got)
-	}
-	other := filepath.Join(a.folder, "notes.txt")
-	if err := os.WriteFile(other, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(other, time.Unix(0, 0), time.Unix(0, 0)); err != nil {
-		t.Fatal(err)
-	}
-	s.Put("new", []byte("x"), time.Now().Add(time.Hour))
-	if files := a.files(); len(files) != 2 || s.Get("new") == nil || s.Problem() != nil {
-		t.Errorf("%q, %v", files, s.Problem())
-	}
-}
-
 func TestStateThatCannotBeWrittenIsReported(t *testing.T) {
 	t.Parallel()
 	a := newAgent(t)
@@ -459,7 +427,7 @@ func TestStateThatCannotBeWrittenIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, a.reads(Run(t.Context(), s, strings.NewReader(deploy))), "deny: NOT EXECUTED")
-	if s.State.Problem() == nil {
+	if s.State.(*state.Folder).Problem() == nil {
 		t.Error("nothing says that the next hook does not find the approval")
 	}
 }

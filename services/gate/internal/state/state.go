@@ -1,4 +1,5 @@
-package hook
+// Package state keeps in files what a gate or a hook must remember for the next process: sessions, and the approvals that were asked for.
+package state
 
 import (
 	"crypto/sha256"
@@ -18,35 +19,48 @@ import (
 // suffix is the end of the name of each file of a State.
 const suffix = ".sealed"
 
-// State keeps the sessions and the approvals of one hook for the next one, in files of a folder: a hook is a new process for each
-// call. The files are sealed, because a session opens tools. It implements hold.Memory.
-type State struct {
+// Folder is a hold.Memory in the files of a folder, which several processes may use. The files are sealed, because a session opens
+// tools. What cannot be written is kept until the process ends.
+type Folder struct {
 	folder string
 	sealer *hold.Sealer
 
 	mu sync.Mutex
-	// problem is the first failure of a write: then the next hook does not find what this one asked for.
+	// problem is the first failure of a write.
 	problem error
+	// unwritten has the values that could not be written.
+	unwritten map[string]unwritten
 }
 
-// OpenState returns the State in a folder. It makes the folder.
-func OpenState(folder string, sealer *hold.Sealer) (*State, error) {
+type unwritten struct {
+	value []byte
+	until time.Time
+}
+
+// Open returns the state in a folder. It makes the folder.
+func Open(folder string, sealer *hold.Sealer) (*Folder, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of the state: %w", err)
 	}
-	return &State{folder: folder, sealer: sealer}, nil
+	return &Folder{folder: folder, sealer: sealer, unwritten: map[string]unwritten{}}, nil
 }
 
-func (s *State) file(key string) string {
+func (s *Folder) file(key string) string {
 	name := sha256.Sum256([]byte(key))
 	return filepath.Join(s.folder, hex.EncodeToString(name[:])+suffix)
 }
 
 // purpose is part of the seal, so that a file with the name of another one is not valid.
-func purpose(key string) string { return "hook " + key }
+func purpose(key string) string { return "state " + key }
 
 // Get returns nil also for a file that cannot be read or is not valid. Then the person is asked again.
-func (s *State) Get(key string) []byte {
+func (s *Folder) Get(key string) []byte {
+	s.mu.Lock()
+	kept, found := s.unwritten[key]
+	s.mu.Unlock()
+	if found && time.Now().Before(kept.until) {
+		return kept.value
+	}
 	content, err := os.ReadFile(s.file(key))
 	if err != nil {
 		return nil
@@ -58,30 +72,34 @@ func (s *State) Get(key string) []byte {
 	return value
 }
 
-// Problem returns the first failure of a write. Then the next hook does not find what this one asked for.
-func (s *State) Problem() error {
+// Problem returns the first failure of a write. Then the next process does not find what this one asked for.
+func (s *Folder) Problem() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.problem
 }
 
 // fail keeps the first error. The caller holds the lock.
-func (s *State) fail(err error) {
+func (s *Folder) fail(err error) {
 	if s.problem == nil {
 		s.problem = err
 	}
 }
 
-// Put replaces a file, so that a parallel hook never reads half of it. The file's modification time is the time at which the value is too
+// Put replaces a file, so that a parallel process never reads half of it. The file's modification time is the time at which the value is too
 // old.
-func (s *State) Put(key string, value []byte, until time.Time) {
+func (s *Folder) Put(key string, value []byte, until time.Time) {
 	err := s.put(key, value, until)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail(err)
+	delete(s.unwritten, key)
+	if err != nil {
+		s.fail(err)
+		s.unwritten[key] = unwritten{value, until}
+	}
 }
 
-func (s *State) put(key string, value []byte, until time.Time) error {
+func (s *Folder) put(key string, value []byte, until time.Time) error {
 	s.purge()
 	sealed, err := s.sealer.Seal(purpose(key), value, until)
 	if err != nil {
@@ -104,7 +122,10 @@ func (s *State) put(key string, value []byte, until time.Time) error {
 }
 
 // Delete removes a value.
-func (s *State) Delete(key string) {
+func (s *Folder) Delete(key string) {
+	s.mu.Lock()
+	delete(s.unwritten, key)
+	s.mu.Unlock()
 	if err := os.Remove(s.file(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -112,8 +133,8 @@ func (s *State) Delete(key string) {
 	}
 }
 
-// purge removes values that are too old. A file that another hook is writing is younger than a minute.
-func (s *State) purge() {
+// purge removes values that are too old. A file that another process is writing is younger than a minute.
+func (s *Folder) purge() {
 	files, err := os.ReadDir(s.folder)
 	if err != nil {
 		return // the write reports it
