@@ -49,7 +49,7 @@ func runSteps(t *testing.T, folder string, steps []step) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shell.Env = append(os.Environ(), "GOWORK="+work)
+	shell.Env = append(os.Environ(), "GOWORK="+work, "XDG_STATE_HOME="+folder)
 	shell.WaitDelay = 10 * time.Second
 	failed := shell.Run()
 	for _, s := range steps {
