@@ -291,7 +291,7 @@ func TestClientCancelsACallThatWaits(t *testing.T) {
 	cancel("2", "Mcp-Session-Id", id)
 	cancel(`"1"`, "Mcp-Session-Id", id)
 	cancel("1")
-	cancel("1", "Mcp-Session-Id", sealed(t, "mcp session", "session-2", time.Now().Add(time.Hour)))
+	cancel("1", "Mcp-Session-Id", sealed(t, "mcp session "+s.URL+"/mcp", "session-2", time.Now().Add(time.Hour)))
 	if n := len(s.requests()); n != before+4 {
 		t.Fatalf("the server got %d of 4 notifications", n-before)
 	}

@@ -52,6 +52,7 @@ type proxy struct {
 	Settings
 	judge     gate.Judge
 	path      string
+	purpose   string // of sealed session ids
 	transport http.RoundTripper
 	calls     calls
 }
@@ -69,7 +70,7 @@ func New(s Settings, judge gate.Judge) (http.Handler, error) {
 	if s.BodyTime == 0 {
 		s.BodyTime = time.Minute
 	}
-	return &proxy{Settings: s, judge: judge, path: path, transport: newTransport(), calls: calls{running: map[string]func(){}}}, nil
+	return &proxy{Settings: s, judge: judge, path: path, purpose: sessionPurpose(s), transport: newTransport(), calls: calls{running: map[string]func(){}}}, nil
 }
 
 // exchange is what the gate knows about one request of a client.

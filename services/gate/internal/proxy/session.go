@@ -7,11 +7,8 @@ import (
 	"github.com/countersign/countersign/pkg/client/hold"
 )
 
-const (
-	sessionPurpose = "mcp session"
-	// sessionTime is how long a session id of the gate can be used. The server usually ends a session earlier.
-	sessionTime = 30 * 24 * time.Hour
-)
+// sessionTime is how long a session id of the gate can be used. The server usually ends a session earlier.
+const sessionTime = 30 * 24 * time.Hour
 
 // session is sealed into the id that the client gets. So the session belongs to one subject, and every replica of the gate knows it,
 // also after a restart.
@@ -23,10 +20,20 @@ type session struct {
 	URLElicitation bool `json:"e,omitempty"`
 }
 
+// sessionPurpose is what the ids are sealed for. Another gate with the same proxy key can stand in front of another server, or can accept
+// the tokens of another issuer, in which a subject is another person.
+func sessionPurpose(s Settings) string {
+	purpose := "mcp session " + s.Upstream.String()
+	if s.Tokens != nil {
+		purpose += " " + s.Tokens.Issuer()
+	}
+	return purpose
+}
+
 // open returns the session that a client names. A session of another subject is treated like an unknown one.
 func (p *proxy) open(x exchange, sealed string) (session, error) {
 	var s session
-	if err := p.Sealer.Open(sessionPurpose, sealed, &s); err != nil {
+	if err := p.Sealer.Open(p.purpose, sealed, &s); err != nil {
 		return session{}, err
 	}
 	if s.Subject != x.subject || s.ID == "" {
@@ -44,7 +51,7 @@ func (p *proxy) sealSession(header http.Header, pass passage) error {
 	sealed := pass.sealed // some clients do not accept another id for the same session
 	if id != pass.session.ID {
 		var err error
-		sealed, err = p.Sealer.Seal(sessionPurpose, session{id, pass.subject, pass.elicitation}, time.Now().Add(sessionTime))
+		sealed, err = p.Sealer.Seal(p.purpose, session{id, pass.subject, pass.elicitation}, time.Now().Add(sessionTime))
 		if err != nil {
 			return err
 		}

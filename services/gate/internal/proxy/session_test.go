@@ -90,8 +90,9 @@ func TestSessionOfAnotherPersonIsUnknown(t *testing.T) {
 		"changed":            {nil, string(changed)},
 		"cut":                {nil, id[:len(id)-1]},
 		"longer":             {nil, id + "A"},
+		"of another server":  {nil, sealed(t, "mcp session http://other.example/mcp", upstreamID, soon)},
 		"in another purpose": {nil, sealed(t, "state", upstreamID, soon)},
-		"too old":            {nil, sealed(t, "mcp session", upstreamID, time.Now().Add(-time.Minute))},
+		"too old":            {nil, sealed(t, "mcp session "+s.URL+"/mcp", upstreamID, time.Now().Add(-time.Minute))},
 	} {
 		g := start(t, s, &judge{}, c.change)
 		before := len(s.requests())
@@ -116,6 +117,16 @@ func sealed(t *testing.T, purpose, id string, until time.Time) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// Two gates with one proxy key can stand in front of two servers, and the ids of one server can be guessed.
+func TestSessionAtAnotherServerIsUnknown(t *testing.T) {
+	t.Parallel()
+	first, second := newServer(t, answerSession), newServer(t, answerSession)
+	id := begin(t, start(t, first, &judge{}, nil).URL)
+	if got := send(t, "POST", start(t, second, &judge{}, nil).URL+"/mcp", ping, "Mcp-Session-Id", id); got.status != 404 || len(second.requests()) != 0 {
+		t.Errorf("%+v", got)
+	}
 }
 
 func TestModernRequestHasNoSession(t *testing.T) {

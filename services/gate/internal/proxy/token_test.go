@@ -167,6 +167,18 @@ func TestSessionBelongsToTheSubjectOfTheToken(t *testing.T) {
 	}
 }
 
+// A subject of another issuer is another person.
+func TestSessionBelongsToTheIssuerOfTheToken(t *testing.T) {
+	t.Parallel()
+	s, k, other := newServer(t, answerSession), newTokens(t), newTokens(t)
+	id := send(t, "POST", start(t, s, &judge{}, k.settings).URL+"/mcp", initialize, "Authorization", k.of("anna@app")).header.Get("Mcp-Session-Id")
+	before := len(s.requests())
+	got := send(t, "POST", start(t, s, &judge{}, other.settings).URL+"/mcp", ping, "Authorization", other.of("anna@app"), "Mcp-Session-Id", id)
+	if got.status != 404 || len(s.requests()) != before {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestMetadataOfTheResource(t *testing.T) {
 	t.Parallel()
 	k, s := newTokens(t), newServer(t, answerOK)
