@@ -36,8 +36,7 @@ type pump struct {
 func newPump(s Settings, judge gate.Judge, server, client io.Writer) *pump {
 	return &pump{
 		settings: s, judge: judge, server: &output{w: server}, client: &output{w: client}, caller: gate.Caller{Person: s.Person},
-		requests: &requests{maxBytes: 4 * s.MaxMessage, judged: map[string]*judgement{}, awaited: map[string]*awaited{}},
-		refusals: make(chan struct{}, maxRefusals),
+		requests: newRequests(4 * s.MaxMessage), refusals: make(chan struct{}, maxRefusals),
 	}
 }
 
@@ -141,7 +140,7 @@ func (p *pump) forward(j *judgement, call message.Call, verdict gate.Verdict, en
 	if !p.requests.leave(j) {
 		return nil
 	}
-	if verdict.Response != nil {
+	if unique := p.requests.sent(call.ID); unique && verdict.Response != nil {
 		p.requests.await(call.ID, awaited{call: true, response: func(m message.Message) []byte { return verdict.Response(m.Raw) }})
 	}
 	return p.server.write(append(bytes.Clone(verdict.Forward), end...))

@@ -1,16 +1,25 @@
 package stdio
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/maphash"
+	"strings"
 	"sync"
 
 	"github.com/countersign/countersign/services/gate/internal/message"
 )
 
-// maxRequests limits the calls that are not answered or forwarded yet, and the responses that the gate waits for.
-const maxRequests = 4096
+const (
+	// maxRequests limits the calls that are not answered or forwarded yet, and the responses that the gate waits for.
+	maxRequests = 4096
+	// maxSent limits the requests whose ids are remembered.
+	maxSent = 1 << 16
+	// maxAwaitedID is the longest id of a response that the gate waits for, in bytes: the server may never answer.
+	maxAwaitedID = 1 << 10
+)
 
 var (
 	errCancelled = errors.New("the client cancelled the call")
@@ -29,6 +38,16 @@ type requests struct {
 	// judged and awaited have keys of message.IDKey.
 	judged  map[string]*judgement
 	awaited map[string]*awaited
+	// ids has hashes of the ids of all requests that were sent to the server. unclear is true if that is not possible any more.
+	ids     map[uint64]struct{}
+	seed    maphash.Seed
+	unclear bool
+}
+
+func newRequests(maxBytes int) *requests {
+	return &requests{
+		maxBytes: maxBytes, judged: map[string]*judgement{}, awaited: map[string]*awaited{}, ids: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+	}
 }
 
 // judgement is a call that is judged.
@@ -125,12 +144,35 @@ func (r *requests) has(id json.RawMessage) bool {
 	return found || (waiting != nil && waiting.call)
 }
 
+// sent remembers that a request goes to the server. It returns false if a response with its id could be the response to an earlier
+// request. A client could then take that response for the one to an approved call, and continue the call once more.
+func (r *requests) sent(id json.RawMessage) (unique bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unclear = r.unclear || !sameForAll(id) || len(r.ids) == maxSent
+	if r.unclear {
+		return false
+	}
+	hash := maphash.String(r.seed, strings.TrimPrefix(message.IDKey(id), `"`)) // some servers take "1" for 1
+	_, found := r.ids[hash]
+	r.ids[hash] = struct{}{}
+	return !found
+}
+
+// sameForAll reports whether all servers answer with the same id. Some would answer 1 to a request with the id 1.0 or 1.5.
+func sameForAll(id json.RawMessage) bool {
+	if id[0] == '"' {
+		return message.IDKey(id) != string(id) // equal if the text has lone surrogates or U+0000
+	}
+	return len(id) <= 15 && string(id) != "-0" && len(bytes.Trim(id, "-0123456789")) == 0
+}
+
 // await sets what happens with the response to a request. If too many responses are awaited, it does nothing; then the response passes
 // without a change.
 func (r *requests) await(id json.RawMessage, a awaited) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.awaited) < maxRequests {
+	if len(r.awaited) < maxRequests && len(id) <= maxAwaitedID {
 		r.awaited[message.IDKey(id)] = &a
 	}
 }

@@ -14,10 +14,13 @@ import (
 // passed on in parts, and messages of the gate wait for its end.
 const maxPassed = 1 << 20
 
-// observe awaits the responses that the gate must read.
+// observe remembers a message that goes to the server, and awaits the responses that the gate must read.
 func (p *pump) observe(m message.Message) {
+	if !m.IsRequest() {
+		return
+	}
+	p.requests.sent(m.ID)
 	switch {
-	case !m.IsRequest():
 	case m.Method == "initialize":
 		elicitation := message.URLElicitation(member(m.Params, "capabilities"))
 		p.requests.await(m.ID, awaited{response: func(response message.Message) []byte {
