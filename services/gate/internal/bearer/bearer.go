@@ -4,12 +4,15 @@ package bearer
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,8 +112,37 @@ func (v *Verifier) Subject(ctx context.Context, token string) (string, error) {
 		return "", ErrInvalid // the text of err repeats claims
 	case verified.Issuer != v.settings.Issuer || verified.Subject == "":
 		return "", ErrInvalid // go-oidc accepts two spellings of one issuer
+	case !typeAccepted(token), bound(verified):
+		return "", ErrInvalid
 	}
 	return verified.Subject, nil
+}
+
+// typeAccepted reports whether the header typ allows that a token is an access token (RFC 9068, RFC 8725). Issuers sign other texts with
+// the same keys, such as logout tokens. Many issuers write JWT or nothing for access tokens, and the same for ID tokens. The audience is
+// what makes an ID token invalid here.
+func typeAccepted(token string) bool {
+	encoded, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	var header struct {
+		Type string `json:"typ"`
+	}
+	if err != nil || json.Unmarshal(text, &header) != nil {
+		return false
+	}
+	switch strings.TrimPrefix(strings.ToLower(header.Type), "application/") {
+	case "", "jwt", "at+jwt":
+		return true
+	}
+	return false
+}
+
+// bound reports whether a token can be used only with a key of the client (RFC 9449, RFC 8705), which the gate does not verify.
+func bound(token *oidc.IDToken) bool {
+	var claims struct {
+		Confirmation json.RawMessage `json:"cnf"`
+	}
+	return token.Claims(&claims) != nil || claims.Confirmation != nil
 }
 
 // Person returns the person that a subject belongs to. The error is ErrNoAccount, or says why Countersign did not answer.

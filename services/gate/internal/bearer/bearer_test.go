@@ -56,6 +56,18 @@ func TestTokensOfTheIssuerAreAccepted(t *testing.T) {
 	}
 }
 
+func TestTypesOfAccessTokensAreAccepted(t *testing.T) {
+	t.Parallel()
+	private := bearertest.Key(t, "ES256")
+	i := bearertest.New(t, bearertest.Public(private, "1"))
+	v, _ := verifier(t, i, nil)
+	for _, kind := range []string{"", "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"} {
+		if got, err := v.Subject(t.Context(), bearertest.SignAs(t, kind, "ES256", private, "1", i.Claims("anna@app"))); got != "anna@app" || err != nil {
+			t.Errorf("%s: %q, %v", kind, got, err)
+		}
+	}
+}
+
 func TestOtherTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	private, foreign := bearertest.Key(t, "ES256"), bearertest.Key(t, "ES256")
@@ -93,6 +105,9 @@ func TestOtherTokensAreRefused(t *testing.T) {
 		"no subject":           bearertest.Sign(t, "ES256", private, "1", i.Claims("anna@app", "sub", nil)),
 		"empty subject":        bearertest.Sign(t, "ES256", private, "1", i.Claims("anna@app", "sub", "")),
 		"subject is a number":  bearertest.Sign(t, "ES256", private, "1", i.Claims("anna@app", "sub", 7)),
+		"logout token":         bearertest.SignAs(t, "logout+jwt", "ES256", private, "1", i.Claims("anna@app")),
+		"receipt":              bearertest.SignAs(t, "application/receipt+jwt", "ES256", private, "1", i.Claims("anna@app")),
+		"bound to a key":       bearertest.Sign(t, "ES256", private, "1", i.Claims("anna@app", "cnf", map[string]string{"jkt": "x"})),
 		"claims are a list":    bearertest.Sign(t, "ES256", private, "1", []string{"x"}),
 	} {
 		got, err := v.Subject(t.Context(), token)

@@ -110,7 +110,16 @@ func Public(private crypto.Signer, id string) jose.JSONWebKey {
 // Sign returns a token that was signed with a key.
 func Sign(t testing.TB, algorithm string, private any, id string, claims any) string {
 	t.Helper()
+	return SignAs(t, "", algorithm, private, id, claims)
+}
+
+// SignAs is Sign with a header typ, if it is not empty.
+func SignAs(t testing.TB, kind, algorithm string, private any, id string, claims any) string {
+	t.Helper()
 	options := (&jose.SignerOptions{}).WithHeader("kid", id)
+	if kind != "" {
+		options = options.WithType(jose.ContentType(kind))
+	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(algorithm), Key: private}, options)
 	if err != nil {
 		t.Fatal(err)
