@@ -73,9 +73,12 @@ func (g *Gate) record(r *request, label string, decision hold.Decision, err erro
 		fields = append(fields, "approval", decision.Approval.ID)
 	}
 	var invalid *action.Error
+	var refusal *client.Refusal
 	switch {
 	case errors.As(err, &invalid):
 		fields = append(fields, "reason", "the arguments "+invalid.Reason) // without the names of members
+	case errors.As(err, &refusal) && refusal.Code == client.Invalid: // the detail has the names of members
+		fields = append(fields, "reason", "countersign refused: invalid")
 	case err != nil:
 		fields = append(fields, "reason", err.Error())
 	}

@@ -341,6 +341,23 @@ func TestCallThatMustNotRun(t *testing.T) {
 	}
 }
 
+// The log is searched when the test ends.
+func TestRefusedArgumentsAreNotLogged(t *testing.T) {
+	t.Parallel()
+	d, g := start(t)
+	d.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/approvals") {
+			return false
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprintf(w, `{"detail":[{"loc":["body","arguments",%q],"msg":"This member is not in the schema"}]}`, canary)
+		return true
+	})
+	if a := read(t, g.Judge(t.Context(), person, transfer(t), receiver{})); !strings.Contains(a.text(), canary) || counted(g, "refused") != 1 {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestCallDoesNotWaitForACountersignThatHangs(t *testing.T) {
 	t.Parallel()
 	d, g := start(t)
