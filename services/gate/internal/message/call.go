@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"encoding/json"
+	"unicode"
 )
 
 // Names in _meta that the gate reads or writes.
@@ -87,8 +88,8 @@ func (c *Call) readParams() string {
 		switch string(member.name) {
 		case "name":
 			name, ok := unquote(value)
-			if !ok || len(name) == 0 || len(bytes.TrimSpace(name)) < len(name) {
-				return "params.name must be a text that is not empty, without white space at its ends, lone surrogates and U+0000"
+			if !ok || len(name) == 0 || len(bytes.TrimSpace(name)) < len(name) || bytes.ContainsFunc(name, isHidden) {
+				return "params.name must be a text that is not empty, without hidden characters, lone surrogates, and white space at its ends"
 			}
 			c.Tool = string(name)
 		case "arguments":
@@ -180,6 +181,12 @@ func field(value []byte, name string) []byte {
 		}
 	}
 	return nil
+}
+
+// isHidden reports whether a character cannot be seen. No skill can be registered with it, so the policy could take the name of a tool
+// for an unknown one that a server reads without the character.
+func isHidden(r rune) bool {
+	return r > unicode.MaxASCII && unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800' || !unicode.IsGraphic(r)
 }
 
 func isObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }

@@ -63,17 +63,17 @@ func TestMetaOfAnotherTypeIsNotUsed(t *testing.T) {
 
 func TestForwardIsRebuilt(t *testing.T) {
 	t.Parallel()
-	c := parseCall(t, "{\"jsonrpc\":\"2.0\",\"id\":1,\"x\":2,\"method\":\"tools/call\",\"params\":{\"zz\":[1,\n2],\"_meta\":{\"a\":{\"b\":\n1},\"countersign/receipt\":\"forged\",\"progressToken\":1},\n"+
-		"\"arguments\":{\"to\" :\n\"Bob\"},\"name\":\"n\\u0061me\\u0007\u2028\\\"\",\"requestState\":\"old\",\"inputResponses\":{\"old\":1},\"task\":{}}}")
+	c := parseCall(t, "{\"jsonrpc\":\"2.0\",\"id\":1,\"x\":2,\"method\":\"tools/call\",\"params\":{\"z\\u0007\u2028\":[1,\n2],\"_meta\":{\"a\":{\"b\":\n1},\"countersign/receipt\":\"forged\",\"progressToken\":1},\n"+
+		"\"arguments\":{\"to\" :\n\"Bob\"},\"name\":\"n\\u0061me\\\"\",\"requestState\":\"old\",\"inputResponses\":{\"old\":1},\"task\":{}}}")
 	state := "s\n"
 	for name, test := range map[string]struct{ got, want string }{
 		"as it was read": {
 			string(c.Forward("", "", nil, nil)),
-			`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"name\u0007\u2028\"","arguments":{"to":"Bob"},"_meta":{"a":{"b":1},"progressToken":1},"zz":[1,2],"task":{}}}`,
+			`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"name\"","arguments":{"to":"Bob"},"_meta":{"a":{"b":1},"progressToken":1},"z\u0007\u2028":[1,2],"task":{}}}`,
 		},
 		"approved": {
 			string(c.Forward(`{"to":"Bob"}`, "r.e.c", &state, json.RawMessage(`{"new":1}`))),
-			`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"name\u0007\u2028\"","arguments":{"to":"Bob"},"_meta":{"a":{"b":1},"progressToken":1,"countersign/receipt":"r.e.c"},"requestState":"s\u000a","inputResponses":{"new":1},"zz":[1,2],"task":{}}}`,
+			`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"name\"","arguments":{"to":"Bob"},"_meta":{"a":{"b":1},"progressToken":1,"countersign/receipt":"r.e.c"},"requestState":"s\u000a","inputResponses":{"new":1},"z\u0007\u2028":[1,2],"task":{}}}`,
 		},
 	} {
 		if test.got != test.want {
@@ -86,6 +86,25 @@ func TestForwardIsRebuilt(t *testing.T) {
 	}
 	if got := string(plain.Forward("{}", "r", nil, nil)); !strings.HasSuffix(got, `"params":{"name":"x","arguments":{},"_meta":{"countersign/receipt":"r"}}}`) {
 		t.Error(got)
+	}
+}
+
+// A skill with such a name cannot be registered, so under the enforcement "listed" it would be open, and a server that drops the
+// character would run a protected tool.
+func TestToolWithHiddenCharactersIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, hidden := range []string{`\u200b`, `\u200d`, `\ufeff`, `\u00ad`, `\u202e`, `\u2060`, `\u180e`, `\u3164`, `\u115f`, `\ufe0f`, `\u034f`, `\u2800`, `\u0007`, `\u007f`, `\u0085`, `\u2028`,
+		`\ue000`, `\uffff`, `\udb40\udc41`, `\u0000`, `\ud800`, "\u200b", "\u2028"} {
+		for _, name := range []string{"trans" + hidden + "fer", "transfer" + hidden, hidden + "transfer"} {
+			if r := refusal(t, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"`+name+`"}}`); r == nil || r.Code != message.CodeInvalidParams || string(r.ID) != "7" {
+				t.Errorf("%q: %v", name, r)
+			}
+		}
+	}
+	for _, name := range []string{"Überweisung / 銀行 {x}?#%", "get env", "a.b-c_d/e:f", "é", "👍"} {
+		if c := parseCall(t, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"`+name+`"}}`); c.Tool != name {
+			t.Errorf("%q was read as %q", name, c.Tool)
+		}
 	}
 }
 

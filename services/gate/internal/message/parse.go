@@ -74,8 +74,8 @@ func (m *Message) shape(version, method []byte) string {
 	switch {
 	case string(version) != `"2.0"`:
 		return `jsonrpc must be "2.0"`
-	case method != nil && (!isText || len(name) == 0):
-		return "method must be a text that is not empty, without lone surrogates and U+0000"
+	case method != nil && (!isText || len(name) == 0 || bytes.ContainsFunc(name, isNoMethod)):
+		return "method must be a text of visible ASCII characters"
 	case method != nil && (m.Result != nil || m.Error != nil):
 		return "the message has a method and a result or an error"
 	case method == nil && m.Result == nil && m.Error == nil:
@@ -88,8 +88,14 @@ func (m *Message) shape(version, method []byte) string {
 		return "the response has params"
 	}
 	m.Method = string(name)
-	if m.Method != ToolsCall && strings.EqualFold(strings.TrimSpace(m.Method), ToolsCall) {
+	if m.Method != ToolsCall && strings.EqualFold(separators.Replace(m.Method), "toolscall") {
 		return "the method must be written " + ToolsCall
 	}
 	return ""
 }
+
+// separators are what a lax server could ignore or take for the slash in a method.
+var separators = strings.NewReplacer("/", "", "\\", "", ".", "", ":", "", "_", "", "-", "")
+
+// isNoMethod reports whether no method of MCP contains a character. Some servers could ignore it, or take it for another one.
+func isNoMethod(r rune) bool { return r <= ' ' || r > '~' }

@@ -158,6 +158,21 @@ func many(n int) string {
 	return b.String()
 }
 
+func TestMethodThatALaxServerTakesForACallIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"Tools/Call", "toolſ/call", "tools/call ", "\\ttools/call", "tools/call/", "/tools/call", "//tools//call", "tools\\\\call", "tools.call", "tools:call", "tools_call", "tools-call",
+		"toolsCall", "ToolsCall", "tools/ca\u200bll", "tools/call\ufeff", "ｔools/call", "tools／call", "tools∕call", "tооls/call", "tools/call\\u0000", "tools/call\\u0001", "tools/call\\ud800"} {
+		if r := refusal(t, `{"jsonrpc":"2.0","id":7,"method":"`+method+`","params":{"name":"get-env"}}`); r == nil || r.Code != message.CodeInvalidRequest || string(r.ID) != "7" {
+			t.Errorf("%q: %v", method, r)
+		}
+	}
+	for _, method := range []string{"tools/call/x", "tools/list", "tasks/result", "skills/run", "com.example/tools/call", "notifications/tools/list_changed", "x/tools%2fcall"} {
+		if r := refusal(t, `{"jsonrpc":"2.0","id":7,"method":"`+method+`","params":{"method":"tools/call","params":{"name":"get-env"}}}`); r != nil {
+			t.Errorf("%q: %v", method, r)
+		}
+	}
+}
+
 func TestAcceptedMessages(t *testing.T) {
 	t.Parallel()
 	for raw, kind := range map[string]string{
