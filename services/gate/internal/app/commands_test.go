@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/countersign/countersign/pkg/client/clienttest"
@@ -52,7 +53,7 @@ func TestDryRunWithoutCountersignFails(t *testing.T) {
 	environment := environmentOf(d)
 	environment["COUNTERSIGN_PROXY_KEY"] = "another_canary"
 	code, out, log := runs(t, environment, gateTo("--dry-run")...)
-	if code != 1 || strings.Contains(out, "open") || !strings.Contains(log, "unauthorized") || strings.Contains(log, "canary") || len(d.Requests()) != 1 {
+	if code != 1 || strings.Contains(out, "open") || !strings.Contains(log, "unauthorized") || !strings.Contains(log, "check COUNTERSIGN_PROXY_KEY") || strings.Contains(log, "canary") || len(d.Requests()) != 1 {
 		t.Errorf("exit code %d, %q, %q, %q", code, out, log, d.Requests())
 	}
 }
@@ -130,8 +131,12 @@ func TestSkillsApply(t *testing.T) {
 	environment["COUNTERSIGN_ADMIN_KEY"] = "wrong_canary"
 	delete(a.skills, "read")
 	code, out, log = runs(t, environment, gateTo("skills", "--apply", "--admin-url", admin.URL)...)
-	if code != 1 || out != "" || !strings.Contains(log, "the API key is not valid") || strings.Contains(log, "canary") {
+	if code != 1 || out != "" || !strings.Contains(log, "check COUNTERSIGN_ADMIN_KEY") || strings.Contains(log, "canary") {
 		t.Errorf("a wrong key: exit code %d, %q, %q", code, out, log)
+	}
+	code, out, log = runs(t, environmentOf(d), gateTo("skills", "--apply", "--admin-url", "http://127.0.0.1:1")...)
+	if code != 1 || out != "" || !strings.Contains(log, "asking pin-admin") {
+		t.Errorf("pin-admin cannot be reached: exit code %d, %q, %q", code, out, log)
 	}
 }
 
@@ -189,6 +194,7 @@ func TestHookWithWrongSettingsDenies(t *testing.T) {
 		{"COUNTERSIGN_CUSTOMER=", nil, "COUNTERSIGN_CUSTOMER must be set"},
 		{"COUNTERSIGN_PROXY_KEY=", nil, "COUNTERSIGN_PROXY_KEY"},
 		{"COUNTERSIGN_WAIT=canary", nil, "COUNTERSIGN_WAIT must be"},
+		{"COUNTERSIGN_PROXY_KEY=two\nlines", nil, "COUNTERSIGN_PROXY_KEY must be one line"},
 		{"HOME=", nil, "COUNTERSIGN_GATE_STATE must be set"},
 		{"COUNTERSIGN_GATE_STATE=/dev/null/canary", nil, "making the folder of the state"},
 		{"", []string{"--no-such-flag"}, "unknown flag"},
@@ -212,3 +218,19 @@ func TestHookWithWrongSettingsDenies(t *testing.T) {
 		}
 	}
 }
+
+// Claude Code lets the call run after every code except 0 and 2.
+func TestHookThatCannotAnswerEndsWithCode2(t *testing.T) {
+	t.Parallel()
+	environment := environmentOf(clienttest.New(t))
+	environment["HOME"] = t.TempDir()
+	p := newProgram(environment, "hook")
+	p.In, p.Program.Out = strings.NewReader(question), fullDisk{}
+	if code := p.Run(t.Context()); code != exitUsage || !strings.Contains(p.log.String(), "writing the answer") {
+		t.Errorf("exit code %d, %s", code, p.log)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

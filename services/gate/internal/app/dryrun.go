@@ -24,7 +24,7 @@ func dryRun(ctx context.Context, c *client.Client, who client.Person, prefix str
 		case errors.As(err, &refusal) && refusal.Code != client.Unauthorized && refusal.Code != client.NotFound:
 			policy, reason = "refused", hold.Explain(err)
 		case err != nil: // the next tool would give the same error
-			return err
+			return explain(err)
 		case need.Reason == client.ReasonApprovalNeeded:
 			policy = "approval"
 		case need.Required:
@@ -36,4 +36,15 @@ func dryRun(ctx context.Context, c *client.Client, who client.Person, prefix str
 		return fmt.Errorf("printing the policy: %w", err)
 	}
 	return nil
+}
+
+// explain adds which settings to check to an error that every call would get.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, client.Unauthorized):
+		return fmt.Errorf("%w; check COUNTERSIGN_PROXY_KEY and --countersign-url", err)
+	case errors.Is(err, client.NotFound):
+		return fmt.Errorf("%w; check --instance, --customer and --countersign-url", err)
+	}
+	return fmt.Errorf("%w; check --countersign-url", err)
 }

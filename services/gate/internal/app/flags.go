@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"github.com/countersign/countersign/pkg/client"
 )
 
 // variable is the annotation of a flag with the name of its environment variable.
@@ -156,30 +153,22 @@ func (f flags) address(target *string, flag, name, usage string) {
 	})
 }
 
-// list can be repeated, and each value can contain several elements, separated by commas.
-func (f flags) list(target *[]string, flag, name, kind, usage string) {
+var (
+	hostPattern   = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:[0-9]{1,5})?$`)
+	originPattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/?#@*\s]+/?$|^null$`)
+)
+
+// list can be repeated, and each value can contain several elements, separated by commas. Each element must match the pattern.
+func (f flags) list(target *[]string, pattern *regexp.Regexp, example, flag, name, kind, usage string) {
 	f.add(flag, name, kind, "", usage, func(text string) error {
 		for _, element := range strings.Split(text, ",") {
-			if element = strings.TrimSpace(element); element == "" {
-				return errors.New("must be a list without empty elements, separated by commas")
+			if element = strings.TrimSpace(element); !pattern.MatchString(element) {
+				return errors.New("must be a list, separated by commas, of elements such as " + example)
 			}
 			*target = append(*target, element)
 		}
 		return nil
 	})
-}
-
-// environment returns the value of a variable, or "".
-type environment func(name string) string
-
-func newEnvironment(all []string) environment {
-	values := make(map[string]string, len(all))
-	for _, pair := range all {
-		if name, text, found := strings.Cut(pair, "="); found {
-			values[name] = text
-		}
-	}
-	return func(name string) string { return values[name] }
 }
 
 // fill sets the flags that are not given from the environment. The error is a usageError.
@@ -194,32 +183,4 @@ func (f flags) fill() (err error) {
 		}
 	})
 	return err
-}
-
-// secret returns the value of the variable NAME, or the content of the file NAME_FILE. It is zero if both are empty. There is no flag
-// for it, because every user of the machine can read the command lines. The error is a usageError.
-func (e environment) secret(name string) (client.Secret, error) {
-	path := e(name + "_FILE")
-	switch {
-	case path == "" && e(name) == "":
-		return client.Secret{}, nil
-	case path == "":
-		return client.NewSecret(e(name)), nil
-	case e(name) != "":
-		return client.Secret{}, usageError{fmt.Errorf("%s and %s_FILE are both set", name, name)}
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return client.Secret{}, usageError{fmt.Errorf("reading the file in %s_FILE: %w", name, errors.Unwrap(err))} // the error itself contains the path
-	}
-	text := strings.TrimSpace(string(content))
-	if text == "" {
-		return client.Secret{}, usageError{fmt.Errorf("the file in %s_FILE is empty", name)}
-	}
-	return client.NewSecret(text), nil
-}
-
-// forServer returns the environment without the settings of the gate: the server must not get the keys among them.
-func forServer(all []string) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(pair string) bool { return strings.HasPrefix(pair, "COUNTERSIGN_") })
 }

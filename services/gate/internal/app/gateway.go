@@ -121,7 +121,7 @@ func (g *gateway) serve(ctx context.Context, countersign *client.Client) error {
 	}
 	listener, err := net.Listen("tcp", g.exposure.listen)
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return fmt.Errorf("the address of --listen: %w", err)
 	}
 	log.Info("ready", "addr", listener.Addr().String())
 	return proxy.Serve(ctx, listener, handler, log)

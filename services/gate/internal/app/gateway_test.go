@@ -279,8 +279,8 @@ func TestGateThatCannotStart(t *testing.T) {
 		want string
 	}{
 		"no such program":   {[]string{"--", "/no/such/program"}, 1, "/no/such/program"},
-		"a taken address":   {[]string{"--upstream", d.URL, "--listen", taken}, 1, "listening"},
-		"a taken address 2": {gateTo("--metrics-listen", taken), 1, "listening for metrics"},
+		"a taken address":   {[]string{"--upstream", d.URL, "--listen", taken}, 1, "--listen"},
+		"a taken address 2": {gateTo("--metrics-listen", taken), 1, "--metrics-listen"},
 		"broken pins":       {gateTo("--pins", broken), 2, "is not a file of pins"},
 	} {
 		code, out, log := runs(t, environmentOf(d), rule.args...)

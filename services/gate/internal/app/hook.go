@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -52,15 +53,21 @@ func (p Program) hookCommand() *cobra.Command {
 			err = h.run(cmd.Context(), p)
 		}
 		if err != nil { // the agent must not go on
-			return errors.Join(err, hook.Deny(hook.Unclear(err.Error())).Write(p.Out))
+			return blocked(err, p.Out)
 		}
 		return nil
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		err = flagError(cmd, err)
-		return errors.Join(err, hook.Deny(hook.Unclear(err.Error())).Write(p.Out))
+		return blocked(flagError(cmd, err), p.Out)
 	})
 	return cmd
+}
+
+// blocked denies the call and ends the program with code 2, whatever failed: Claude Code lets a call run after every other code except 0,
+// and does not read the answer then.
+func blocked(err error, out io.Writer) error {
+	hook.Deny(hook.Unclear(err.Error())).Write(out) //nolint:errcheck // the code denies too
+	return usageError{err}
 }
 
 func (h hookCommand) run(ctx context.Context, p Program) error {

@@ -32,7 +32,7 @@ func serveOperations(address string, registry *prometheus.Registry, log *slog.Lo
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listening for metrics: %w", err)
+		return nil, fmt.Errorf("the address of --metrics-listen: %w", err)
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
 	log.Info("operations", "addr", listener.Addr().String())

@@ -100,8 +100,8 @@ type exposure struct {
 
 func (e *exposure) add(f flags) {
 	f.address(&e.listen, "listen", "COUNTERSIGN_GATE_LISTEN", "with --upstream: the address of the gate")
-	f.list(&e.allowHosts, "allow-host", "COUNTERSIGN_GATE_ALLOW_HOST", "host", "with --upstream: further values of the header Host")
-	f.list(&e.allowOrigins, "allow-origin", "COUNTERSIGN_GATE_ALLOW_ORIGIN", "origin", "with --upstream: further values of the header Origin")
+	f.list(&e.allowHosts, hostPattern, "gate.example.com or gate.example.com:8090", "allow-host", "COUNTERSIGN_GATE_ALLOW_HOST", "host", "with --upstream: further values of the header Host")
+	f.list(&e.allowOrigins, originPattern, "https://app.example.com", "allow-origin", "COUNTERSIGN_GATE_ALLOW_ORIGIN", "origin", "with --upstream: further values of the header Origin")
 	f.url(&e.publicURL, "public-url", "COUNTERSIGN_GATE_PUBLIC_URL", "with --upstream: the URL at which clients reach the gate")
 	f.text(&e.tokenIssuer, "token-issuer", "COUNTERSIGN_GATE_TOKEN_ISSUER", "url", "with --upstream: who issues the access tokens of the clients; the customer is then the subject of the token")
 	f.text(&e.tokenJWKS, "token-jwks", "COUNTERSIGN_GATE_TOKEN_JWKS", "url", "the keys of the issuer; without it, the issuer is asked where they are")

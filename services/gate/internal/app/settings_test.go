@@ -76,6 +76,11 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"COUNTERSIGN_GATE_METRICS_LISTEN=9090", "--metrics-listen", "must be an address"},
 		{"COUNTERSIGN_GATE_UPSTREAM=file:///canary", "--upstream", "must be an http or https URL"},
 		{"COUNTERSIGN_GATE_ALLOW_HOST=a,,canary", "--allow-host", "must be a list"},
+		{"COUNTERSIGN_GATE_ALLOW_HOST=http://canary", "--allow-host", "such as gate.example.com"},
+		{"COUNTERSIGN_GATE_ALLOW_HOST=*", "--allow-host", "such as gate.example.com"},
+		{"COUNTERSIGN_GATE_ALLOW_ORIGIN=canary.example", "--allow-origin", "such as https://app.example.com"},
+		{"COUNTERSIGN_GATE_ALLOW_ORIGIN=https://canary.example/path", "--allow-origin", "such as https://app.example.com"},
+		{"COUNTERSIGN_GATE_ALLOW_ORIGIN=*", "--allow-origin", "such as https://app.example.com"},
 	} {
 		name, value, _ := strings.Cut(rule.setting, "=")
 		environment := environmentOf(d)
@@ -159,6 +164,16 @@ func TestSecretsInFiles(t *testing.T) {
 	}
 	if _, err := newEnvironment([]string{"KEY_FILE=" + folder + "/no_canary"}).secret("KEY"); err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("no file: %v", err)
+	}
+	for content, want := range map[string]string{"two_canary\nlines": "must be one line", "\ufeffbom_canary": "must be one line", strings.Repeat("canary", 20_000): "larger than 65536 bytes"} {
+		file := filepath.Join(folder, "key_canary")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := newEnvironment([]string{"KEY_FILE=" + file}).secret("KEY")
+		if err == nil || !strings.Contains(err.Error(), "KEY_FILE") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%.20q: %v", content, err)
+		}
 	}
 	d := clienttest.New(t)
 	environment := environmentOf(d)

@@ -116,7 +116,7 @@ func (s skills) store(ctx context.Context, admin *tools.Admin, proposals []tools
 		if p.Problem != "" {
 			failed++
 			what = "NOT registered: " + p.Problem
-		} else if stored, err := admin.Store(ctx, p, s.overwrite); errors.Is(err, tools.ErrKey) || ctx.Err() != nil {
+		} else if stored, err := admin.Store(ctx, p, s.overwrite); errors.Is(err, tools.ErrAll) || ctx.Err() != nil {
 			return err
 		} else if err != nil {
 			failed++

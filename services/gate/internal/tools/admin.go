@@ -57,18 +57,19 @@ func (a *Admin) Store(ctx context.Context, p Proposal, overwrite bool) (stored b
 	return true, nil
 }
 
-// ErrKey means that pin-admin does not accept the API key, or does not know the instance, so that no skill can be stored.
-var ErrKey = errors.New("pin-admin refuses every skill")
+// ErrAll means that the other skills cannot be stored either: pin-admin cannot be reached, does not accept the API key, or does not know the
+// instance.
+var ErrAll = errors.New("no skill can be registered")
 
 // refused returns the error for an answer that did not store a skill.
 func refused(status int, detail string) error {
 	switch status {
 	case http.StatusUnauthorized:
-		return fmt.Errorf("%w: the API key is not valid", ErrKey)
+		return fmt.Errorf("%w: pin-admin says that the API key is not valid; check COUNTERSIGN_ADMIN_KEY", ErrAll)
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: the API key does not have the scope admin", ErrKey)
+		return fmt.Errorf("%w: the API key in COUNTERSIGN_ADMIN_KEY does not have the scope admin", ErrAll)
 	case http.StatusNotFound:
-		return fmt.Errorf("%w: there is no such instance", ErrKey)
+		return fmt.Errorf("%w: there is no such instance; check --instance and --admin-url", ErrAll)
 	}
 	if detail != "" {
 		return fmt.Errorf("pin-admin refused the skill: %s", Printable(detail))
@@ -91,7 +92,7 @@ func (a *Admin) send(ctx context.Context, method, skill string, body []byte) (st
 		if errors.As(err, &sending) {
 			err = sending.Err
 		}
-		return 0, "", fmt.Errorf("asking pin-admin: %w", err)
+		return 0, "", fmt.Errorf("%w: asking pin-admin: %w", ErrAll, err)
 	}
 	defer answer.Body.Close()
 	var content struct {

@@ -101,7 +101,7 @@ func TestAnswersOfPINAdmin(t *testing.T) {
 		want   string
 		every  bool
 	}{
-		"a wrong key":       {status("GET", 401, `{}`), "the API key is not valid", true},
+		"a wrong key":       {status("GET", 401, `{}`), "check COUNTERSIGN_ADMIN_KEY", true},
 		"a key that reads":  {status("PUT", 403, `{}`), "does not have the scope admin", true},
 		"no such instance":  {status("PUT", 404, `{}`), "no such instance", true},
 		"a refused field":   {status("PUT", 422, `{"detail":[{"loc":["body","summary"],"msg":"At character 3\u001b"}]}`), "refused the skill: At character 3⟨U+001B⟩", false},
@@ -113,7 +113,7 @@ func TestAnswersOfPINAdmin(t *testing.T) {
 		d, admin := newPINAdmin(t)
 		d.answer = rule.answer
 		stored, err := admin.Store(t.Context(), proposal("write"), false)
-		if stored || err == nil || !strings.Contains(err.Error(), rule.want) || errors.Is(err, ErrKey) != rule.every || strings.Contains(err.Error(), "canary") {
+		if stored || err == nil || !strings.Contains(err.Error(), rule.want) || errors.Is(err, ErrAll) != rule.every || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v, %v, want %q", name, stored, err, rule.want)
 		}
 	}

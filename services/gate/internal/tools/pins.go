@@ -34,7 +34,7 @@ type pinsFile struct {
 	Tools map[string]string `json:"tools"`
 }
 
-// OpenPins reads the pins in a file, which may not exist yet. Without a file, the pins end with the process.
+// OpenPins reads the pins in a file, and makes the file if it does not exist. Without a file, the pins end with the process.
 func OpenPins(file string, log *slog.Logger, registry prometheus.Registerer) (*Pins, error) {
 	p := &Pins{file: file, log: log, seen: map[string]string{}, pinned: map[string]string{}, reported: map[string]string{}, waiting: map[string]bool{},
 		changes: prometheus.NewCounter(prometheus.CounterOpts{Name: "countersign_gate_tool_changes_total", Help: "Tools that changed after a call of them was approved."})}
@@ -47,7 +47,7 @@ func OpenPins(file string, log *slog.Logger, registry prometheus.Registerer) (*P
 		return nil, err
 	}
 	p.pinned = kept
-	return p, nil
+	return p, p.write() // a folder that does not exist must not be noticed at the first approval
 }
 
 func readPins(file string) (map[string]string, error) {

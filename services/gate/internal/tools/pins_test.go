@@ -140,7 +140,17 @@ func TestPinsThatCannotBeReadOrWritten(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	p := openPins(t, filepath.Join(folder, "none", "pins.json"))
+	gone := filepath.Join(t.TempDir(), "gone")
+	if _, err := OpenPins(filepath.Join(gone, "pins.json"), slog.Default(), prometheus.NewRegistry()); err == nil {
+		t.Error("the folder of the pins does not exist")
+	}
+	if err := os.Mkdir(gone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := openPins(t, filepath.Join(gone, "pins.json"))
+	if err := os.RemoveAll(gone); err != nil {
+		t.Fatal(err)
+	}
 	p.lists(writeTool)
 	p.Approved("write")
 	if !strings.Contains(p.log.String(), "are not kept") {
