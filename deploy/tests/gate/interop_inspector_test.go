@@ -16,8 +16,7 @@ import (
 )
 
 // TestInteropInspector calls an open and a protected tool with the command line of the MCP Inspector. It declares neither elicitation nor
-// progress, so it gets the link as a text. Over stdio it starts a new gate for each call, which does not know the approvals of the gate
-// before. So an approved call can be tested only over HTTP.
+// progress, so it gets the link as a text. Over stdio it starts a new gate for each call, which finds the approval of the gate before.
 func TestInteropInspector(t *testing.T) {
 	t.Parallel()
 	npm := npmPackages(t)
@@ -49,16 +48,13 @@ func TestInteropInspector(t *testing.T) {
 					if ran := calls(t, record); len(ran) != 1 {
 						t.Fatalf("these calls ran: %q", ran)
 					}
-					if transport == "stdio" {
-						continue
-					}
 					countersign.Decide(decision)
 					wanted := map[string]string{"denied": "The person denied this call", "approved": "done: pay"}[decision]
 					if text := inspector(t, npm, era, "pay", target); !strings.Contains(text, wanted) {
 						t.Errorf("%s call: %s", decision, text)
 					}
 				}
-				if ran := calls(t, record); transport == "http" && len(ran) != 2 {
+				if ran := calls(t, record); len(ran) != 2 {
 					t.Fatalf("these calls ran: %q", ran)
 				}
 			})
