@@ -96,8 +96,10 @@ func TestJudgeSendsMessagesOnTheStreamOfTheCall(t *testing.T) {
 			want: event + `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the MCP server did not answer the call; its status is 400"}}` + "\n\n",
 		},
 		"a redirect": {
-			server: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusTemporaryRedirect) },
-			want:   event + `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server answered with a redirect, which the gate does not pass"}}` + "\n\n",
+			server: func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
+			},
+			want: event + `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server answered with a redirect, which the gate does not pass"}}` + "\n\n",
 		},
 		"no answer": {
 			server: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
