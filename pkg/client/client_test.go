@@ -100,8 +100,8 @@ func TestConfirmRefusals(t *testing.T) {
 		{"rate limited for a long time", &double{failures: []failure{{status: 429, code: "approvals_rate_limited", retryAfter: "1800"}}}, Refusal{Code: RateLimited, RetryAfter: 30 * time.Minute, Status: 429}, 1},
 		{"unauthorized", &double{failures: []failure{{status: 401, code: "credential_invalid", body: `{"detail":"Invalid"}`}}}, Refusal{Code: Unauthorized, Detail: "Invalid", Status: 401}, 1},
 		{"not found", &double{failures: []failure{{status: 404, code: "subject_not_found"}}}, Refusal{Code: NotFound, Status: 404}, 1},
-		{"invalid", &double{failures: []failure{{status: 422, code: "invalid", body: `{"detail":[{"loc":["body","arguments","amount"],"msg":"Too large","type":"x"}]}`}}},
-			Refusal{Code: Invalid, Detail: "body arguments amount: Too large", Status: 422}, 1},
+		{"invalid", &double{failures: []failure{{status: 422, code: "invalid", body: `{"detail":[{"loc":["body","arguments","amount"],"msg":"Value error, Too large","type":"x"}]}`}}},
+			Refusal{Code: Invalid, Detail: "arguments.amount: Too large", Status: 422}, 1},
 		{"the answer of a proxy", &double{failures: []failure{{status: 403, body: "<html>"}}}, Refusal{Code: "status_403", Status: 403}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -132,7 +132,11 @@ func detail(raw json.RawMessage) string {
 	}
 	var parts []string
 	for _, issue := range issues {
-		parts = append(parts, strings.Trim(fmt.Sprint(issue.Loc), "[]")+": "+issue.Msg)
+		var field []string
+		for _, part := range issue.Loc {
+			field = append(field, fmt.Sprint(part))
+		}
+		parts = append(parts, strings.TrimPrefix(strings.Join(field, "."), "body.")+": "+strings.TrimPrefix(issue.Msg, "Value error, "))
 	}
 	return strings.Join(parts, "; ")
 }
