@@ -411,7 +411,7 @@ func TestExplainSaysUntilWhen(t *testing.T) {
 		"Too many approvals were requested. Do not call again.":                                                       &client.Refusal{Code: client.RateLimited},
 		"The person denied this call a short time ago. Do not try it again within the next minute.":                   &client.Refusal{Code: client.DeniedRecently, RetryAfter: time.Second},
 		"The PIN of the person is locked until 2026-01-31 12:15 UTC.":                                                 &client.Refusal{Code: client.PINLocked, LockedUntil: time.Date(2026, 1, 31, 12, 15, 0, 0, time.UTC)},
-		"Countersign refused this call: body audience: The skill is registered with another audience.":                &client.Refusal{Code: client.Invalid, Detail: "body audience: The skill is registered with another audience"},
+		"Countersign refused this call: audience: The skill is registered with another audience.":                     &client.Refusal{Code: client.Invalid, Detail: "audience: The skill is registered with another audience"},
 		"Countersign, which must allow this call, cannot be reached or did not give a valid answer. Try again later.": errors.New("x"),
 	} {
 		if got := hold.Explain(err); got != hold.NotExecuted+want {

@@ -3,6 +3,7 @@ package hold
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -32,7 +33,11 @@ func explain(err error) string {
 	case !errors.As(err, &refusal):
 		return "Countersign, which must allow this call, cannot be reached or did not give a valid answer. Try again later."
 	}
-	switch refusal.Code {
+	code := refusal.Code
+	if code == client.Expired && refusal.Reason == string(client.PINChanged) {
+		code = client.PINChanged
+	}
+	switch code {
 	case client.Denied:
 		if refusal.Reason == "wrong_pin" {
 			return "The link was closed after wrong PINs. Call again to get a new link."
@@ -63,7 +68,7 @@ func explain(err error) string {
 	case client.Invalid:
 		return "Countersign refused this call: " + strings.TrimSuffix(refusal.Detail, ".") + "."
 	}
-	return fmt.Sprintf("Countersign refused this call (%s).", refusal.Code)
+	return fmt.Sprintf("Countersign refused this call (%s).", code)
 }
 
 func until(t time.Time) string {
@@ -74,11 +79,12 @@ func until(t time.Time) string {
 }
 
 func pause(d time.Duration) string {
-	if d <= 0 {
+	switch minutes := math.Ceil(d.Minutes()); {
+	case minutes < 1:
 		return ""
-	}
-	if d < time.Minute {
+	case minutes == 1:
 		return " within the next minute"
+	default:
+		return fmt.Sprintf(" within the next %.0f minutes", minutes)
 	}
-	return fmt.Sprintf(" within the next %d minutes", int(d.Minutes())+1)
 }
