@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/pkg/client"
-	"github.com/countersign/countersign/pkg/client/action"
 )
 
 const (
@@ -59,6 +59,8 @@ type Decision struct {
 type Holder struct {
 	client *client.Client
 	memory Memory
+	// uses has a channel for each approval that a call uses now, by the id. It is closed after the memory has what the use gave.
+	uses sync.Map
 }
 
 // New returns a Holder. memory may be nil; then the Holder remembers until the process ends.
@@ -188,57 +190,4 @@ func (h *Holder) Cancel(ctx context.Context, call Call, waiting client.Approval)
 		h.forget(q.key, waiting.ID)
 	}
 	return h.client.Cancel(ctx, waiting.ID)
-}
-
-// answered returns the decision that follows from the state of an approval. It uses an approval that the person gave.
-func (h *Holder) answered(ctx context.Context, call Call, q question, approval client.Approval) (Decision, error) {
-	if approval.Grants != q.grants || action.Lower(approval.Skill) != action.Lower(call.Skill) {
-		return Decision{}, errors.New("the approval is about another call")
-	}
-	switch approval.Status {
-	case client.StatusPending:
-		return Decision{Waiting: true, Held: true, Approval: approval}, nil
-	case client.StatusApproved:
-	case client.StatusUsed: // for an identical call
-		h.forget(q.key, approval.ID)
-		return Decision{}, errAgain
-	default:
-		h.forget(q.key, approval.ID)
-		return Decision{}, &client.Refusal{Code: client.Code("approval_" + approval.Status), Reason: approval.Reason}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), useTime)
-	defer cancel()
-	used, err := h.client.Use(ctx, approval.ID, client.NewUseID(), q.arguments)
-	if err != nil && !errors.Is(err, client.Used) {
-		return Decision{}, err
-	}
-	h.forget(q.key, approval.ID)
-	switch {
-	case err != nil: // an identical call was faster
-		return Decision{}, errAgain
-	case q.grants == client.GrantsSession && used.Session.Reveal() != "":
-		h.memory.Put(sessionKey(call.Person), []byte(used.Session.Reveal()), used.SessionExpiresAt)
-		return Decision{}, errSession
-	case q.grants == client.GrantsAction && used.Receipt.Reveal() != "" && used.ActionHash == approval.ActionHash:
-		return Decision{Run: true, Held: true, Approval: approval, Receipt: used.Receipt, Arguments: used.Arguments}, nil
-	}
-	return Decision{}, errors.New("the receipt is about another action")
-}
-
-// forget removes the approval with this id from the memory. Another approval with the same key stays.
-func (h *Holder) forget(key, id string) {
-	if string(h.memory.Get(key)) == id {
-		h.memory.Delete(key)
-	}
-}
-
-func (h *Holder) session(who client.Person) client.Secret {
-	if token := h.memory.Get(sessionKey(who)); token != nil {
-		return client.NewSecret(string(token))
-	}
-	return client.Secret{}
-}
-
-func sessionKey(who client.Person) string {
-	return "session:" + digest(who.Customer, who.Identity)
 }
