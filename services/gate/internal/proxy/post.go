@@ -24,7 +24,9 @@ func (p *proxy) post(w http.ResponseWriter, r *http.Request, x exchange) {
 		p.fail(w, r, http.StatusUnsupportedMediaType, nil, message.CodeInvalidRequest, problem)
 		return
 	}
-	body, ok := p.read(w, r)
+	content := &counted{load: &p.load, from: http.MaxBytesReader(w, r.Body, int64(p.MaxMessage))}
+	defer content.done()
+	body, ok := p.read(w, r, content)
 	if !ok {
 		return
 	}
@@ -59,15 +61,17 @@ func (p *proxy) post(w http.ResponseWriter, r *http.Request, x exchange) {
 }
 
 // read returns the body of a request. If it returns false, it has answered.
-func (p *proxy) read(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+func (p *proxy) read(w http.ResponseWriter, r *http.Request, content io.Reader) ([]byte, bool) {
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(p.BodyTime))
 	defer connection.SetReadDeadline(time.Time{}) // the connection is watched while a call waits
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(p.MaxMessage)))
+	body, err := io.ReadAll(content)
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
 		p.fail(w, r, http.StatusRequestEntityTooLarge, nil, message.CodeInvalidRequest, "the message is too long")
+	case errors.Is(err, errBusy):
+		p.busy(w, r, err.Error())
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		p.fail(w, r, http.StatusBadRequest, nil, message.CodeParse, "the message could not be read completely")

@@ -55,6 +55,7 @@ type proxy struct {
 	purpose   string // of sealed session ids
 	transport http.RoundTripper
 	calls     calls
+	load      load
 }
 
 // New returns the handler of the gate.
@@ -70,7 +71,10 @@ func New(s Settings, judge gate.Judge) (http.Handler, error) {
 	if s.BodyTime == 0 {
 		s.BodyTime = time.Minute
 	}
-	return &proxy{Settings: s, judge: judge, path: path, purpose: sessionPurpose(s), transport: newTransport(), calls: calls{running: map[string]func(){}}}, nil
+	return &proxy{
+		Settings: s, judge: judge, path: path, purpose: sessionPurpose(s), transport: newTransport(), calls: calls{running: map[string]func(){}},
+		load: load{maxBytes: maxLong * s.MaxMessage, subjects: map[string]int{}},
+	}, nil
 }
 
 // exchange is what the gate knows about one request of a client.
@@ -110,6 +114,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			return
 		}
+		leave, ok := p.load.begin(x.subject)
+		if !ok {
+			p.busy(w, r, "too many requests are in progress")
+			return
+		}
+		defer leave()
 		if r.Method == http.MethodPost {
 			p.post(w, r, x)
 		} else {
@@ -162,6 +172,13 @@ func (p *proxy) fail(w http.ResponseWriter, r *http.Request, status int, id []by
 	p.own(w, r, "application/json")
 	w.WriteHeader(status)
 	w.Write(message.Error(id, code, text))
+}
+
+// busy answers a request that would take too much memory.
+func (p *proxy) busy(w http.ResponseWriter, r *http.Request, text string) {
+	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Connection", "close") // the rest of the message is not read
+	p.fail(w, r, http.StatusServiceUnavailable, nil, message.CodeRefused, text)
 }
 
 // refuse answers a message that is refused.

@@ -102,6 +102,13 @@ func sealer(t *testing.T, key string) *hold.Sealer {
 // start starts a gate in front of a server. change may change its settings.
 func start(t *testing.T, s *server, j gate.Judge, change func(*proxy.Settings)) *httptest.Server {
 	t.Helper()
+	g := httptest.NewServer(handler(t, s, j, change))
+	t.Cleanup(func() { g.CloseClientConnections(); g.Close() })
+	return g
+}
+
+func handler(t *testing.T, s *server, j gate.Judge, change func(*proxy.Settings)) http.Handler {
+	t.Helper()
 	target, err := url.Parse(s.URL + "/mcp")
 	if err != nil {
 		t.Fatal(err)
@@ -117,9 +124,7 @@ func start(t *testing.T, s *server, j gate.Judge, change func(*proxy.Settings)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := httptest.NewServer(handler)
-	t.Cleanup(func() { g.CloseClientConnections(); g.Close() })
-	return g
+	return handler
 }
 
 // reply is an answer of the gate.
