@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,19 +18,26 @@ import (
 // Header is the header field with the receipt of a request.
 const Header = "Countersign-Receipt"
 
+// keepUsed is how long the id of a used receipt is kept after the receipt can no longer be accepted. Without it, a request that was
+// verified in the last moment could find that the id is deleted already.
+const keepUsed = time.Minute
+
 // Endpoint is an HTTP endpoint of a tool server that runs only with a receipt for exactly the action of the request. Every field
 // without another remark must be set.
 type Endpoint struct {
 	Verifier *Verifier
-	// Instance is the id of the agent's instance. Skill is the skill that the endpoint runs.
+	// Instance is the id of the agent's instance. Skill is the skill that the endpoint runs, and must have the mode approval: a session
+	// gives no receipt. A receipt names the skill, not the method and not the path. So give each endpoint its own skill, and route one
+	// method to it.
 	Instance, Skill string
 	// Customer returns the id of the customer on whose behalf the request is. Take it from what authenticates the request.
 	Customer func(*http.Request) (string, error)
 	// Arguments returns the arguments of the action as a JSON object: everything in the request that the handler obeys, also of the path
-	// and of the query. Nil means that the body is the arguments. An empty text means no arguments.
+	// and of the query. An empty text means no arguments. Nil means that the body is the arguments; then requests with a query are
+	// refused, and so is every request of a http.ServeMux pattern with a wildcard.
 	Arguments func(r *http.Request, body []byte) (string, error)
 	// Once stores the id of a receipt, and reports whether it was not stored before. Insert the id into a table in which it is unique. It
-	// can be deleted after expires. InProcess is enough for a server that has one process.
+	// can be deleted after expires. InProcess is enough for a server that has one process. Use the same function for all endpoints.
 	Once func(ctx context.Context, id string, expires time.Time) (first bool, err error)
 	// MaxBody is the greatest number of bytes of a body. 0 means 128 KiB, which is enough for all arguments that
 	// can be approved.
@@ -94,7 +102,7 @@ func (e Endpoint) check(w http.ResponseWriter, r *http.Request) (Claims, *refusa
 	if err != nil {
 		return Claims{}, &refusal{http.StatusServiceUnavailable, "receipt_unchecked", "The receipt cannot be checked now. Nothing was done"}
 	}
-	first, err := e.Once(r.Context(), claims.ID, time.Unix(claims.ExpiresAt, 0).Add(leeway))
+	first, err := e.Once(r.Context(), claims.ID, time.Unix(claims.ExpiresAt, 0).Add(leeway+keepUsed))
 	if err != nil {
 		return Claims{}, &refusal{http.StatusServiceUnavailable, "receipt_unchecked", "The use of the receipt cannot be stored now. Nothing was done"}
 	}
@@ -109,6 +117,9 @@ func (e Endpoint) action(w http.ResponseWriter, r *http.Request) (action.Action,
 	customer, err := e.Customer(r)
 	if err != nil || customer == "" {
 		return action.Action{}, &refusal{http.StatusForbidden, "customer_unknown", "The customer of this request is not known"}
+	}
+	if e.Arguments == nil && outsideBody(r) {
+		return action.Action{}, &refusal{http.StatusUnprocessableEntity, "invalid", "The arguments must be in the body only, not in the path or the query"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.MaxBody))
 	var large *http.MaxBytesError
@@ -132,6 +143,11 @@ func (e Endpoint) action(w http.ResponseWriter, r *http.Request) (action.Action,
 	return action.Action{Instance: e.Instance, Customer: customer, Skill: e.Skill, Arguments: arguments}, nil
 }
 
+// outsideBody reports whether a request has values in its query, or in the wildcards of its http.ServeMux pattern.
+func outsideBody(r *http.Request) bool {
+	return r.URL.RawQuery != "" || strings.Contains(strings.TrimSuffix(r.Pattern, "{$}"), "{")
+}
+
 // answer writes the refusal as the services of Countersign do.
 func (f refusal) answer(w http.ResponseWriter) {
 	header := w.Header()
@@ -148,7 +164,8 @@ func (f refusal) answer(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"detail": f.detail, "code": f.code})
 }
 
-// InProcess returns a function for Endpoint.Once that keeps the ids in memory. Use it only for a server with one process: another
+// InProcess returns a function for Endpoint.Once that keeps the ids in memory. Call it once and give the function to all endpoints:
+// another function does not know the ids, so a receipt would run once for each. Use it only for a server with one process: another
 // process does not know the ids. After a restart, a receipt can be used again until it expires, two minutes after the approval was
 // used.
 func InProcess() func(context.Context, string, time.Time) (bool, error) {
