@@ -126,7 +126,7 @@ func (g *Gate) Judge(ctx context.Context, from Caller, call message.Call, to Cli
 	if err := g.openState(r); err != nil {
 		return g.refuse(r, hold.Decision{}, err)
 	}
-	if approved, found := g.continued(r); found {
+	if approved, found := g.continued(ctx, r); found {
 		g.record(r, "approved", hold.Decision{Held: true}, nil)
 		return g.execute(r, approved)
 	}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -121,9 +122,10 @@ func (g *Gate) wrap(r *request, approved execution, response []byte) []byte {
 	return m.WithRequestState(sealed)
 }
 
-// continued returns the approved execution that a call continues. It does so once for each requestState.
-func (g *Gate) continued(r *request) (execution, bool) {
-	if r.state == nil || r.state.Execution == "" {
+// continued returns the approved execution that a call continues. It does so once for each requestState, and not for a client that is
+// gone.
+func (g *Gate) continued(ctx context.Context, r *request) (execution, bool) {
+	if r.state == nil || r.state.Execution == "" || ctx.Err() != nil {
 		return execution{}, false
 	}
 	return g.executions.take(r.state.Execution)
