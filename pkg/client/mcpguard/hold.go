@@ -63,7 +63,7 @@ func (g *Guard) hold(ctx context.Context, skill string, req *mcp.CallToolRequest
 	switch {
 	case errors.Is(err, errDeclined):
 		g.note(start, req, "declined", decision.Approval.ID)
-		return nil, nil, notExecuted(hold.NotExecuted + "The client did not open the link to the approval, so the approval was cancelled.")
+		return nil, nil, notExecuted(hold.NotExecuted + "The person declined to open the link, and the approval was cancelled. Do not try it again unless they ask for it.")
 	case err != nil:
 		g.note(start, req, "refused", decision.Approval.ID, slog.Any("error", err))
 		return nil, nil, notExecuted(hold.Explain(err))
@@ -81,8 +81,8 @@ func (g *Guard) identify(ctx context.Context, req *mcp.CallToolRequest) (client.
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
 	who, err := g.person(ctx, req)
-	if err == nil && who.Customer == "" && who.Identity == "" {
-		err = errors.New("the function Person returned nobody")
+	if err == nil && who.Customer == "" {
+		err = errors.New("the function Person returned no customer")
 	}
 	return who, err
 }

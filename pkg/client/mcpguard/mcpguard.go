@@ -16,7 +16,8 @@
 //
 // The handler runs once for each approval, with exactly the approved arguments. FromContext returns the receipt, for servers that
 // verify it. A handler may itself ask for input (InputRequests, RequestState). Then the next request continues the same approved
-// call, once, in the same process. In another process, or after ten minutes, the person is asked again.
+// call, once, in the same process. In another process, or after ten minutes, the person is asked again. The person approves the
+// arguments only: not the input that the client sends for the handler, and not _meta.
 //
 // Over HTTP, set StreamableHTTPOptions.PropagateRequestCancellation. Without it, the SDK does not end a call of version 2026-07-28
 // when its client is gone. Then the call runs if the person approves it while it waits.
@@ -48,7 +49,7 @@ type Config struct {
 	// Customer is the id of the person, for a server that serves one person.
 	Customer string
 	// Person returns the person of a call, for a server that serves several. Take it from verified data, such as
-	// req.Extra.TokenInfo, and never from the arguments. An error, or an empty Person, means that the call does not run.
+	// req.Extra.TokenInfo, and never from the arguments. An error, or an empty Customer, means that the call does not run.
 	Person func(context.Context, *mcp.CallToolRequest) (client.Person, error)
 	// Audience names the server that verifies the receipt. Empty means the audience that the skill is registered with.
 	Audience string
@@ -103,7 +104,8 @@ func New(c Config) (*Guard, error) {
 }
 
 // Tool returns a handler for Server.AddTool that runs handler when the policy or the person allows the call. skill is the name that
-// the policy judges.
+// the policy judges. The person sees all arguments with their exact names. encoding/json does not distinguish "to" and "To": a
+// handler that decodes with it can obey the one while the summary shows the other. mcp.AddTool distinguishes them, so prefer For.
 func (g *Guard) Tool(skill string, handler mcp.ToolHandler) mcp.ToolHandler {
 	return func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		run, question, err := g.hold(ctx, skill, req)

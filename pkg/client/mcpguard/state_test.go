@@ -194,6 +194,9 @@ func TestCallsOfUnknownPersonsDoNotRun(t *testing.T) {
 		"an error": func(context.Context, *mcp.CallToolRequest) (client.Person, error) {
 			return client.Person{Customer: clienttest.Customer}, errors.New("no such account")
 		},
+		"no customer": func(context.Context, *mcp.CallToolRequest) (client.Person, error) {
+			return client.Person{Identity: "identity-a"}, nil
+		},
 		"nobody": func(context.Context, *mcp.CallToolRequest) (client.Person, error) { return client.Person{}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {

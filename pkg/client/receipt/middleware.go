@@ -28,7 +28,8 @@ type Endpoint struct {
 	Verifier *Verifier
 	// Instance is the id of the agent's instance. Skill is the skill that the endpoint runs, and must have the mode approval: a session
 	// gives no receipt. A receipt names the skill, not the method and not the path. So give each endpoint its own skill, and route one
-	// method to it.
+	// method to it. If the handler decodes with encoding/json, register the skill with a schema that allows no additional properties:
+	// encoding/json does not distinguish "to" and "To", and the summary that the person reads does.
 	Instance, Skill string
 	// Customer returns the id of the customer on whose behalf the request is. Take it from what authenticates the request.
 	Customer func(*http.Request) (string, error)
