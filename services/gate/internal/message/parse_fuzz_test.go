@@ -23,6 +23,7 @@ var readers = map[string]reader{
 	"ignoring case, the first": func(raw json.RawMessage) map[string]json.RawMessage {
 		return members(raw, folded, false)
 	},
+	"only letters and digits": func(raw json.RawMessage) map[string]json.RawMessage { return members(raw, joined, true) },
 	"names end at U+0000": func(raw json.RawMessage) map[string]json.RawMessage {
 		return members(raw, func(name string) string { name, _, _ = strings.Cut(name, "\x00"); return name }, true)
 	},
@@ -39,6 +40,25 @@ func folded(name string) string {
 		}
 		return unicode.ToLower(least)
 	}, name)
+}
+
+// joined returns the known name that a reader takes a name for if it compares only letters and digits, and ignores their case. Readers in
+// Java and .NET accept snake_case.
+func joined(name string) string {
+	letters := func(name string) string {
+		return strings.Map(func(r rune) rune {
+			if unicode.IsLetter(r) || unicode.IsDigit(r) {
+				return r
+			}
+			return -1
+		}, name)
+	}
+	for _, known := range []string{"jsonrpc", "id", "method", "params", "result", "error", "name", "arguments", "_meta", message.Receipt} {
+		if folded(letters(name)) == folded(letters(known)) {
+			return known
+		}
+	}
+	return name
 }
 
 func members(raw json.RawMessage, rename func(string) string, last bool) map[string]json.RawMessage {
@@ -82,6 +102,8 @@ func FuzzParse(f *testing.F) {
 		`{"jsonrpc":"2.0","id":"\ud83d\ude00","m\u0065thod":"tools\/call","params":{"n\u0061me":"\u0061","_meta":{"countersign/receipt":"x","a":[{}]},"task":null}}`,
 		"{\"x\":\r{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"x\"}}\r}",
 		`[{"jsonrpc":"2.0","id":1,"method":"tools/call"}]`,
+		`{"jsonrpc":"2.0","id":1,"method":"/Tools/call","params":{"name":"a\u200b"}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","na-me":"b","_name":"c","meta":{}}}`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call\ud800"}`,
 		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"x","inputRequests":{}}}`,
 		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestSTate":"x","inputRequests":{}}}`,
@@ -100,6 +122,9 @@ func FuzzParse(f *testing.F) {
 			if len(line) != len(raw) && text(readers["the last of equal names"](line)["method"]) == message.ToolsCall {
 				t.Fatalf("%q contains the message %q", raw, line)
 			}
+		}
+		if lax := strings.ToLower(strings.Trim(m.Method, " /.\t\n")); lax == message.ToolsCall && m.Method != message.ToolsCall {
+			t.Fatalf("%q has the method %q", raw, m.Method)
 		}
 		call, refused := m.Call()
 		for name, read := range readers {

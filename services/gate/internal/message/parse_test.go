@@ -158,6 +158,24 @@ func many(n int) string {
 	return b.String()
 }
 
+func TestNameThatALaxServerTakesForAKnownOneIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"%s ", " %s", "%s\\t", "_%s", "%s-", "%s.", "$%s", "@%s", "%s\u200b", "\ufeff%s", "\\u00ad%s", "%s[]"} {
+		method, name := strings.Replace(form, "%s", "Method", 1), strings.Replace(form, "%s", "Name", 1)
+		if r := refusal(t, `{"jsonrpc":"2.0","id":7,"method":"ping","`+method+`":"tools/call","params":{"name":"get-env"}}`); r == nil || r.Code != message.CodeInvalidRequest {
+			t.Errorf("%q: %v", method, r)
+		}
+		if r := refusal(t, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get-sum","`+name+`":"get-env"}}`); r == nil || r.Code != message.CodeInvalidParams {
+			t.Errorf("%q: %v", name, r)
+		}
+	}
+	for _, name := range []string{"methods", "method2", "xmethod", "x.method", "мethod"} {
+		if r := refusal(t, `{"jsonrpc":"2.0","id":7,"method":"ping","`+name+`":"tools/call"}`); r != nil {
+			t.Errorf("%q: %v", name, r)
+		}
+	}
+}
+
 func TestMethodThatALaxServerTakesForACallIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Tools/Call", "toolſ/call", "tools/call ", "\\ttools/call", "tools/call/", "/tools/call", "//tools//call", "tools\\\\call", "tools.call", "tools:call", "tools_call", "tools-call",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -18,7 +19,7 @@ const maxMembers = 100
 type member struct{ name, value []byte }
 
 // object appends the members of an object to list. It returns a reason for a refusal if two readers could read the object in two
-// ways: a name occurs twice, or differs from one of the known names only in case, "_" and "-".
+// ways: a name occurs twice, or differs from one of the known names only in case and in characters that are no letters or digits.
 func object(list []member, text []byte, known []string) (_ []member, refused string) {
 	for i := space(text, 1); text[i] != '}'; i = space(text, i) {
 		if text[i] == ',' {
@@ -60,22 +61,35 @@ func ambiguous(list []member, name string, known []string) string {
 	return ""
 }
 
-// same reports whether a lax reader could take one name for the other. Go's readers ignore case, others accept snake_case.
+// same reports whether a lax reader could take one name for the other. Go's readers ignore case, others accept snake_case, trim white
+// space, or drop characters that cannot be seen. So only letters and digits count.
 func same(name, right string) bool {
 	if strings.EqualFold(name, right) {
 		return true
 	}
-	return letterCount(name) == letterCount(right) && strings.EqualFold(letters(name), letters(right))
+	return letterCount(name) == letterCount(right) && strings.EqualFold(strings.Map(letter, name), strings.Map(letter, right))
 }
 
-// letterCount is the number of characters that letters leaves. It costs less than letters.
-func letterCount(name string) int {
-	return utf8.RuneCountInString(name) - strings.Count(name, "_") - strings.Count(name, "-")
+// letterCount is the number of characters that letter keeps. It costs less than strings.Map.
+func letterCount(name string) (count int) {
+	for _, r := range name {
+		if letter(r) >= 0 {
+			count++
+		}
+	}
+	return count
 }
 
-var joiners = strings.NewReplacer("_", "", "-", "")
-
-func letters(name string) string { return joiners.Replace(name) }
+// letter returns a letter or digit as it is, and -1 for other characters.
+func letter(r rune) rune {
+	switch {
+	case r <= unicode.MaxASCII && (r|' ' >= 'a' && r|' ' <= 'z' || r >= '0' && r <= '9'):
+		return r
+	case r > unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)):
+		return r
+	}
+	return -1
+}
 
 // skip returns the index after the value that starts at i.
 func skip(text []byte, i int) int {
