@@ -225,6 +225,18 @@ func TestAcceptedMessages(t *testing.T) {
 	}
 }
 
+func TestLongNameIsRefused(t *testing.T) {
+	t.Parallel()
+	for length, refused := range map[int]bool{1000: false, 1001: true, 15 << 20: true} {
+		name := strings.Repeat("x", length)
+		for _, raw := range []string{`{"jsonrpc":"2.0","id":7,"method":"ping","` + name + `":0}`, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","_meta":{"` + name + `":0}}}`} {
+			if r := refusal(t, raw); (r != nil) != refused {
+				t.Errorf("%d bytes in %.70s: %v", length, raw, r)
+			}
+		}
+	}
+}
+
 func TestDeepNestingIsRefusedWithLittleMemory(t *testing.T) {
 	t.Parallel()
 	raw := []byte(`{"jsonrpc":"2.0","id":7,"method":"ping","params":` + strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000) + "}")

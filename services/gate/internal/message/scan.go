@@ -12,8 +12,12 @@ import (
 // The functions of this file read texts that json.Valid accepted, so they do not check the grammar again. They are not the functions
 // of encoding/json, because those accept a name twice and ignore case.
 
-// maxMembers limits the members of an object that the gate looks into.
-const maxMembers = 100
+// maxMembers limits the members of an object that the gate looks into, and maxName the bytes of their names: each name is compared with
+// all others.
+const (
+	maxMembers = 100
+	maxName    = 1000
+)
 
 // member is one member of an object. name is decoded; value is as it was sent.
 type member struct{ name, value []byte }
@@ -42,6 +46,9 @@ func object(list []member, text []byte, known []string) (_ []member, refused str
 }
 
 func ambiguous(list []member, name string, known []string) string {
+	if len(name) > maxName {
+		return "a name has more than " + strconv.Itoa(maxName) + " bytes"
+	}
 	for _, other := range list {
 		if string(other.name) == name {
 			return "a name occurs twice in one object"
