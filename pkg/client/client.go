@@ -88,8 +88,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// request is one request. path follows the path of the instance. Each request of this package gives the same result if it is sent again, and charges no attempt. So it may
-// be repeated. A request that charges an attempt, such as verify, must never be repeated by a program; do not add it here.
+// request is one request. path follows the path of the instance. Each request of this package gives the same result if it is sent
+// again, and charges no attempt. So it may be repeated. A request that charges an attempt, such as verify, must never be repeated by a
+// program; do not add it here.
 type request struct {
 	method, path string
 	body         any

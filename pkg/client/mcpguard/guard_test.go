@@ -349,9 +349,8 @@ func TestSessionOpensFurtherCalls(t *testing.T) {
 	each(t, func(t *testing.T, way, version string) {
 		s := start(t)
 		s.double.Mode("session", "pay")
-		s.double.Answer("approved")
 		shown := 0
-		c := s.connect(way, version, eliciting(func(string) (string, error) { shown++; return "accept", nil }))
+		c := s.connect(way, version, eliciting(func(string) (string, error) { shown++; s.double.Decide("approved"); return "accept", nil }))
 		for range 2 {
 			if result := s.call(c, params()); result.IsError {
 				t.Errorf("%q", text(result))
