@@ -88,7 +88,9 @@ type exchange struct {
 	sealed  string
 }
 
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *proxy) ServeHTTP(connection http.ResponseWriter, r *http.Request) {
+	w := patient{connection}
+	defer w.extend() // the last part is sent afterwards
 	if problem := p.foreign(r); problem != "" {
 		p.fail(w, r, http.StatusForbidden, nil, message.CodeRefused, problem)
 		return

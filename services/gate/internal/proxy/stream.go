@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// sendTime limits how long a client may take to receive one message of the gate.
-const sendTime = 30 * time.Second
+const (
+	// sendTime limits how long a client may take to receive one message of the gate, or one part of a response.
+	sendTime = 30 * time.Second
+	// silentTime is how long an event stream may be silent while a call waits. Proxies end connections that are silent for a minute.
+	silentTime = 15 * time.Second
+)
 
 // stream is the way to the client of one call. The first message begins an event stream.
 type stream struct {
@@ -19,6 +23,7 @@ type stream struct {
 
 	mu            sync.Mutex
 	begun, closed bool
+	silent        *time.Timer
 }
 
 // CanReceive reports whether the client accepts an event stream.
@@ -31,19 +36,32 @@ func (s *stream) Send(message []byte) error {
 	if s.closed || !s.allowed {
 		return errors.New("the client receives no more messages for this call")
 	}
-	connection := http.NewResponseController(s.w)
-	_ = connection.SetWriteDeadline(time.Now().Add(sendTime))
-	defer connection.SetWriteDeadline(time.Time{})
 	if !s.begun {
 		s.begun = true
 		s.proxy.own(s.w, s.r, "text/event-stream")
 		s.w.Header().Set("X-Accel-Buffering", "no") // nginx must not keep events back
 		s.w.WriteHeader(http.StatusOK)
+		s.silent = time.AfterFunc(silentTime, s.keepAlive)
 	}
-	if _, err := s.w.Write(event(message)); err != nil {
+	return s.write(event(message))
+}
+
+// keepAlive sends a comment.
+func (s *stream) keepAlive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		_ = s.write([]byte(": waiting\n\n")) // a client that is gone ends the call
+	}
+}
+
+// write needs the lock.
+func (s *stream) write(text []byte) error {
+	s.silent.Reset(silentTime)
+	if _, err := s.w.Write(text); err != nil {
 		return err
 	}
-	return connection.Flush()
+	return http.NewResponseController(s.w).Flush()
 }
 
 // answer sends the last message.
@@ -64,6 +82,9 @@ func (s *stream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	if s.silent != nil {
+		s.silent.Stop()
+	}
 }
 
 // writer returns where the server's response goes, and whether it goes into an event stream that has begun.
@@ -86,6 +107,20 @@ type headless struct {
 func (h headless) Header() http.Header         { return h.header }
 func (h headless) WriteHeader(int)             {}
 func (h headless) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+// patient gives a client sendTime for each part of a response. The response as a whole has no limit.
+type patient struct{ http.ResponseWriter }
+
+func (p patient) Write(part []byte) (int, error) {
+	p.extend()
+	return p.ResponseWriter.Write(part)
+}
+
+func (p patient) extend() {
+	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(sendTime))
+}
+
+func (p patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // event returns a message as an event. A message is JSON, so line ends can only be between its values.
 func event(message []byte) []byte {
