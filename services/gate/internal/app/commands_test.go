@@ -135,7 +135,7 @@ func TestSkillsApply(t *testing.T) {
 		t.Errorf("a wrong key: exit code %d, %q, %q", code, out, log)
 	}
 	code, out, log = runs(t, environmentOf(d), gateTo("skills", "--apply", "--admin-url", "http://127.0.0.1:1")...)
-	if code != 1 || out != "" || !strings.Contains(log, "asking pin-admin") {
+	if code != 1 || out != "" || !strings.Contains(log, "check --admin-url") {
 		t.Errorf("pin-admin cannot be reached: exit code %d, %q, %q", code, out, log)
 	}
 }

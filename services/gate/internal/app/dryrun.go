@@ -6,18 +6,22 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/countersign/countersign/pkg/client"
 	"github.com/countersign/countersign/pkg/client/hold"
 	"github.com/countersign/countersign/services/gate/internal/tools"
 )
 
+// checkTime limits one question to Countersign, with its repetitions.
+const checkTime = 10 * time.Second
+
 // dryRun prints what the policy would do now with a call of each tool. It asks nobody for an approval.
 func dryRun(ctx context.Context, c *client.Client, who client.Person, prefix string, all []tools.Tool, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TOOL\tPOLICY\tREASON")
 	for _, t := range all {
-		need, err := c.CheckRequired(ctx, who, prefix+t.Name, client.Secret{})
+		need, err := check(ctx, c, who, prefix+t.Name)
 		policy, reason := "open", need.Reason
 		var refusal *client.Refusal
 		switch {
@@ -36,6 +40,12 @@ func dryRun(ctx context.Context, c *client.Client, who client.Person, prefix str
 		return fmt.Errorf("printing the policy: %w", err)
 	}
 	return nil
+}
+
+func check(ctx context.Context, c *client.Client, who client.Person, skill string) (client.Requirement, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	return c.CheckRequired(ctx, who, skill, client.Secret{})
 }
 
 // explain adds which settings to check to an error that every call would get.

@@ -92,7 +92,7 @@ func (a *Admin) send(ctx context.Context, method, skill string, body []byte) (st
 		if errors.As(err, &sending) {
 			err = sending.Err
 		}
-		return 0, "", fmt.Errorf("%w: asking pin-admin: %w", ErrAll, err)
+		return 0, "", fmt.Errorf("%w: asking pin-admin: %w; check --admin-url", ErrAll, err)
 	}
 	defer answer.Body.Close()
 	var content struct {
