@@ -176,6 +176,21 @@ func TestNameThatALaxServerTakesForAKnownOneIsRefused(t *testing.T) {
 	}
 }
 
+// A reader with C strings ends a text at U+0000.
+func TestTextThatEndsAtNULForSomeReadersIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{
+		`{"jsonrpc":"2.0","id":7,"method":"ping","method\u0000x":"tools/call","params":{"name":"get-env"}}`,
+		`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get-sum","name\u0000x":"get-env"}}`,
+		`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get-sum","_meta":{"countersign/receipt\u0000x":"forged"}}}`,
+		`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get-sum","requestState":"a\u0000b"}}`,
+	} {
+		if r := refusal(t, raw); r == nil {
+			t.Errorf("%s is accepted", raw)
+		}
+	}
+}
+
 func TestMethodThatALaxServerTakesForACallIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Tools/Call", "toolſ/call", "tools/call ", "\\ttools/call", "tools/call/", "/tools/call", "//tools//call", "tools\\\\call", "tools.call", "tools:call", "tools_call", "tools-call",
