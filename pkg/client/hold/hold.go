@@ -60,7 +60,8 @@ type Holder struct {
 	client *client.Client
 	memory Memory
 	// uses has a channel for each approval that a call uses now, by the id. It is closed after the memory has what the use gave.
-	uses sync.Map
+	uses  sync.Map
+	waits waits
 }
 
 // New returns a Holder. memory may be nil; then the Holder remembers until the process ends.
@@ -68,7 +69,7 @@ func New(c *client.Client, memory Memory) *Holder {
 	if memory == nil {
 		memory = newInProcess()
 	}
-	return &Holder{client: c, memory: memory}
+	return &Holder{client: c, memory: memory, waits: waits{running: map[string]*wait{}}}
 }
 
 // Decide says what must happen with a call now. It asks the person if that is needed, and does not wait for the answer. If the
@@ -155,7 +156,7 @@ func over(status string) bool {
 // If the approval was used for another call meanwhile, or does not exist any more, the Decision can be Waiting with another approval,
 // whose link the person may not have seen. Compare the IDs.
 func (h *Holder) Await(ctx context.Context, call Call, waiting client.Approval) (Decision, error) {
-	approval, err := h.client.Wait(ctx, waiting.ID)
+	approval, err := h.wait(ctx, waiting.ID)
 	if ctx.Err() != nil { // also if the person has approved: nobody is there any more to run the call
 		return Decision{Waiting: true, Held: true, Approval: waiting}, nil
 	}

@@ -130,6 +130,58 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A model can repeat a call. Countersign must not get one request for each call that waits.
+func TestCallsThatWaitForOneApprovalShareARequest(t *testing.T) {
+	t.Parallel()
+	d, h := start(t)
+	d.Mode("approval", "transfer")
+	c := call("transfer", `{}`)
+	waiting := decide(t, h, c).Approval
+	polls := make(chan string, 100) // how each request to wait ended
+	d.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("wait") != "50" {
+			return false
+		}
+		polls <- "began"
+		<-r.Context().Done()
+		polls <- "ended"
+		return true
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan hold.Decision)
+	for range 50 {
+		go func() {
+			decision, _ := h.Await(ctx, c, waiting)
+			ended <- decision
+		}()
+	}
+	if got := <-polls; got != "began" {
+		t.Fatal(got)
+	}
+	short, cancelShort := context.WithCancel(t.Context())
+	cancelShort()
+	if got, err := h.Await(short, c, waiting); err != nil || !got.Waiting {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if len(polls) != 0 {
+		t.Error("the request ended with one of the calls, or there is another one")
+	}
+	cancel()
+	for range 50 {
+		if got := <-ended; !got.Waiting {
+			t.Errorf("%+v", got)
+		}
+	}
+	if got := <-polls; got != "ended" {
+		t.Errorf("after all calls, a request %s", got)
+	}
+	d.Intercept(nil)
+	d.Decide("approved")
+	if got, err := h.Await(t.Context(), c, waiting); err != nil || !got.Run {
+		t.Errorf("after the approval: %+v, %v", got, err)
+	}
+}
+
 func TestInvalidAnswersOpenNothing(t *testing.T) {
 	t.Parallel()
 	d, h := start(t)

@@ -147,22 +147,23 @@ func TestManyIdenticalCallsRunOnce(t *testing.T) {
 	var all sync.WaitGroup
 	first := make(chan struct{}, 1000)
 	const n = 100
-	for range n {
+	clients := make([]receiver, n)
+	for i := range clients {
+		clients[i] = newReceiver()
 		all.Go(func() {
-			if v := g.Judge(ctx, person, transfer(t, `,"_meta":{"progressToken":1}`), newReceiver()); v.Forward != nil {
+			if v := g.Judge(ctx, person, transfer(t, `,"_meta":{"progressToken":1}`), clients[i]); v.Forward != nil {
 				ran.Add(1)
 				first <- struct{}{}
 			}
 		})
 	}
-	for range n {
-		receive(t, waits)
+	for _, to := range clients { // each has the link
+		receive(t, to.sent)
 	}
+	receive(t, waits)
 	d.Decide("approved")
 	receive(t, first)
-	for range n - 1 {
-		receive(t, waits)
-	}
+	receive(t, waits) // the other calls wait for another approval
 	cancel()
 	all.Wait()
 	used := int32(0)

@@ -276,9 +276,11 @@ func TestParallelIdenticalCallsNeedTwoApprovals(t *testing.T) {
 	d, g := start(t)
 	token := `,"_meta":{"progressToken":"p"}`
 	waits := polled(d)
-	one, two := judge(t.Context(), g, person, transfer(t, token), newReceiver()), judge(t.Context(), g, person, transfer(t, token), newReceiver())
-	receive(t, waits)
-	receive(t, waits)
+	to, and := newReceiver(), newReceiver()
+	one, two := judge(t.Context(), g, person, transfer(t, token), to), judge(t.Context(), g, person, transfer(t, token), and)
+	receive(t, to.sent)
+	receive(t, and.sent)
+	receive(t, waits) // the calls share a request
 	d.Decide("approved")
 	var left <-chan Verdict
 	select {
