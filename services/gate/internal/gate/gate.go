@@ -200,8 +200,9 @@ func (g *Gate) pass(r *request, decision hold.Decision) Verdict {
 
 // execute forwards an approved call with exactly the approved arguments.
 func (g *Gate) execute(r *request, approved execution) Verdict {
-	return Verdict{
-		Forward:  r.call.Forward(approved.arguments, approved.receipt.Reveal(), r.call.RequestState, r.call.InputResponses),
-		Response: func(response []byte) []byte { return g.wrap(r, approved, response) },
+	verdict := Verdict{Forward: r.call.Forward(approved.arguments, approved.receipt.Reveal(), r.call.RequestState, r.call.InputResponses)}
+	if r.modern() { // only then can the server answer with a request for inputs
+		verdict.Response = g.wrap(r.identity(), approved)
 	}
+	return verdict
 }

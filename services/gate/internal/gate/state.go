@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign/countersign/pkg/client"
@@ -99,27 +100,33 @@ func (g *Gate) seal(s state, until time.Time) (string, error) {
 	return sealed, nil
 }
 
-// wrap returns the response of the server to an approved call. If it asks for inputs, the client's next call continues the same
-// execution without another approval, once, in this process: its requestState names the execution. Otherwise the response is not
-// changed.
-func (g *Gate) wrap(r *request, approved execution, response []byte) []byte {
-	m, err := message.Parse(response)
-	if err != nil {
-		return response
+// wrap returns the function that changes the response of the server to an approved call. If the response asks for inputs, the client's
+// next call continues the same execution without another approval, once, in this process: its requestState names the execution. A
+// second response to the call, and every response that asks for nothing, stays as it is.
+func (g *Gate) wrap(identity string, approved execution) func(response []byte) []byte {
+	var wrapped atomic.Bool
+	return func(response []byte) []byte {
+		m, err := message.Parse(response)
+		if err != nil {
+			return response
+		}
+		upstream, asks := m.InputRequired()
+		if !asks {
+			return response
+		}
+		s := state{Call: identity, Execution: rand.Text(), RequestState: upstream}
+		until := time.Now().Add(continueTime)
+		sealed, err := g.seal(s, until)
+		if err != nil { // the next call needs an approval, like every call with a requestState of the server
+			g.Log.Warn("the requestState of the server was not wrapped", "reason", err.Error())
+			return response
+		}
+		if wrapped.Swap(true) { // one approval must not give two executions
+			return response
+		}
+		g.executions.put(s.Execution, approved, until)
+		return m.WithRequestState(sealed)
 	}
-	upstream, asks := m.InputRequired()
-	if !asks {
-		return response
-	}
-	s := state{Call: r.identity(), Execution: rand.Text(), RequestState: upstream}
-	until := time.Now().Add(continueTime)
-	sealed, err := g.seal(s, until)
-	if err != nil { // the next call needs an approval, like every call with a requestState of the server
-		g.Log.Warn("the requestState of the server was not wrapped", "reason", err.Error())
-		return response
-	}
-	g.executions.put(s.Execution, approved, until)
-	return m.WithRequestState(sealed)
 }
 
 // continued returns the approved execution that a call continues. It does so once for each requestState, and not for a client that is

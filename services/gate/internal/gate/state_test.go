@@ -278,6 +278,21 @@ func TestOtherResponsesAreNotChanged(t *testing.T) {
 	if c.RequestState != nil {
 		t.Errorf("the server gets %s", c.Raw)
 	}
+	if got := string(v.Response([]byte(wantsInput))); got != wantsInput {
+		t.Errorf("a second response to the call became %s", got)
+	}
+}
+
+func TestResponseToACallOfAnOlderVersionIsNotChanged(t *testing.T) {
+	t.Parallel()
+	d, g := start(t)
+	read(t, g.Judge(t.Context(), person, transfer(t), receiver{}))
+	d.Decide("approved")
+	v := g.Judge(t.Context(), person, transfer(t), receiver{})
+	executed(t, d, v)
+	if v.Response != nil {
+		t.Error("the response is read")
+	}
 }
 
 func TestSessionRetryGivesTheServerItsOwnState(t *testing.T) {
