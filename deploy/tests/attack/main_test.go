@@ -18,6 +18,7 @@ import (
 
 	"github.com/countersign/countersign/pkg/schema"
 	"github.com/countersign/countersign/pkg/testkit/localstores"
+	"github.com/countersign/countersign/pkg/testkit/storetest"
 )
 
 // run contains what all tests of one run share.
@@ -41,6 +42,7 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) (code int, err error) {
+	storetest.HashAsInProduction()
 	run.seed = uint64(time.Now().UnixNano() % 1e9)
 	if text := os.Getenv("ATTACK_SEED"); text != "" {
 		if run.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
