@@ -26,11 +26,10 @@ func TestResponseToAnEarlierRequestIsNotChanged(t *testing.T) {
 			}
 			return gate.Verdict{Forward: call.Raw, Response: func([]byte) []byte { return []byte(`"` + name + `"`) }}
 		}})
-		go c.client(earlier+"\n", call("2", "{}"))
-		c.serverGets(earlier + "\n")
-		c.serverGets(call("2", "{}"))
-		go c.client(call("1", "{}"))
-		c.serverGets(call("1", "{}"))
+		for _, line := range []string{earlier + "\n", call("2", "{}"), call("1", "{}")} { // one after the other: a call can be overtaken
+			go c.client(line)
+			c.serverGets(line)
+		}
 		response := `{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"x"}}` + "\n"
 		go c.server(response)
 		c.clientGets(response)
